@@ -1,0 +1,9 @@
+"""What a user can do wrong, as one exception."""
+
+
+class UserError(Exception):
+    """Unusable arguments or input.
+
+    The message is one line that names the flag or the file at fault and says what would be
+    accepted. The command line prints it and exits with code 2; it never becomes a traceback.
+    """

@@ -1,0 +1,1 @@
+"""How good a model is, alone and beside its float reference."""

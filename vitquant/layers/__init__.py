@@ -1,0 +1,1 @@
+"""Quantized Linear, Conv2d and attention products. Knows quantizers, not timm."""

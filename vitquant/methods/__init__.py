@@ -1,0 +1,1 @@
+"""How a float model becomes a quantized one: one file for each method, one registry."""

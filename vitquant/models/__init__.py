@@ -1,0 +1,1 @@
+"""Pretrained models: loading them by name, and finding out how they are wired."""

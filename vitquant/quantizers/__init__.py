@@ -1,0 +1,1 @@
+"""The numerics of quantization: grids, fake quantization, scale search. Knows tensors, not models."""
