@@ -1,0 +1,47 @@
+"""``w4a4`` → a value."""
+
+import re
+from dataclasses import dataclass
+
+from vitquant.errors import UserError
+
+WEIGHT_BITS = (1.58, 2, 3, 4, 5, 6, 7, 8)
+ACTIVATION_BITS = (2, 3, 4, 5, 6, 7, 8, 16)
+FLOAT_ACTIVATIONS = 16
+
+_FORM = re.compile(r"w(\d+(?:\.\d+)?)a(\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Bit widths of weights and activations. 16-bit activations mean that they stay float."""
+
+    weight: float
+    activation: int
+
+    def __str__(self) -> str:
+        return f"w{self.weight:g}a{self.activation}"
+
+    @property
+    def quantizes_activations(self) -> bool:
+        return self.activation != FLOAT_ACTIVATIONS
+
+
+def parse_bits(text: str, flag: str = "--bits") -> Bits:
+    """Read ``w<weight bits>a<activation bits>``, in either case.
+
+    Raises:
+        UserError: the text has another form or names a width that is not supported.
+    """
+    match = _FORM.fullmatch(text.strip())
+    if match:
+        weight, activation = float(match[1]), int(match[2])
+        if weight in WEIGHT_BITS and activation in ACTIVATION_BITS:
+            return Bits(weight if weight == 1.58 else int(weight), activation)
+    weights = ", ".join(f"{b:g}" for b in WEIGHT_BITS)
+    activations = ", ".join(map(str, ACTIVATION_BITS))
+    raise UserError(
+        f"{flag}: {text!r} is not a bit width; write w<weights>a<activations> with weights in "
+        f"{weights} (1.58 is ternary) and activations in {activations} (16 leaves them float), "
+        f"such as w4a4, w3a3, w1.58a8, w8a8, w4a16"
+    )

@@ -1,0 +1,58 @@
+"""What every source of images offers, whatever it reads from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Protocol
+
+from PIL import Image
+
+
+class Role(Enum):
+    """What images are for. The value is the split that is read of a data set that has splits."""
+
+    CALIBRATION = "train"
+    EVALUATION = "validation"
+
+
+class ImageSource(Protocol):
+    """A fixed number of images, in a fixed order, each perhaps with a label."""
+
+    name: str
+    """For reports: where the images come from."""
+
+    labels: Sequence[int] | None
+    """For evaluation output indices of the model, for calibration any numbering of the classes;
+    -1 where unknown, None if all are. A streamed source knows `labels[i]` only after `image(i)`."""
+
+    ignored: Mapping[str, int]
+    """What was left out: class or folder name → number of images."""
+
+    def __len__(self) -> int: ...
+
+    def image(self, i: int) -> Image.Image:
+        """Image i, RGB and fully decoded. May be called from several threads at once.
+
+        Raises UserError, with the file's name, for an image that cannot be read.
+        """
+        ...
+
+
+class ListSource:
+    """Images that are in memory already."""
+
+    def __init__(
+        self, name: str, images: Sequence[Image.Image], labels: Sequence[int] | None = None
+    ) -> None:
+        self.name = name
+        self.labels = labels
+        self.ignored: Mapping[str, int] = {}
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def image(self, i: int) -> Image.Image:
+        """Image i, RGB."""
+        return self._images[i]

@@ -1,0 +1,56 @@
+"""The quantized Conv2d, as it is trained and as it is stored."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vitquant.layers.weight import IntegerWeight, LearnedWeight
+from vitquant.quantizers.elementwise import quantized
+from vitquant.quantizers.grid import Grid
+
+
+def convolution_settings(layer: nn.Conv2d) -> dict[str, Any]:
+    """The arguments of F.conv2d for a float layer.
+
+    Raises:
+        ValueError: the layer pads with something other than zeros.
+    """
+    if layer.padding_mode != "zeros":
+        raise ValueError(f"a Conv2d with {layer.padding_mode} padding")
+    return {k: getattr(layer, k) for k in ("stride", "padding", "dilation", "groups")}
+
+
+class IntegerConv2d(IntegerWeight):
+    """A Conv2d of stored integers. ``settings`` are the arguments of F.conv2d."""
+
+    def __init__(self, shape: tuple[int, ...], settings: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(shape, **kwargs)
+        self.settings = settings
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = quantized(x, self.input_parameters())
+        return F.conv2d(x, self.weight, self.bias, **self.settings)
+
+
+class LearnedConv2d(LearnedWeight):
+    """A convolution with both operands fake-quantized."""
+
+    def __init__(self, layer: nn.Conv2d, weight: Grid, activation: Grid | None) -> None:
+        super().__init__(layer, weight, activation)
+        self.settings = convolution_settings(layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = quantized(x, self.input_parameters())
+        return F.conv2d(x, self.quantized_weight(), self.bias, **self.settings)
+
+    def integer(self) -> IntegerConv2d:
+        integer = IntegerConv2d(
+            tuple(self.weight.shape),
+            self.settings,
+            bias=self.bias is not None,
+            weight=self.grid,
+            activation=None if self.input is None else self.input.grid,
+        )
+        self.store_in(integer)
+        return integer

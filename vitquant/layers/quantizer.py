@@ -1,0 +1,62 @@
+"""The quantizer of one activation: a scale and a zero point for the whole tensor."""
+
+import torch
+from torch import Tensor, nn
+
+from vitquant.quantizers.grid import Grid
+from vitquant.quantizers.per_tensor import PerTensor
+from vitquant.quantizers.search import search_per_tensor
+
+
+class LearnedQuantizer(nn.Module):
+    """A quantizer whose scale and zero point are trained (LSQ+).
+
+    The scale is kept as its logarithm: it stays positive, and one learning rate suits tensors of
+    every magnitude. The zero point is rounded on the way forward, with a straight-through gradient.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.zero_point = nn.Parameter(torch.zeros(()))
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        """Search scale and zero point on a sample of the activation (any shape)."""
+        scale, zero_point = search_per_tensor(x, self.grid)
+        self.log_scale.copy_(scale.log())
+        self.zero_point.copy_(zero_point)
+        # A value that is never negative needs no zero point, and must not drift into having one:
+        # integer kernels skip the correction term where it is zero.
+        self.zero_point.requires_grad_(bool(x.min() < 0))
+
+    def parameters_for(self, multiplier: Tensor | None = None) -> PerTensor:
+        zero_point = self.zero_point.clamp(self.grid.qmin, self.grid.qmax)
+        rounded = zero_point + (zero_point.round() - zero_point).detach()
+        return PerTensor(self.grid, self.log_scale.exp(), rounded, multiplier)
+
+    @torch.no_grad()
+    def fixed(self) -> "FixedQuantizer":
+        """The quantizer that a checkpoint stores."""
+        fixed = FixedQuantizer(self.grid)
+        q = self.parameters_for()
+        fixed.scale.copy_(q.scale)
+        fixed.zero_point.copy_(q.zero_point)
+        return fixed
+
+
+class FixedQuantizer(nn.Module):
+    """A quantizer as it is stored: a float32 scale and a zero point of one unsigned byte."""
+
+    scale: Tensor
+    zero_point: Tensor
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("zero_point", torch.zeros((), dtype=torch.uint8))
+
+    def parameters_for(self, multiplier: Tensor | None = None) -> PerTensor:
+        return PerTensor(self.grid, self.scale, self.zero_point.to(self.scale.dtype), multiplier)

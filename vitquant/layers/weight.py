@@ -1,0 +1,111 @@
+"""What Linear and Conv2d share: a weight with a scale for each output channel."""
+
+import torch
+from torch import Tensor, nn
+
+from vitquant.layers.quantizer import FixedQuantizer, LearnedQuantizer
+from vitquant.layers.rescale import Rescale, Site
+from vitquant.quantizers import per_channel
+from vitquant.quantizers.grid import Grid
+from vitquant.quantizers.per_tensor import PerTensor
+from vitquant.quantizers.search import search_per_channel
+
+
+class IntegerWeight(nn.Module):
+    """Integers and scales as a checkpoint stores them.
+
+    codes: int8, the shape of the float weight (O, I, ...). scale: float32 (O,). bias: (O,) or None.
+    input: how the input is quantized, or None where it stays float. multiplier: (I,), 1 / r where
+    rescaling could not be folded away.
+    """
+
+    codes: Tensor
+    scale: Tensor
+    weight: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        bias: bool,
+        weight: Grid,
+        activation: Grid | None,
+        multiplier: bool = False,
+    ) -> None:
+        super().__init__()
+        self.grid = weight
+        self.register_buffer("codes", torch.zeros(shape, dtype=torch.int8))
+        self.register_buffer("scale", torch.ones(shape[0]))
+        self.register_buffer("bias", torch.zeros(shape[0]) if bias else None)
+        self.register_buffer("multiplier", torch.ones(shape[1]) if multiplier else None)
+        self.register_buffer("weight", torch.zeros(shape), persistent=False)
+        self.input = None if activation is None else FixedQuantizer(activation)
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Compute the dequantized weight again; call it after codes or scale have changed."""
+        scale = per_channel.over_channels(self.scale, self.codes)
+        self.weight = self.codes.to(self.scale.dtype) * scale
+
+    def input_parameters(self) -> PerTensor | None:
+        return None if self.input is None else self.input.parameters_for(self.multiplier)
+
+
+class LearnedWeight(nn.Module):
+    """A latent float weight seen through fake quantization, with everything about it trainable.
+
+    Args:
+        layer: the float layer; its weight and bias are copied.
+        weight: grid of the weight.
+        activation: grid of the input, or None to leave it float.
+    """
+
+    def __init__(self, layer: nn.Module, weight: Grid, activation: Grid | None) -> None:
+        super().__init__()
+        self.grid = weight
+        self.weight = nn.Parameter(layer.weight.detach().clone())
+        self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
+        self.log_scale = nn.Parameter(torch.zeros(self.weight.shape[0]))
+        self.input = None if activation is None else LearnedQuantizer(activation)
+        self.rescale: Rescale | None = None
+
+    @torch.no_grad()
+    def calibrate_weight(self) -> None:
+        """Search the scales of the weight as it now is, rescaling included."""
+        self.log_scale.copy_(search_per_channel(self.rescaled_weight(), self.grid).log())
+
+    def rescaled_weight(self) -> Tensor:
+        return self.weight if self.rescale is None else self.weight * self.rescale.factor()
+
+    def quantized_weight(self) -> Tensor:
+        return per_channel.fake_quantize(self.rescaled_weight(), self.log_scale.exp(), self.grid)
+
+    def input_multiplier(self) -> Tensor | None:
+        """1 / r, unless an earlier Linear already divides its output by r."""
+        if self.rescale is None or self.rescale.site is Site.LINEAR:
+            return None
+        return self.rescale.reciprocal()
+
+    def input_parameters(self) -> PerTensor | None:
+        return None if self.input is None else self.input.parameters_for(self.input_multiplier())
+
+    @torch.no_grad()
+    def effective_weight(self) -> Tensor:
+        """The quantized weight in the float layer's own units, rescaling undone."""
+        weight = self.quantized_weight()
+        return weight if self.rescale is None else weight * self.rescale.reciprocal()
+
+    @torch.no_grad()
+    def store_in(self, integer: IntegerWeight) -> None:
+        """Round the weight for good and write it into ``integer``."""
+        scale = self.log_scale.exp()
+        integer.to(self.weight.device)
+        integer.codes.copy_(per_channel.codes(self.rescaled_weight(), scale, self.grid))
+        integer.scale.copy_(scale)
+        if self.bias is not None:
+            integer.bias.copy_(self.bias)
+        if self.input is not None:
+            integer.input = self.input.fixed()
+        if integer.multiplier is not None:
+            integer.multiplier.copy_(self.rescale.reciprocal())
+        integer.refresh()

@@ -1,0 +1,84 @@
+"""Put learned quantizers into a copy of the float model."""
+
+import copy
+
+from torch import nn
+
+from vitquant.bits import Bits
+from vitquant.layers.conv import LearnedConv2d
+from vitquant.layers.interception import intercept
+from vitquant.layers.linear import LearnedLinear
+from vitquant.layers.product import learned_product
+from vitquant.layers.rescale import Rescale, Site
+from vitquant.layers.weight import LearnedWeight
+from vitquant.methods.samples import Samples
+from vitquant.methods.scheme import grids
+from vitquant.models.folding import Fold
+from vitquant.models.wiring import Wiring
+
+
+def assemble(
+    model: nn.Module, wiring: Wiring, layer_bits: dict[str, Bits], bits: Bits
+) -> nn.Module:
+    """A copy of a float model with every layer and product quantized, scales not yet set."""
+    learned = copy.deepcopy(model)
+    for name in wiring.layers:
+        layer = learned.get_submodule(name)
+        cls = LearnedConv2d if isinstance(layer, nn.Conv2d) else LearnedLinear
+        learned.set_submodule(name, cls(layer, *grids(layer_bits[name])))
+    activation = grids(bits)[1]
+    callers = set(wiring.functional.values()) | set(wiring.products)
+    for name in sorted(callers):
+        products = wiring.products.get(name, 0) if activation else 0
+        if products or name in wiring.functional.values():
+            made = [learned_product(activation) for _ in range(products)]
+            intercept(learned.get_submodule(name), made)
+    return learned
+
+
+def calibrate(learned: nn.Module, samples: Samples) -> None:
+    """Search every scale and zero point, at the rescaling as it now is."""
+    for name, module in learned.named_modules():
+        if not isinstance(module, LearnedWeight):
+            continue
+        module.calibrate_weight()
+        if module.input is not None:
+            rows = samples.layers[name].rows
+            if module.rescale is not None:
+                rows = rows * module.rescale.reciprocal().detach()
+            module.input.calibrate(rows)
+    for (name, index), (left, right) in samples.products.items():
+        products = getattr(learned.get_submodule(name), "products", ())
+        if len(products) > index:
+            products[index].left.calibrate(left.rows)
+            products[index].right.calibrate(right.rows)
+
+
+def add_rescaling(learned: nn.Module, folds: list[Fold]) -> list[tuple[Rescale, tuple[str, ...]]]:
+    """Give every Linear with a quantized input a rescaling of 1, folded where it can be.
+
+    Returns each rescaling with the names of the layers that share it.
+    """
+    added: list[tuple[Rescale, tuple[str, ...]]] = []
+    for fold in folds:
+        source = learned.get_submodule(fold.source)
+        if not fold.norm and not isinstance(source, LearnedLinear):
+            continue
+        consumers = [learned.get_submodule(name) for name in fold.consumers]
+        if any(c.input is None for c in consumers):
+            continue
+        site = Site.NORM if fold.norm else Site.LINEAR
+        rescale = Rescale(consumers[0].in_features, site, fold.source)
+        if not fold.norm:
+            source.consumer, source.consumer_start = rescale, fold.start
+        for consumer in consumers:
+            consumer.rescale = rescale
+        added.append((rescale, fold.consumers))
+    for name, module in learned.named_modules():
+        if isinstance(module, LearnedLinear) and module.input is not None and not module.rescale:
+            module.rescale = Rescale(module.in_features, Site.STORED)
+            added.append((module.rescale, (name,)))
+    device = next(learned.parameters()).device
+    for rescale, _ in added:
+        rescale.to(device)
+    return added

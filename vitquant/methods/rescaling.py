@@ -1,0 +1,52 @@
+"""Where channel-wise rescaling starts from (RepQ-ViT, section 3; SmoothQuant, section 4)."""
+
+import torch
+from torch import Tensor, nn
+
+from vitquant.layers.rescale import Rescale
+from vitquant.layers.weight import LearnedWeight
+from vitquant.methods.samples import Samples
+from vitquant.quantizers import per_channel
+from vitquant.quantizers.per_tensor import PerTensor, fake_quantize
+from vitquant.quantizers.search import search_per_channel, search_per_tensor
+
+# Powers of the channels' ranges: 0 leaves the input alone, 1 makes all channels equally wide.
+_POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+# A constant or zero channel has no range to speak of: it must neither blow up nor vanish.
+_LIMIT = 32.0
+_ROWS = 512
+
+
+@torch.no_grad()
+def initialise(
+    rescalings: list[tuple[Rescale, tuple[str, ...]]], learned: nn.Module, samples: Samples
+) -> None:
+    """Set each rescaling to the power of its input's channel ranges that hurts its layers least.
+
+    The error is that of the layers' outputs with both operands quantized, so a rescaling that
+    widens the weights more than it narrows the input is not chosen.
+    """
+    for rescale, names in rescalings:
+        layers = [learned.get_submodule(name) for name in names]
+        rows = samples.layers[names[0]].rows
+        ranges = _relative(samples.layers[names[0]].channel_max)
+        candidates = [ranges.pow(power) for power in _POWERS]
+        errors = [sum(_error(layer, rows, r) for layer in layers) for r in candidates]
+        rescale.log.copy_(candidates[errors.index(min(errors))].log())
+
+
+def _relative(channel_max: Tensor) -> Tensor:
+    """(C,): ranges relative to the median channel's, within bounds."""
+    median = channel_max.median().clamp_min(1e-8)
+    return (channel_max / median).clamp(1 / _LIMIT, _LIMIT)
+
+
+def _error(layer: LearnedWeight, rows: Tensor, r: Tensor) -> float:
+    """Mean squared error of a Linear's output under rescaling by ``r``, on some of ``rows``."""
+    grid = PerTensor(layer.input.grid, *search_per_tensor(rows / r, layer.input.grid, 20))
+    weight = layer.weight * r
+    scale = search_per_channel(weight, layer.grid, 20)
+    quantized = per_channel.codes(weight, scale, layer.grid) * scale[:, None]
+    rows = rows[:_ROWS]
+    exact = rows @ layer.weight.mT
+    return (fake_quantize(rows / r, grid) @ quantized.mT - exact).square().mean().item()

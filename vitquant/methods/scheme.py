@@ -1,0 +1,44 @@
+"""Which layer gets which bits."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from vitquant.bits import FLOAT_ACTIVATIONS, Bits
+from vitquant.models.wiring import Wiring
+from vitquant.quantizers.grid import Grid, activation_grid, weight_grid
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Bit widths by the place in the network.
+
+    Args:
+        bits: of everything that the other two do not name.
+        patch_embed: of the layer that sees the image.
+        head: of the classifier.
+    """
+
+    bits: Bits
+    patch_embed: Bits
+    head: Bits
+
+    def layer_bits(self, model: nn.Module, wiring: Wiring) -> dict[str, Bits]:
+        """The bits of every layer in ``wiring``."""
+        heads = _classifiers(model)
+        chosen = {name: self.bits for name in wiring.layers}
+        chosen.update({name: self.head for name in wiring.layers if name in heads})
+        chosen[wiring.layers[0]] = self.patch_embed
+        return chosen
+
+
+def grids(bits: Bits) -> tuple[Grid, Grid | None]:
+    """The grids of weight and input; None where the input stays float."""
+    activation = None if bits.activation == FLOAT_ACTIVATIONS else activation_grid(bits.activation)
+    return weight_grid(bits.weight), activation
+
+
+def _classifiers(model: nn.Module) -> set[str]:
+    classifier = model.get_classifier() if hasattr(model, "get_classifier") else None
+    found = classifier if isinstance(classifier, tuple) else (classifier,)
+    return {name for name, module in model.named_modules() if any(module is f for f in found)}

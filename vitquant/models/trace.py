@@ -1,0 +1,107 @@
+"""Watch one forward pass: which module multiplies what."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from vitquant.layers.interception import MATMULS, SDPA, is_parameter
+from vitquant.layers.sdpa import attention
+
+# What computes with a weight or multiplies two activations, but out of our reach.
+_OPAQUE = {
+    F.multi_head_attention_forward: "nn.MultiheadAttention",
+    torch.einsum: "torch.einsum",
+    torch.baddbmm: "torch.baddbmm",
+    F.conv1d: "F.conv1d",
+    F.conv3d: "F.conv3d",
+}
+
+
+class Watcher(Protocol):
+    """What a trace reports, in the order of execution."""
+
+    def weighted(self, layer: str, caller: str, x: Tensor) -> None:
+        """Linear or Conv2d ``layer`` computes on ``x``; ``caller`` differs if it is functional."""
+
+    def product(self, caller: str, index: int, left: Tensor, right: Tensor) -> None:
+        """The ``index``-th product of two activations inside ``caller``."""
+
+    def opaque(self, caller: str, what: str) -> None:
+        """``caller`` multiplies in a way that cannot be replaced."""
+
+
+def trace(model: nn.Module, images: Tensor, watcher: Watcher) -> Tensor:
+    """Run a float model on ``images`` (B, 3, H, W) and report to ``watcher``; returns the output.
+
+    Module names are those of ``model.named_modules()``.
+    """
+    with torch.no_grad(), _module_stack(model) as current, _Tracing(model, current, watcher):
+        return model(images)
+
+
+@contextmanager
+def _module_stack(model: nn.Module) -> Iterator[Callable[[], str]]:
+    stack = [""]
+    handles = []
+    for name, module in model.named_modules():
+
+        def enter(module, args, name=name):
+            stack.append(name)
+
+        def leave(module, args, output):
+            stack.pop()
+
+        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_hook(leave, always_call=True))
+    try:
+        yield lambda: stack[-1]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Tracing(TorchFunctionMode):
+    def __init__(self, model: nn.Module, current: Callable[[], str], watcher: Watcher) -> None:
+        super().__init__()
+        self.current = current
+        self.watcher = watcher
+        self.products: Counter[str] = Counter()
+        self.layers = {
+            id(module.weight): name
+            for name, module in model.named_modules()
+            if isinstance(module, (nn.Linear, nn.Conv2d))
+        }
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in MATMULS:
+            left, right = args
+            if not (is_parameter(left) or is_parameter(right)):
+                return self._product(left, right)
+            self.watcher.opaque(self.current(), "a product with a bare parameter")
+        elif func is SDPA:
+            return attention(self._product, self._product, *args, **kwargs)
+        elif func in (F.linear, torch.conv2d):
+            self._weighted(*args, **kwargs)
+        elif func in _OPAQUE:
+            self.watcher.opaque(self.current(), _OPAQUE[func])
+        return func(*args, **kwargs)
+
+    def _product(self, left: Tensor, right: Tensor) -> Tensor:
+        caller = self.current()
+        self.watcher.product(caller, self.products[caller], left, right)
+        self.products[caller] += 1
+        return torch.matmul(left, right)
+
+    def _weighted(self, input: Tensor, weight: Tensor, *args, **kwargs) -> None:
+        layer = self.layers.get(id(weight))
+        if layer is None:
+            self.watcher.opaque(self.current(), "a product with a bare parameter")
+        else:
+            self.watcher.weighted(layer, self.current(), input)

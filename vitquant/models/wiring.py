@@ -1,0 +1,102 @@
+"""How a model is wired, found out by running it rather than by knowing its class."""
+
+import re
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from vitquant.errors import UserError
+from vitquant.models.trace import trace
+
+_ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
+
+
+@dataclass
+class Wiring:
+    """What there is to quantize in a model, by the names of its modules.
+
+    layers: every Linear and Conv2d that is executed, in order of execution.
+    products: for each module that multiplies activations, how many products it computes.
+    blocks: the transformer blocks, whose outputs are the features to distil.
+    functional: Linears whose weight another module uses through F.linear, with that module's name.
+    constant: Linears whose input is the same for every image, such as Swin V2's position bias.
+    unreachable: why a module's arithmetic stays float, by its name.
+    """
+
+    layers: list[str] = field(default_factory=list)
+    products: dict[str, int] = field(default_factory=dict)
+    blocks: list[str] = field(default_factory=list)
+    functional: dict[str, str] = field(default_factory=dict)
+    constant: list[str] = field(default_factory=list)
+    unreachable: dict[str, str] = field(default_factory=dict)
+
+
+def discover(model: nn.Module, images: Tensor) -> Wiring:
+    """Find the wiring of a float model in eval mode from two forward passes on ``images``."""
+    first, second = _Recorder(), _Recorder()
+    trace(model, images, first)
+    trace(model, images.flip(-1) * 0.5, second)
+    found = first.found
+    found.constant = [n for n in found.layers if torch.equal(first.inputs[n], second.inputs[n])]
+    found.layers = [n for n in found.layers if n not in found.constant]
+    _find_unreached_attention(model, found)
+    found.blocks = _blocks(model, found)
+    return found
+
+
+def refuse_unreachable(model: nn.Module, wiring: Wiring) -> None:
+    """Raise a UserError that names the class of the first module which cannot be quantized."""
+    for name, why in wiring.unreachable.items():
+        cls = type(model.get_submodule(name)).__name__
+        raise UserError(
+            f"--allow-float: {cls} ({name or 'the model itself'}) uses {why}, which cannot be "
+            f"quantized; with --allow-float everything else is, and this part stays float"
+        )
+
+
+class _Recorder:
+    def __init__(self) -> None:
+        self.found = Wiring()
+        self.inputs: dict[str, Tensor] = {}
+
+    def weighted(self, layer: str, caller: str, x: Tensor) -> None:
+        if layer not in self.found.layers:
+            self.found.layers.append(layer)
+            self.inputs[layer] = x[:1].clone()
+        if caller != layer:
+            self.found.functional[layer] = caller
+
+    def product(self, caller: str, index: int, left: Tensor, right: Tensor) -> None:
+        self.found.products[caller] = index + 1
+
+    def opaque(self, caller: str, what: str) -> None:
+        self.found.unreachable[caller] = what
+
+
+def _find_unreached_attention(model: nn.Module, found: Wiring) -> None:
+    """An attention in which no product was seen computes it where nobody can look."""
+    for name, module in model.named_modules():
+        inside = [p for p in found.products if p == name or p.startswith(f"{name}.")]
+        runs = any(layer.startswith(f"{name}.") for layer in found.layers)
+        if _ATTENTION.search(type(module).__name__) and runs and not inside:
+            found.unreachable.setdefault(name, "an attention without a visible product")
+
+
+def _blocks(model: nn.Module, found: Wiring) -> list[str]:
+    """The innermost elements of a ModuleList or Sequential around each product."""
+    blocks: dict[str, None] = {}
+    for product in found.products:
+        parts = product.split(".")
+        for depth in range(len(parts), 0, -1):
+            parent = model.get_submodule(".".join(parts[: depth - 1]))
+            if isinstance(parent, (nn.ModuleList, nn.Sequential)):
+                blocks[".".join(parts[:depth])] = None
+                break
+    return list(blocks)
+
+
+def example_images(size: tuple[int, ...], seed: int = 0) -> Tensor:
+    """(2, C, H, W) of Gaussian noise: enough to see which modules run."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(2, *size, generator=generator)

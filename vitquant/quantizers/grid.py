@@ -1,0 +1,36 @@
+"""The integers that a quantized tensor may hold."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A run of integers, ``qmin`` to ``qmax`` inclusive.
+
+    ``bits`` is what one integer costs in the literature's terms: 1.58 for the three integers of a
+    ternary weight, otherwise the whole number of bits.
+    """
+
+    bits: float
+    qmin: int
+    qmax: int
+
+    @property
+    def levels(self) -> int:
+        return self.qmax - self.qmin + 1
+
+    @property
+    def ternary(self) -> bool:
+        return self.levels == 3
+
+
+def weight_grid(bits: float) -> Grid:
+    """Signed integers in two's complement; ternary (BitNet b1.58) for 1.58 bits."""
+    if bits == 1.58:
+        return Grid(1.58, -1, 1)
+    return Grid(bits, -(2 ** (int(bits) - 1)), 2 ** (int(bits) - 1) - 1)
+
+
+def activation_grid(bits: int) -> Grid:
+    """Unsigned integers, to be used with a zero point."""
+    return Grid(bits, 0, 2**bits - 1)

@@ -1,0 +1,70 @@
+"""A matrix product of fake-quantized operands that keeps only its float operands.
+
+Composed from ordinary operations, one fake-quantized product keeps the operand, its quotient by the
+scale, the rounded value, the clamp's mask and the dequantized value for the backward pass. Here
+the backward pass computes the rounded operands again from the float ones, so that a quantized
+layer holds what the float layer holds.
+"""
+
+import torch
+from torch import Tensor
+
+from vitquant.quantizers.per_tensor import PerTensor, fake_quantize, fake_quantize_backward
+
+
+def quantized_matmul(a: Tensor, b: Tensor, a_grid: PerTensor | None, b_grid: PerTensor | None):
+    """``fake_quantize(a) @ fake_quantize(b)``, differentiable in both operands and both grids.
+
+    Args:
+        a: (..., M, K).
+        b: (..., K, N); both must have the same leading dimensions, or ``b`` is a matrix.
+        a_grid, b_grid: how each operand is quantized; None leaves it as it is.
+    """
+    # A quantized product must not be seen, and quantized again, by the interception around it.
+    with torch._C.DisableTorchFunction():
+        return _QuantizedMatmul.apply(a, b, *_spread(a_grid), *_spread(b_grid))
+
+
+def _spread(q: PerTensor | None):
+    return (None, None, None, None) if q is None else q
+
+
+class _QuantizedMatmul(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a, b, *grids):
+        ctx.save_for_backward(a, b, *grids[1:4], *grids[5:8])
+        ctx.grids = grids[0], grids[4]
+        a_grid, b_grid = _gather(grids[0], grids[1:4]), _gather(grids[4], grids[5:8])
+        return torch.matmul(_value(a, a_grid), _value(b, b_grid))
+
+    @staticmethod
+    def backward(ctx, grad):
+        a, b, *parameters = ctx.saved_tensors
+        a_grid = _gather(ctx.grids[0], parameters[:3])
+        b_grid = _gather(ctx.grids[1], parameters[3:])
+        grad_a = grad_b = None
+        if ctx.needs_input_grad[0] or any(ctx.needs_input_grad[3:6]):
+            grad_a = torch.matmul(grad, _value(b, b_grid).mT)
+        if ctx.needs_input_grad[1] or any(ctx.needs_input_grad[7:10]):
+            value = _value(a, a_grid)
+            if b.dim() == 2:
+                grad_b = value.flatten(0, -2).mT @ grad.flatten(0, -2)
+            else:
+                grad_b = torch.matmul(value.mT, grad)
+        grad_a, *a_rest = _through(grad_a, a, a_grid)
+        grad_b, *b_rest = _through(grad_b, b, b_grid)
+        return grad_a, grad_b, None, *a_rest, None, *b_rest
+
+
+def _gather(grid, parameters) -> PerTensor | None:
+    return None if grid is None else PerTensor(grid, *parameters)
+
+
+def _value(x: Tensor, q: PerTensor | None) -> Tensor:
+    return x if q is None else fake_quantize(x, q)
+
+
+def _through(grad: Tensor | None, x: Tensor, q: PerTensor | None):
+    if q is None or grad is None:
+        return grad, None, None, None
+    return fake_quantize_backward(grad, x, q)

@@ -1,0 +1,64 @@
+"""Scale search: the clipping that gives the least mean squared error (RepQ-ViT, AdaLog)."""
+
+import torch
+from torch import Tensor
+
+from vitquant.quantizers import per_channel
+from vitquant.quantizers.grid import Grid
+from vitquant.quantizers.per_tensor import PerTensor, fake_quantize
+
+_TINY = 1e-8
+
+
+def search_per_channel(weight: Tensor, grid: Grid, candidates: int = 80) -> Tensor:
+    """Scales (O,) for a weight (O, ...), one search for each output channel.
+
+    Candidates are equally spaced fractions of the scale that clips nothing. A channel of zeros gets
+    a tiny positive scale.
+    """
+    flat = weight.detach().flatten(1)
+    widest = (flat.abs().amax(1) / max(1, grid.qmax)).clamp_min(_TINY)
+    best_error = torch.full_like(widest, torch.inf)
+    best = widest.clone()
+    for fraction in torch.linspace(1.0, 0.15, candidates).tolist():
+        scale = widest * fraction
+        value = per_channel.codes(flat, scale, grid) * scale[:, None]
+        error = (value - flat).square().sum(1)
+        better = error < best_error
+        best_error = torch.where(better, error, best_error)
+        best = torch.where(better, scale, best)
+    return best
+
+
+def search_per_tensor(x: Tensor, grid: Grid, candidates: int = 60) -> tuple[Tensor, Tensor]:
+    """Scale and integer zero point, both (), for a sample ``x`` of activations.
+
+    First both ends of the range shrink together, then each end alone around the best. Values that
+    are never negative (the output of softmax) get the zero point ``qmin``.
+    """
+    x = x.detach().flatten()
+    low, high = x.min().clamp_max(0.0).item(), x.max().clamp_min(0.0).item()
+    if high - low < _TINY:
+        return x.new_tensor(max(abs(low), abs(high), _TINY) / grid.levels), x.new_tensor(grid.qmin)
+
+    def error(low_fraction: float, high_fraction: float) -> float:
+        q = _affine(x, low * low_fraction, high * high_fraction, grid)
+        return (fake_quantize(x, q) - x).square().mean().item()
+
+    fractions = torch.linspace(1.0, 1.0 / candidates, candidates).tolist()
+    best = min(fractions, key=lambda f: error(f, f))
+    ends = [best, best]
+    for _ in range(2):
+        for end in (0, 1) if low < 0 else (1,):
+            around = [ends[end] * k / 10 for k in range(5, 16)]
+            ends[end] = min(
+                around, key=lambda f, end=end: error(*(f if e == end else ends[e] for e in (0, 1)))
+            )
+    q = _affine(x, low * ends[0], high * ends[1], grid)
+    return q.scale, q.zero_point
+
+
+def _affine(like: Tensor, low: float, high: float, grid: Grid) -> PerTensor:
+    scale = max((high - low) / (grid.levels - 1), _TINY)
+    zero_point = min(max(grid.qmin - round(low / scale), grid.qmin), grid.qmax)
+    return PerTensor(grid, like.new_tensor(scale), like.new_tensor(float(zero_point)))
