@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 
 from vitquant.errors import UserError
+from vitquant.quantizers.grid import FLOAT_BITS
 
 WEIGHT_BITS = (1.58, 2, 3, 4, 5, 6, 7, 8)
-ACTIVATION_BITS = (2, 3, 4, 5, 6, 7, 8, 16)
-FLOAT_ACTIVATIONS = 16
+ACTIVATION_BITS = (2, 3, 4, 5, 6, 7, 8, FLOAT_BITS)
 
 _FORM = re.compile(r"w(\d+(?:\.\d+)?)a(\d+)", re.IGNORECASE)
 
@@ -24,7 +24,7 @@ class Bits:
 
     @property
     def quantizes_activations(self) -> bool:
-        return self.activation != FLOAT_ACTIVATIONS
+        return self.activation != FLOAT_BITS
 
 
 def parse_bits(text: str, flag: str = "--bits") -> Bits:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vitquant.data.image_source import ImageSource
 
-# Pillow decodes without holding the interpreter, and a quantized model leaves few cores idle.
+# Pillow decodes without holding the interpreter, and a model on few cores leaves little idle.
 _THREADS = 3
 
 
@@ -20,6 +20,7 @@ def batches(
     indices: Sequence[int],
     transform: Callable[[Image.Image], torch.Tensor],
     batch_size: int,
+    threads: int = _THREADS,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield images (B, 3, H, W) float32 and labels (B,) int64 for `indices`, in their order.
 
@@ -29,7 +30,7 @@ def batches(
     Raises what `source.image` and `transform` raise, when the batch at fault is due; no threads are
     left once the iterator is exhausted, closed or interrupted.
     """
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="decode")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     ahead: deque[Future[tuple[torch.Tensor, int]]] = deque()
     upcoming = iter(indices)
 

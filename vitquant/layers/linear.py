@@ -1,10 +1,11 @@
 """The quantized Linear, as it is trained and as it is stored."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitquant.layers.rescale import Rescale, Site
 from vitquant.layers.weight import IntegerWeight, LearnedWeight
+from vitquant.quantizers.grid import Grid
 from vitquant.quantizers.matmul import quantized_matmul
 
 
@@ -35,8 +36,10 @@ class LearnedLinear(LearnedWeight):
     channels: the values of an attention, in front of its output projection.
     """
 
-    consumer: Rescale | None = None
-    consumer_start: int = 0
+    def __init__(self, layer: nn.Linear, weight: Grid, activation: Grid | None) -> None:
+        super().__init__(layer, weight, activation)
+        self.consumer: Rescale | None = None
+        self.consumer_start = 0
 
     @property
     def in_features(self) -> int:

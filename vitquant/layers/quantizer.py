@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from vitquant.quantizers.grid import Grid
 from vitquant.quantizers.per_tensor import PerTensor
-from vitquant.quantizers.search import search_per_tensor
+from vitquant.quantizers.search import Through, search_per_tensor
 
 
 class LearnedQuantizer(nn.Module):
@@ -20,16 +20,17 @@ class LearnedQuantizer(nn.Module):
         self.grid = grid
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.zero_point = nn.Parameter(torch.zeros(()))
-
-    @torch.no_grad()
-    def calibrate(self, x: Tensor) -> None:
-        """Search scale and zero point on a sample of the activation (any shape)."""
-        scale, zero_point = search_per_tensor(x, self.grid)
-        self.log_scale.copy_(scale.log())
-        self.zero_point.copy_(zero_point)
         # A value that is never negative needs no zero point, and must not drift into having one:
         # integer kernels skip the correction term where it is zero.
-        self.zero_point.requires_grad_(bool(x.min() < 0))
+        self.signed = True
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor, through: Through) -> None:
+        """Search scale and zero point on a sample ``x`` that enters the operation ``through``."""
+        scale, zero_point = search_per_tensor(x, self.grid, through)
+        self.log_scale.copy_(scale.log())
+        self.zero_point.copy_(zero_point)
+        self.signed = bool(x.min() < 0)
 
     def parameters_for(self, multiplier: Tensor | None = None) -> PerTensor:
         zero_point = self.zero_point.clamp(self.grid.qmin, self.grid.qmax)

@@ -70,9 +70,22 @@ class LearnedWeight(nn.Module):
         self.rescale: Rescale | None = None
 
     @torch.no_grad()
-    def calibrate_weight(self) -> None:
-        """Search the scales of the weight as it now is, rescaling included."""
-        self.log_scale.copy_(search_per_channel(self.rescaled_weight(), self.grid).log())
+    def calibrate(self, inputs: Tensor) -> None:
+        """Search the scales of weight and input as they now are, rescaling included.
+
+        inputs: a sample of the layer's input, (N, I) for a Linear, any shape for a convolution.
+        """
+        weight = self.rescaled_weight()
+        self.log_scale.copy_(search_per_channel(weight, self.grid).log())
+        if self.input is None:
+            return
+        if self.rescale is not None:
+            inputs = inputs * self.rescale.reciprocal()
+        if weight.dim() == 2:
+            inputs = inputs[:: max(1, len(inputs) // 1024)]
+            self.input.calibrate(inputs, lambda difference: difference @ weight.mT)
+        else:
+            self.input.calibrate(inputs, lambda difference: difference)
 
     def rescaled_weight(self) -> Tensor:
         return self.weight if self.rescale is None else self.weight * self.rescale.factor()

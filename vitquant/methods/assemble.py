@@ -12,9 +12,9 @@ from vitquant.layers.product import learned_product
 from vitquant.layers.rescale import Rescale, Site
 from vitquant.layers.weight import LearnedWeight
 from vitquant.methods.samples import Samples
-from vitquant.methods.scheme import grids
 from vitquant.models.folding import Fold
 from vitquant.models.wiring import Wiring
+from vitquant.quantizers.grid import grids
 
 
 def assemble(
@@ -25,8 +25,10 @@ def assemble(
     for name in wiring.layers:
         layer = learned.get_submodule(name)
         cls = LearnedConv2d if isinstance(layer, nn.Conv2d) else LearnedLinear
-        learned.set_submodule(name, cls(layer, *grids(layer_bits[name])))
-    activation = grids(bits)[1]
+        learned.set_submodule(
+            name, cls(layer, *grids(layer_bits[name].weight, layer_bits[name].activation))
+        )
+    activation = grids(bits.weight, bits.activation)[1]
     callers = set(wiring.functional.values()) | set(wiring.products)
     for name in sorted(callers):
         products = wiring.products.get(name, 0) if activation else 0
@@ -39,19 +41,13 @@ def assemble(
 def calibrate(learned: nn.Module, samples: Samples) -> None:
     """Search every scale and zero point, at the rescaling as it now is."""
     for name, module in learned.named_modules():
-        if not isinstance(module, LearnedWeight):
-            continue
-        module.calibrate_weight()
-        if module.input is not None:
-            rows = samples.layers[name].rows
-            if module.rescale is not None:
-                rows = rows * module.rescale.reciprocal().detach()
-            module.input.calibrate(rows)
+        if isinstance(module, LearnedWeight):
+            module.calibrate(samples.layers[name].rows)
     for (name, index), (left, right) in samples.products.items():
         products = getattr(learned.get_submodule(name), "products", ())
         if len(products) > index:
-            products[index].left.calibrate(left.rows)
-            products[index].right.calibrate(right.rows)
+            products[index].left.calibrate(left, lambda d, right=right: d @ right)
+            products[index].right.calibrate(right, lambda d, left=left: left @ d)
 
 
 def add_rescaling(learned: nn.Module, folds: list[Fold]) -> list[tuple[Rescale, tuple[str, ...]]]:

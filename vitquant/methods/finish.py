@@ -1,30 +1,15 @@
 """Turn a model with learned quantizers into one of stored integers."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
+from vitquant.checkpoint.rounding import round_float_remainder
+from vitquant.checkpoint.schema import LayerRecord
 from vitquant.layers.conv import LearnedConv2d
 from vitquant.layers.interception import intercepted
 from vitquant.layers.linear import LearnedLinear
 from vitquant.layers.rescale import Rescale, Site
 from vitquant.layers.weight import LearnedWeight
-
-_HALF_MAX = torch.finfo(torch.float16).max
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """What is known of a quantized layer once it is stored."""
-
-    name: str
-    kind: str
-    weight_bits: float
-    activation_bits: int
-    shape: tuple[int, ...]
-    sqnr_db: float
-    rescaling: str
 
 
 @torch.no_grad()
@@ -76,20 +61,3 @@ def _record(name: str, module: LearnedWeight, original: Tensor) -> LayerRecord:
         sqnr_db=round(float(sqnr), 2),
         rescaling=rescaling,
     )
-
-
-def round_float_remainder(model: nn.Module) -> None:
-    """Round what stays float to the values that a checkpoint can hold: float16 where they fit.
-
-    Scales of weights and activations and stored rescaling keep float32.
-    """
-    for name, tensor in model.state_dict().items():
-        if is_float_remainder(name, tensor):
-            tensor.copy_(tensor.half())
-
-
-def is_float_remainder(name: str, tensor: Tensor) -> bool:
-    """Whether a tensor of a finished model is stored as float16."""
-    if tensor.dtype != torch.float32 or name.endswith((".scale", ".multiplier")):
-        return False
-    return bool(tensor.abs().max() <= _HALF_MAX) if tensor.numel() else True

@@ -43,7 +43,9 @@ def _relative(channel_max: Tensor) -> Tensor:
 
 def _error(layer: LearnedWeight, rows: Tensor, r: Tensor) -> float:
     """Mean squared error of a Linear's output under rescaling by ``r``, on some of ``rows``."""
-    grid = PerTensor(layer.input.grid, *search_per_tensor(rows / r, layer.input.grid, 20))
+    grid = PerTensor(
+        layer.input.grid, *search_per_tensor(rows / r, layer.input.grid, candidates=20)
+    )
     weight = layer.weight * r
     scale = search_per_channel(weight, layer.grid, 20)
     quantized = per_channel.codes(weight, scale, layer.grid) * scale[:, None]

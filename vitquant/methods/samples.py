@@ -1,5 +1,6 @@
 """What the activations of a float model look like: a sample of each quantized tensor."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,22 +10,19 @@ from vitquant.models.trace import trace
 from vitquant.models.wiring import Wiring
 
 _VALUES = 1 << 18
+_PRODUCT_VALUES = 1 << 19
 
 
 @dataclass
 class Sample:
-    """Rows drawn from an activation, (N, C) where C is the tensor's last dimension.
+    """Rows drawn from an activation whose last dimension has C elements.
 
-    The last two rows hold, for each column, the largest and the smallest value that occurred
-    anywhere, so that a scale search sees the tails.
+    rows: (N, C). channel_max: (C,), the largest magnitude in each channel among all rows, drawn or
+    not.
     """
 
     rows: Tensor
-
-    @property
-    def channel_max(self) -> Tensor:
-        """(C,): the largest magnitude in each channel."""
-        return self.rows.abs().amax(0)
+    channel_max: Tensor
 
 
 class Samples:
@@ -35,7 +33,7 @@ class Samples:
 
     def __init__(self, wiring: Wiring, seed: int) -> None:
         self.layers: dict[str, Sample] = {}
-        self.products: dict[tuple[str, int], tuple[Sample, Sample]] = {}
+        self.products: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
         self._wanted = set(wiring.layers)
         self._generator = torch.Generator().manual_seed(seed)
 
@@ -44,7 +42,9 @@ class Samples:
             self.layers[layer] = self._draw(x)
 
     def product(self, caller: str, index: int, left: Tensor, right: Tensor) -> None:
-        self.products[caller, index] = self._draw(left), self._draw(right)
+        kept = max(1, _PRODUCT_VALUES // max(left[0].numel(), right[0].numel()))
+        chosen = slice(None, None, max(1, math.ceil(len(left) / kept)))
+        self.products[caller, index] = left[chosen].clone(), right[chosen].clone()
 
     def opaque(self, caller: str, what: str) -> None:
         pass
@@ -52,12 +52,11 @@ class Samples:
     def _draw(self, x: Tensor) -> Sample:
         rows = x.detach().flatten(0, -2)
         count = max(16, _VALUES // rows.shape[-1])
-        if len(rows) <= count:
-            return Sample(rows.clone())
-        chosen = torch.randint(len(rows), (count,), generator=self._generator).to(rows.device)
-        columns = torch.arange(rows.shape[-1], device=rows.device)
-        extremes = torch.stack([rows[end(0), columns] for end in (rows.argmax, rows.argmin)])
-        return Sample(torch.cat([rows[chosen], extremes]))
+        channel_max = rows.abs().amax(0)
+        if len(rows) > count:
+            chosen = torch.randint(len(rows), (count,), generator=self._generator)
+            rows = rows[chosen.to(rows.device)]
+        return Sample(rows.clone(), channel_max)
 
 
 def collect(model: nn.Module, images: Tensor, wiring: Wiring, seed: int) -> Samples:

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from vitquant.bits import FLOAT_ACTIVATIONS, Bits
+from vitquant.bits import Bits
 from vitquant.models.wiring import Wiring
-from vitquant.quantizers.grid import Grid, activation_grid, weight_grid
 
 
 @dataclass(frozen=True)
@@ -26,16 +25,10 @@ class Scheme:
     def layer_bits(self, model: nn.Module, wiring: Wiring) -> dict[str, Bits]:
         """The bits of every layer in ``wiring``."""
         heads = _classifiers(model)
-        chosen = {name: self.bits for name in wiring.layers}
+        chosen = dict.fromkeys(wiring.layers, self.bits)
         chosen.update({name: self.head for name in wiring.layers if name in heads})
         chosen[wiring.layers[0]] = self.patch_embed
         return chosen
-
-
-def grids(bits: Bits) -> tuple[Grid, Grid | None]:
-    """The grids of weight and input; None where the input stays float."""
-    activation = None if bits.activation == FLOAT_ACTIVATIONS else activation_grid(bits.activation)
-    return weight_grid(bits.weight), activation
 
 
 def _classifiers(model: nn.Module) -> set[str]:

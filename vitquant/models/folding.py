@@ -41,7 +41,9 @@ def find_folds(model: nn.Module, images: Tensor, wiring: Wiring) -> list[Fold]:
     with torch.no_grad():
         scopes = _scopes(model, images, linears, wiring.blocks)
         for source, start, channels, norm in _candidates(model, wiring, linears):
-            scope = next((s for n, s in scopes.items() if n and source.startswith(f"{n}.")), scopes[""])
+            scope = next(
+                (s for n, s in scopes.items() if n and source.startswith(f"{n}.")), scopes[""]
+            )
             free = [n for n in scope.inputs if n not in taken and n != source]
             fitting = {n: linears[n] for n in free if linears[n].in_features == channels}
             consumers = _probe(scope, model.get_submodule(source), start, channels, fitting)

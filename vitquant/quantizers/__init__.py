@@ -1,1 +1,4 @@
-"""The numerics of quantization: grids, fake quantization, scale search. Knows tensors, not models."""
+"""The numerics of quantization: grids, fake quantization, scale search.
+
+Knows tensors, not models.
+"""

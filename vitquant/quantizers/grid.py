@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+FLOAT_BITS = 16
+"""Activations of so many bits are not quantized."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -34,3 +37,8 @@ def weight_grid(bits: float) -> Grid:
 def activation_grid(bits: int) -> Grid:
     """Unsigned integers, to be used with a zero point."""
     return Grid(bits, 0, 2**bits - 1)
+
+
+def grids(weight: float, activation: int) -> tuple[Grid, Grid | None]:
+    """The grids of a layer's weight and input; None for an input that stays float."""
+    return weight_grid(weight), None if activation == FLOAT_BITS else activation_grid(activation)

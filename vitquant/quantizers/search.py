@@ -1,11 +1,15 @@
 """Scale search: the clipping that gives the least mean squared error (RepQ-ViT, AdaLog)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from vitquant.quantizers import per_channel
 from vitquant.quantizers.grid import Grid
 from vitquant.quantizers.per_tensor import PerTensor, fake_quantize
+
+Through = Callable[[Tensor], Tensor]
 
 _TINY = 1e-8
 
@@ -30,27 +34,34 @@ def search_per_channel(weight: Tensor, grid: Grid, candidates: int = 80) -> Tens
     return best
 
 
-def search_per_tensor(x: Tensor, grid: Grid, candidates: int = 60) -> tuple[Tensor, Tensor]:
-    """Scale and integer zero point, both (), for a sample ``x`` of activations.
+def search_per_tensor(
+    x: Tensor, grid: Grid, through: Through | None = None, candidates: int = 48
+) -> tuple[Tensor, Tensor]:
+    """Scale and integer zero point, both (), for a sample ``x`` of an activation.
 
-    First both ends of the range shrink together, then each end alone around the best. Values that
-    are never negative (the output of softmax) get the zero point ``qmin``.
+    What is minimised is the squared error after ``through``, the linear operation that ``x`` enters
+    (identity by default). For the output of softmax that matters most: its many small values
+    hardly count one by one, but a product with the values adds them up.
+
+    First both ends of the range shrink together, in geometric steps, then each end alone around
+    the best. Values that are never negative get the zero point ``qmin``.
     """
-    x = x.detach().flatten()
     low, high = x.min().clamp_max(0.0).item(), x.max().clamp_min(0.0).item()
     if high - low < _TINY:
-        return x.new_tensor(max(abs(low), abs(high), _TINY) / grid.levels), x.new_tensor(grid.qmin)
+        widest = max(abs(low), abs(high), _TINY)
+        return x.new_tensor(widest / grid.levels), x.new_tensor(float(grid.qmin))
 
     def error(low_fraction: float, high_fraction: float) -> float:
         q = _affine(x, low * low_fraction, high * high_fraction, grid)
-        return (fake_quantize(x, q) - x).square().mean().item()
+        difference = fake_quantize(x, q).sub_(x)
+        return (difference if through is None else through(difference)).square().mean().item()
 
-    fractions = torch.linspace(1.0, 1.0 / candidates, candidates).tolist()
+    fractions = torch.logspace(0.0, -2.0, candidates).tolist()
     best = min(fractions, key=lambda f: error(f, f))
     ends = [best, best]
     for _ in range(2):
         for end in (0, 1) if low < 0 else (1,):
-            around = [ends[end] * k / 10 for k in range(5, 16)]
+            around = [ends[end] * k / 10 for k in range(6, 16)]
             ends[end] = min(
                 around, key=lambda f, end=end: error(*(f if e == end else ends[e] for e in (0, 1)))
             )

@@ -1,0 +1,100 @@
+"""From one file back to a quantized model. Nothing in the file is executed."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from vitquant.checkpoint.packing import unpack
+from vitquant.checkpoint.schema import FORMAT_VERSION, KEY, Header, load_header
+from vitquant.checkpoint.skeleton import fit
+from vitquant.data.classes import ClassNames
+from vitquant.errors import UserError
+from vitquant.layers.weight import IntegerWeight
+from vitquant.models.fingerprint import sha256
+from vitquant.models.load import build
+from vitquant.models.model import Identity, Model
+
+
+@dataclass
+class Checkpoint:
+    """A file's header and tensors, checked against each other."""
+
+    path: Path
+    header: Header
+    tensors: dict[str, Tensor]
+
+    @property
+    def bytes(self) -> int:
+        return self.path.stat().st_size
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint and check that it is whole.
+
+    Raises:
+        UserError: the file is missing, cut short, damaged, foreign, or of a newer format.
+    """
+    if not path.is_file():
+        raise UserError(f"FILE: {path} is not a file; a checkpoint that vitquant wrote is accepted")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"FILE: {path} is not a readable safetensors file ({error}); it may be cut short"
+        ) from error
+    if text is None:
+        raise UserError(
+            f"FILE: {path} was not written by vitquant; for float weights of a timm model, give "
+            f"its name as MODEL and the file with --weights"
+        )
+    header = _header(path, text)
+    if sha256(tensors) != header.content_sha256:
+        raise UserError(f"FILE: {path} is damaged: its tensors do not match its checksum")
+    return Checkpoint(path, header, tensors)
+
+
+def _header(path: Path, text: str) -> Header:
+    try:
+        return load_header(text)
+    except ValueError as error:
+        if isinstance(error, json.JSONDecodeError):
+            raise UserError(f"FILE: {path} is damaged: its metadata is not JSON") from error
+        raise UserError(
+            f"FILE: {path} has {error}, this vitquant reads up to {FORMAT_VERSION}; "
+            f"a newer vitquant is needed"
+        ) from error
+    except (KeyError, TypeError) as error:
+        raise UserError(f"FILE: {path} is damaged: its metadata lacks {error}") from error
+
+
+def restore(checkpoint: Checkpoint) -> Model:
+    """The quantized model of a checkpoint, in eval mode; computes what was saved, bit for bit.
+
+    Raises:
+        UserError: the installed timm builds another network under the same name.
+    """
+    header = checkpoint.header
+    identity = Identity(**header.model)
+    module = fit(build(identity.architecture, identity.arguments), header)
+    layers = {n: m for n, m in module.named_modules() if isinstance(m, IntegerWeight)}
+    state = dict(checkpoint.tensors)
+    try:
+        for name, layer in layers.items():
+            key = f"{name}.codes"
+            state[key] = unpack(state[key], tuple(layer.codes.shape), layer.grid)
+        module.load_state_dict(state)
+    except (KeyError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"FILE: {checkpoint.path} does not fit the installed timm's {identity.architecture} "
+            f"({reason}); it was written with timm {header.versions.get('timm', 'unknown')}"
+        ) from error
+    for layer in layers.values():
+        layer.refresh()
+    classes = None if header.classes is None else ClassNames.from_json(header.classes)
+    return Model(module, identity, header.preprocessing, classes)

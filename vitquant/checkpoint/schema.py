@@ -1,0 +1,80 @@
+"""What a checkpoint says about itself, as JSON in the safetensors header.
+
+``docs/format.md`` describes the same for other programs; keep the two together.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+FORMAT_VERSION = 1
+KEY = "vitquant"
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """A quantized Linear or Conv2d.
+
+    shape: of the weight, (O, I, ...). activation_bits: of its input; 16 where that stays float.
+    sqnr_db: signal-to-noise ratio of the quantized weight against the float one, in decibels.
+    rescaling: "none", "stored", or "folded into <module>".
+    """
+
+    name: str
+    kind: str
+    weight_bits: float
+    activation_bits: int
+    shape: tuple[int, ...]
+    sqnr_db: float
+    rescaling: str
+
+
+@dataclass(frozen=True)
+class ProductRecord:
+    """A module whose products of two activations are quantized, in the order of execution."""
+
+    name: str
+    count: int
+    activation_bits: int
+
+
+@dataclass
+class Header:
+    """Everything about a checkpoint but its tensors.
+
+    model: the float model's identity. unreached: modules left float because nothing in them could
+    be replaced, with the reason. constant: Linears left float because they do not see the image.
+    settings: how the model was quantized.
+    """
+
+    model: dict[str, Any]
+    preprocessing: dict[str, Any]
+    classes: dict[str, Any] | None
+    bits: str
+    layers: list[LayerRecord]
+    products: list[ProductRecord]
+    unreached: dict[str, str] = field(default_factory=dict)
+    constant: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    content_sha256: str = ""
+    format_version: int = FORMAT_VERSION
+
+    def dump(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+
+
+def load_header(text: str) -> Header:
+    """Read a header of this format version.
+
+    Raises:
+        ValueError: the format is newer than this program.
+        KeyError, TypeError: something is missing or misplaced.
+    """
+    raw = json.loads(text)
+    version = raw["format_version"]
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ValueError(f"format version {version}")
+    raw["layers"] = [LayerRecord(**r | {"shape": tuple(r["shape"])}) for r in raw["layers"]]
+    raw["products"] = [ProductRecord(**r) for r in raw["products"]]
+    return Header(**raw)

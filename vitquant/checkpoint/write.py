@@ -1,0 +1,55 @@
+"""From a quantized model to one file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from vitquant.checkpoint.packing import pack
+from vitquant.checkpoint.schema import KEY, Header
+from vitquant.files import write_whole
+from vitquant.layers.weight import IntegerWeight
+from vitquant.models.fingerprint import sha256
+
+
+def write_checkpoint(path: Path, module: nn.Module, header: Header) -> int:
+    """Write a finished model; returns the size of the file in bytes.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    tensors = stored_tensors(module)
+    header = replace(header, content_sha256=sha256(tensors))
+    data = save(tensors, metadata={"format": "pt", KEY: header.dump()})
+    write_whole(path, data)
+    return len(data)
+
+
+def stored_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a finished model as the file holds them."""
+    packed = {
+        f"{name}.codes": pack(layer.codes, layer.grid)
+        for name, layer in module.named_modules()
+        if isinstance(layer, IntegerWeight)
+    }
+    return {
+        name: packed[name] if name in packed else _compact(name, tensor)
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def _compact(name: str, tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if is_float_remainder(name, tensor) else tensor
+
+
+def is_float_remainder(name: str, tensor: Tensor) -> bool:
+    """Whether a tensor of a finished model is stored as float16.
+
+    Scales and stored rescaling keep float32, as does what float16 cannot hold.
+    """
+    if tensor.dtype != torch.float32 or name.endswith((".scale", ".multiplier")):
+        return False
+    return tensor.numel() == 0 or bool(tensor.abs().max() <= torch.finfo(torch.float16).max)

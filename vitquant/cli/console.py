@@ -1,0 +1,92 @@
+"""Where output goes: results to stdout, everything else to stderr."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+T = TypeVar("T")
+
+# A fifth of the way at a time, where there is no terminal to draw a bar on.
+_LINES = 5
+
+
+class Terminal:
+    """A ``vitquant.progress.Progress`` on stderr: bars on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._status = ""
+
+    def say(self, message: str) -> None:
+        self.console.print(message, markup=False)
+
+    def warn(self, message: str) -> None:
+        self.console.print(f"warning: {message}", markup=False, style="yellow")
+
+    def status(self, text: str) -> None:
+        self._status = text
+
+    def table(self, table: Table) -> None:
+        self.console.print(table)
+
+    def track(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
+        self._status = ""
+        if self.console.is_terminal:
+            yield from self._bar(items, total, what)
+        else:
+            yield from self._lines(items, total, what)
+
+    def _bar(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[status]}"),
+        )
+        with Progress(*columns, console=self.console, transient=True) as bar:
+            task = bar.add_task(what, total=total, status="")
+            for item in items:
+                yield item
+                bar.update(task, advance=1, status=self._status)
+
+    def _lines(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
+        start, last = time.monotonic(), 0
+        for done, item in enumerate(items, 1):
+            yield item
+            elapsed = time.monotonic() - start
+            if done * _LINES // total > last and elapsed > 2:
+                last = done * _LINES // total
+                left = elapsed / done * (total - done)
+                status = f", {self._status}" if self._status else ""
+                self.say(f"{what}: {done}/{total}, {elapsed:.0f} s, {left:.0f} s left{status}")
+
+
+def result_table(table: Table) -> None:
+    """A table that is itself the result; never cut to a terminal's width in a pipe."""
+    console = Console(highlight=False)
+    Console(width=None if console.is_terminal else 200, highlight=False).print(table)
+
+
+def result(text: str) -> None:
+    """The one thing that a pipeline reads."""
+    print(text, file=sys.stdout, flush=True)
+
+
+def result_json(value: dict[str, Any]) -> None:
+    result(json.dumps(value, ensure_ascii=False))

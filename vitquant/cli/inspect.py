@@ -1,0 +1,60 @@
+"""``vitquant inspect``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from vitquant.checkpoint.read import read_checkpoint
+from vitquant.checkpoint.report import report
+from vitquant.cli import console, options
+
+
+def inspect(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="A checkpoint that vitquant wrote; - reads its path from stdin."
+        ),
+    ],
+    json: options.Json = False,
+) -> None:
+    """Show what a checkpoint holds: layers, bits, bytes, and what stayed float."""
+    found = report(read_checkpoint(Path(options.name_or_stdin(file))))
+    if json:
+        console.result_json(found)
+        return
+    console.result_table(_layers(found))
+    console.result_table(_float(found))
+    for line in found["float_operations"]:
+        console.result(f"computed in float: {line}")
+    console.result(
+        f"{file}: {found['model']['name']} {found['bits']}, {found['bytes']:,} bytes, float "
+        f"{found['float_bytes']:,} ({found['float_bytes'] / found['bytes']:.1f} times smaller)"
+    )
+
+
+def _layers(found: dict[str, Any]) -> Table:
+    table = Table("layer", "kind", "W", "A", "shape", "bytes", "SQNR dB", "rescaling")
+    for row in found["layers"]:
+        weight = "" if row["weight_bits"] is None else f"{row['weight_bits']:g}"
+        shape = "" if row["shape"] is None else "x".join(map(str, row["shape"]))
+        sqnr = "" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
+        bits = str(row["activation_bits"])
+        table.add_row(
+            row["name"], row["kind"], weight, bits, shape, f"{row['bytes']:,}", sqnr,
+            row["rescaling"],
+        )  # fmt: skip
+    return table
+
+
+def _float(found: dict[str, Any]) -> Table:
+    table = Table("stayed float", "bytes", "why")
+    grouped: dict[str, tuple[int, int]] = {}
+    for row in found["kept_float"]:
+        count, size = grouped.get(row["why"], (0, 0))
+        grouped[row["why"]] = count + 1, size + row["bytes"]
+    for why, (count, size) in sorted(grouped.items(), key=lambda item: -item[1][1]):
+        table.add_row(f"{count} tensors", f"{size:,}", why)
+    return table

@@ -1,0 +1,239 @@
+"""``vitquant quantize``."""
+
+import resource
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from vitquant.bits import Bits, parse_bits
+from vitquant.cli import console, options
+from vitquant.data.image_source import ImageSource
+from vitquant.data.noise import NoiseSource
+from vitquant.data.source import Role, open_source
+from vitquant.errors import UserError
+from vitquant.files import check_writable
+from vitquant.methods.registry import METHODS, get_method
+from vitquant.methods.scheme import Scheme
+from vitquant.methods.settings import Settings
+from vitquant.models.load import load_float
+from vitquant.models.model import Model
+from vitquant.opening import is_checkpoint
+from vitquant.quantize import Quantized
+from vitquant.quantize import quantize as run
+
+_METHODS = "; ".join(f"{m.name}: {m.summary}" for m in METHODS.values())
+_PLAIN = Settings(Scheme(*[Bits(8, 8)] * 3))
+
+
+def quantize(
+    model: options.ModelName,
+    bits: Annotated[
+        str,
+        typer.Option(
+            "--bits",
+            metavar="W4A4",
+            help="Bits of weights (1.58, 2-8) and activations (2-8; 16 leaves them float).",
+        ),
+    ],
+    calib: Annotated[
+        str,
+        typer.Option(
+            "--calib",
+            metavar="SOURCE",
+            help="Calibration images: a "
+            "folder, a .tar, digits, noise, or a data set such as hfds/… that timm reads.",
+        ),
+    ],
+    method: Annotated[str, typer.Option("--method", help=_METHODS)] = _PLAIN.method,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Where to write; by default MODEL-BITS.safetensors here."
+        ),
+    ] = None,
+    weights: options.Weights = None,
+    num_classes: options.NumClasses = None,
+    patch_embed_bits: Annotated[
+        str, typer.Option(metavar="W8A8", help="Bits of the layer that sees the image.")
+    ] = "w8a8",
+    head_bits: Annotated[
+        str | None,
+        typer.Option(metavar="W8A8", help="Bits of the classifier; by default those of --bits."),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(metavar="N", help="Calibration images at most.")
+    ] = _PLAIN.samples,
+    steps: Annotated[
+        int, typer.Option(metavar="N", help="Steps of joint optimisation.")
+    ] = _PLAIN.steps,
+    batch_size: Annotated[
+        int, typer.Option(metavar="N", help="Images in a step.")
+    ] = _PLAIN.batch_size,
+    seed: Annotated[int, typer.Option(metavar="N")] = _PLAIN.seed,
+    init_images: Annotated[
+        int, typer.Option(metavar="N", help="Images for the scale search.")
+    ] = _PLAIN.init_images,
+    lr_weights: Annotated[
+        float, typer.Option(metavar="X", help="Learning rate.")
+    ] = _PLAIN.lr_weights,
+    lr_scales: Annotated[
+        float, typer.Option(metavar="X", help="Learning rate of log scales.")
+    ] = _PLAIN.lr_scales,
+    lr_zero_points: Annotated[
+        float, typer.Option(metavar="X", help="Learning rate, in levels.")
+    ] = _PLAIN.lr_zero_points,
+    lr_rescaling: Annotated[
+        float, typer.Option(metavar="X", help="Learning rate of log factors.")
+    ] = _PLAIN.lr_rescaling,
+    feature_weight: Annotated[
+        float, typer.Option(metavar="X", help="Weight of the features in the loss.")
+    ] = _PLAIN.feature_weight,
+    logit_weight: Annotated[
+        float, typer.Option(metavar="X", help="Weight of the logits in the loss.")
+    ] = _PLAIN.logit_weight,
+    min_crop: Annotated[
+        float,
+        typer.Option(
+            metavar="X", help="Smallest random crop, as a fraction of the image; 1 for none."
+        ),
+    ] = _PLAIN.min_crop,
+    flip: Annotated[float, typer.Option(metavar="X", help="Probability of a flip.")] = _PLAIN.flip,
+    allow_float: Annotated[
+        bool,
+        typer.Option(
+            "--allow-float",
+            help="Leave float what cannot be reached instead of refusing the model.",
+        ),
+    ] = False,
+    device: options.Device = "auto",
+    json: options.Json = False,
+) -> None:
+    """Quantize a pretrained vision transformer and write a small checkpoint.
+
+    Prints the path of the checkpoint.
+    """
+    get_method(method)
+    chosen = parse_bits(bits)
+    settings = Settings(
+        scheme=Scheme(
+            chosen,
+            patch_embed=parse_bits(patch_embed_bits, "--patch-embed-bits"),
+            head=chosen if head_bits is None else parse_bits(head_bits, "--head-bits"),
+        ),
+        method=method,
+        samples=samples,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        init_images=init_images,
+        lr_weights=lr_weights,
+        lr_scales=lr_scales,
+        lr_zero_points=lr_zero_points,
+        lr_rescaling=lr_rescaling,
+        feature_weight=feature_weight,
+        logit_weight=logit_weight,
+        min_crop=min_crop,
+        flip=flip,
+        allow_float=allow_float,
+    )
+    name = options.name_or_stdin(model)
+    if is_checkpoint(name):
+        raise UserError(
+            f"MODEL: {name} is a file; the name of a float model is accepted, with "
+            f"--weights FILE for its weights"
+        )
+    path = out or Path(f"{name.replace('/', '-').replace(':', '-')}-{chosen}.safetensors")
+    check_writable(path)
+    where = options.device(device)
+    terminal = console.Terminal()
+    opened = load_float(name, weights, num_classes)
+    images = _calibration_images(calib, opened, settings)
+    if images.labels is not None:
+        _warn_about_few_classes(images, opened, terminal)
+    _announce(opened, images, settings, where, terminal)
+    quantized = run(opened, images, settings, terminal, where)
+    size = quantized.save(path)
+    _summarise(quantized, size, terminal)
+    if json:
+        console.result_json(_result(path, size, quantized, settings))
+    else:
+        console.result(str(path))
+
+
+def _calibration_images(calib: str, model: Model, settings: Settings) -> ImageSource:
+    if calib == "noise":
+        return NoiseSource(settings.samples, model.input_size[1:], settings.seed)
+    return open_source(
+        calib,
+        flag="--calib",
+        classes=model.classes,
+        num_classes=model.num_classes,
+        role=Role.CALIBRATION,
+        limit=settings.samples,
+    )
+
+
+def _warn_about_few_classes(images: ImageSource, model: Model, terminal: console.Terminal) -> None:
+    seen = len({label for label in images.labels or () if label >= 0})
+    if seen and seen < model.num_classes / 2:
+        terminal.warn(
+            f"--calib shows {seen} of {model.num_classes} classes: accuracy on those will be "
+            f"flattered, on the others it will not"
+        )
+
+
+def _announce(
+    model: Model, images: ImageSource, settings: Settings, where: str, terminal: console.Terminal
+) -> None:
+    scheme = settings.scheme
+    used = min(settings.samples, len(images))
+    terminal.say(
+        f"{model.identity.name} to {scheme.bits} (patch embedding {scheme.patch_embed}, head "
+        f"{scheme.head}) by {settings.method} on {where}, {used} images of {images.name}"
+    )
+    if get_method(settings.method).trains:
+        terminal.say(
+            f"{settings.steps} steps of {settings.batch_size} images; the time left is shown once "
+            f"the first steps are done"
+        )
+
+
+def _summarise(quantized: Quantized, size: int, terminal: console.Terminal) -> None:
+    float_bytes = quantized.model.identity.float_bytes
+    terminal.say(
+        f"{size / 1e6:.2f} MB, float {float_bytes / 1e6:.2f} MB ({float_bytes / size:.1f} times "
+        f"smaller), {quantized.seconds:.0f} s"
+    )
+
+
+def _result(path: Path, size: int, quantized: Quantized, settings: Settings) -> dict[str, Any]:
+    header = quantized.header
+    return {
+        "output": str(path),
+        "model": header.model,
+        "bits": header.bits,
+        "method": settings.method,
+        "calib": header.settings["calib"],
+        "samples": quantized.samples,
+        "steps": settings.steps if get_method(settings.method).trains else 0,
+        "seed": settings.seed,
+        "seconds": round(quantized.seconds, 3),
+        "peak_memory_bytes": _peak_memory(),
+        "bytes": size,
+        "float_bytes": quantized.model.identity.float_bytes,
+        "settings": header.settings,
+        "versions": header.versions,
+        "float_parts": header.unreached,
+        "history": quantized.history,
+    }
+
+
+def _peak_memory() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    # Kilobytes on Linux, bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,95 @@
+"""Top-1 and top-5, alone and beside a reference."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vitquant.data.batches import batches
+from vitquant.data.image_source import ImageSource
+from vitquant.errors import UserError
+from vitquant.models.model import Model
+from vitquant.progress import Progress, Silent
+
+
+@dataclass
+class Accuracy:
+    """Fractions of the images for which the label is the first, or among the first five."""
+
+    top1: float
+    top5: float
+
+
+@dataclass
+class Evaluation:
+    """images: how many were scored. agreement: the fraction on which both models' first guess is
+    the same. images_per_second: of the model alone, decoding not counted."""
+
+    images: int
+    accuracy: Accuracy
+    images_per_second: float
+    reference: Accuracy | None = None
+    agreement: float | None = None
+
+
+class _Counts:
+    def __init__(self) -> None:
+        self.top1 = self.top5 = 0
+
+    def add(self, logits: Tensor, labels: Tensor) -> Tensor:
+        best = logits.topk(min(5, logits.shape[-1])).indices
+        hits = best == labels[:, None]
+        self.top1 += int(hits[:, 0].sum())
+        self.top5 += int(hits.any(1).sum())
+        return best[:, 0]
+
+    def accuracy(self, images: int) -> Accuracy:
+        return Accuracy(self.top1 / images, self.top5 / images)
+
+
+@torch.inference_mode()
+def evaluate(
+    model: Model,
+    images: ImageSource,
+    batch_size: int = 64,
+    reference: Model | None = None,
+    progress: Progress | None = None,
+    device: str = "cpu",
+) -> Evaluation:
+    """Score a model, and a reference on the same images with the reference's own preprocessing.
+
+    Images without a known label are left out.
+
+    Raises:
+        UserError: an image cannot be read, or none has a label.
+    """
+    progress = progress or Silent()
+    total, agreed, seconds = 0, 0, 0.0
+    counts, reference_counts = _Counts(), _Counts()
+    order = range(len(images))
+    loaded = batches(images, order, model.transform(), batch_size)
+    again = reference is not None and reference.preprocessing != model.preprocessing
+    others = batches(images, order, reference.transform(), batch_size) if again else None
+    for batch, labels in progress.track(loaded, -(-len(images) // batch_size), "evaluating"):
+        known = labels >= 0
+        batch, labels = batch[known].to(device), labels[known].to(device)
+        other = next(others)[0][known].to(device) if others else batch
+        if not len(labels):
+            continue
+        start = time.perf_counter()
+        logits = model.module(batch)
+        seconds += time.perf_counter() - start
+        guess = counts.add(logits, labels)
+        total += len(labels)
+        if reference is not None:
+            agreed += int((reference_counts.add(reference.module(other), labels) == guess).sum())
+    if not total:
+        raise UserError(f"--data: no image of {images.name} has a label that the model knows")
+    return Evaluation(
+        images=total,
+        accuracy=counts.accuracy(total),
+        images_per_second=total / seconds,
+        reference=reference_counts.accuracy(total) if reference is not None else None,
+        agreement=agreed / total if reference is not None else None,
+    )

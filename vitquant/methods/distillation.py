@@ -1,0 +1,60 @@
+"""How far a quantized model is from the float one, without labels."""
+
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Outputs(NamedTuple):
+    """What a model computes for a batch: its blocks' outputs, in order, and its logits (B, N)."""
+
+    features: list[Tensor]
+    logits: Tensor
+
+
+@contextmanager
+def watched(module: nn.Module, blocks: list[str]):
+    """A function that runs ``module`` on images and returns :class:`Outputs`."""
+    features: dict[str, Tensor] = {}
+
+    def keep(name: str):
+        def hook(module, args, output):
+            features[name] = output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+    handles = [module.get_submodule(b).register_forward_hook(keep(b)) for b in blocks]
+
+    def run(images: Tensor) -> Outputs:
+        logits = module(images)
+        return Outputs([features[name] for name in blocks], logits)
+
+    try:
+        yield run
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def feature_loss(student: Outputs, teacher: Outputs) -> Tensor:
+    """Mean over blocks of the squared error, relative to the energy of the float feature."""
+    terms = [relative_error(s, t) for s, t in zip(student.features, teacher.features, strict=True)]
+    return torch.stack(terms).mean() if terms else student.logits.new_zeros(())
+
+
+def logit_loss(student: Outputs, teacher: Outputs, classifies: bool) -> Tensor:
+    """KL divergence from the float model's distribution over classes, in nats, mean over images.
+
+    For a tower without a classifier, whose output is an embedding, the relative squared error.
+    """
+    if not classifies:
+        return relative_error(student.logits, teacher.logits)
+    s, t = student.logits.log_softmax(-1), teacher.logits.log_softmax(-1)
+    return F.kl_div(s, t, log_target=True, reduction="batchmean")
+
+
+def relative_error(x: Tensor, reference: Tensor) -> Tensor:
+    return (x - reference).square().mean() / reference.square().mean().clamp_min(1e-12)

@@ -1,0 +1,69 @@
+"""Every setting of a quantization run, with its default and its check."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vitquant.bits import Bits
+from vitquant.errors import UserError
+from vitquant.methods.scheme import Scheme
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is quantized.
+
+    Args:
+        scheme: the bits.
+        method: a name in the registry.
+        samples: calibration images at most.
+        steps: joint optimisation steps.
+        batch_size: images in a step.
+        seed: of everything random.
+        init_images: images that the scales are searched on.
+        lr_weights, lr_scales, lr_zero_points, lr_rescaling: Adam's learning rates. Scales and
+            rescaling are learned as logarithms, zero points in levels.
+        feature_weight, logit_weight: of the two terms of the distillation loss.
+        min_crop: the smallest random crop, as a fraction of the image's area; 1 for none.
+        flip: probability of a horizontal flip.
+        allow_float: quantize what can be reached where something cannot.
+    """
+
+    scheme: Scheme
+    method: str = "joint"
+    samples: int = 1024
+    steps: int = 400
+    batch_size: int = 32
+    seed: int = 0
+    init_images: int = 32
+    lr_weights: float = 1e-4
+    lr_scales: float = 3e-3
+    lr_zero_points: float = 3e-2
+    lr_rescaling: float = 3e-3
+    feature_weight: float = 1.0
+    logit_weight: float = 1.0
+    min_crop: float = 0.4
+    flip: float = 0.5
+    allow_float: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "steps", "batch_size", "init_images"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{_flag(name)}: {getattr(self, name)} is too few; 1 or more")
+        for name in ("min_crop", "flip"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{_flag(name)}: {getattr(self, name)} is not from 0 to 1")
+        for name in (n for n in vars(self) if n.startswith("lr_") or n.endswith("_weight")):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UserError(
+                    f"{_flag(name)}: {getattr(self, name)} is not 0 or a positive number"
+                )
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"--seed: {self.seed} is not from 0 to 2**63 - 1")
+
+    def to_json(self) -> dict[str, Any]:
+        scheme: dict[str, Bits] = vars(self.scheme)
+        return asdict(self) | {"scheme": {place: str(bits) for place, bits in scheme.items()}}
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,203 @@
+"""Float models by name: aliases, timm, the Hub, the bundled miniatures."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vitquant.data.classes import ClassNames, imagenet_classes
+from vitquant.errors import UserError
+from vitquant.miniature import architectures as miniatures
+from vitquant.models.aliases import ALIASES
+from vitquant.models.fingerprint import sha256
+from vitquant.models.model import Identity, Model
+
+HUB = "hf-hub:"
+# timm uploads the first; towers converted from open_clip carry the second.
+_HUB_FILES = ("model.safetensors", "open_clip_model.safetensors")
+
+
+def load_float(name: str, weights: Path | None = None, num_classes: int | None = None) -> Model:
+    """A pretrained float model in eval mode.
+
+    Args:
+        name: an alias, a miniature, a timm name with or without tag, or ``hf-hub:owner/name``.
+        weights: a safetensors file of timm's parameter names, instead of a download.
+        num_classes: the classes in ``weights``, where they differ from the architecture's.
+
+    Raises:
+        UserError: no such model, weights that do not fit, or nothing could be downloaded.
+    """
+    full_name = ALIASES[name].timm_name if name in ALIASES else name
+    arguments: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+    overlay: dict[str, Any] | None = None
+    if full_name.startswith(HUB):
+        overlay, full_name, more = _hub_config(full_name)
+        arguments = more | arguments
+    architecture, _, tag = full_name.partition(".")
+    if not timm.is_model(architecture):
+        raise UserError(f"MODEL: {name!r} is not a model{_near(name)}; accepted: {ACCEPTED}")
+    if name in miniatures.NAMES and weights is None:
+        weights, tag = miniatures.weights_path(name), "bundled"
+    elif weights is not None:
+        tag = ""
+    module = _create(full_name, arguments, overlay, None if weights else _download(full_name, name))
+    if weights is not None:
+        _load_weights(module, weights)
+    module.eval().requires_grad_(False)
+    tag = tag or ("" if weights else str(module.pretrained_cfg.get("tag", "")))
+    state = module.state_dict()
+    identity = Identity(
+        name=name,
+        architecture=architecture,
+        tag=tag,
+        arguments=arguments,
+        weights_sha256=sha256(state),
+        float_bytes=sum(t.numel() * t.element_size() for t in state.values()),
+    )
+    preprocessing = timm.data.resolve_model_data_config(module)
+    return Model(module, identity, preprocessing, _classes(module))
+
+
+ACCEPTED = (
+    f"an alias ({', '.join(ALIASES)}), a miniature ({', '.join(miniatures.NAMES)}), a timm name, "
+    f"{HUB}owner/name, or the path of a checkpoint"
+)
+
+
+def build(architecture: str, arguments: dict[str, Any]) -> nn.Module:
+    """The architecture with random weights, in eval mode.
+
+    Raises:
+        UserError: the installed timm does not know it.
+    """
+    if not timm.is_model(architecture):
+        raise UserError(
+            f"MODEL: the installed timm {timm.__version__} has no {architecture!r}; "
+            f"a timm that has it is needed"
+        )
+    return timm.create_model(architecture, pretrained=False, **arguments).eval()
+
+
+def _create(
+    name: str, arguments: dict[str, Any], overlay: dict[str, Any] | None, file: str | None
+) -> nn.Module:
+    changes = dict(overlay or {})
+    if file is not None:
+        changes["file"] = file
+    try:
+        return timm.create_model(
+            name, pretrained=file is not None, pretrained_cfg_overlay=changes or None, **arguments
+        )
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"MODEL: timm cannot build {name!r}: {_first_line(error)}") from error
+
+
+def _download(full_name: str, name: str) -> str | None:
+    """Path of the pretrained safetensors file in the hub's cache."""
+    if name in miniatures.NAMES:
+        return None
+    repository = timm.get_pretrained_cfg(full_name).hf_hub_id
+    if not repository:
+        raise UserError(
+            f"MODEL: timm has no pretrained weights for {name!r} on the Hub; "
+            f"give a safetensors file with --weights"
+        )
+    for file in _HUB_FILES:
+        try:
+            return hf_hub_download(repository, file)
+        except EntryNotFoundError:
+            continue
+        except Exception as error:
+            raise UserError(
+                f"MODEL: the weights of {name!r} could not be downloaded from {repository} "
+                f"({_first_line(error)}); give a local safetensors file with --weights"
+            ) from error
+    raise UserError(
+        f"MODEL: {repository} holds no safetensors weights, and vitquant reads no others; "
+        f"give a safetensors file with --weights"
+    )
+
+
+def _hub_config(name: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    repository = name.removeprefix(HUB)
+    try:
+        cfg, architecture, arguments = timm.models.load_model_config_from_hf(repository)
+    except Exception as error:
+        raise UserError(
+            f"MODEL: {name!r} could not be read from the Hub ({_first_line(error)}); "
+            f"accepted: {HUB}owner/name of a timm model"
+        ) from error
+    return cfg | {"hf_hub_id": repository}, architecture, arguments or {}
+
+
+def read_tensors(path: Path, flag: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Raises:
+        UserError: the file is missing, cut short, or something else.
+    """
+    if not path.is_file():
+        raise UserError(f"{flag}: {path} is not a file; a safetensors file is accepted")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"{flag}: {path} is not a readable safetensors file ({_first_line(error)}); "
+            f"it may be cut short or of another format"
+        ) from error
+
+
+def _load_weights(module: nn.Module, path: Path) -> None:
+    tensors = read_tensors(path, "--weights")
+    expected = module.state_dict()
+    for name in expected.keys() & tensors.keys():
+        given, wanted = tuple(tensors[name].shape), tuple(expected[name].shape)
+        if given == wanted:
+            continue
+        if given[1:] == wanted[1:] and name.startswith(str(module.pretrained_cfg["classifier"])):
+            raise UserError(
+                f"--weights: {path} has {given[0]} classes, the model {wanted[0]}; "
+                f"say --num-classes {given[0]}"
+            )
+        raise UserError(f"--weights: {path}: {name} is {given}, the model needs {wanted}")
+    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected)
+    if missing or extra:
+        what = f"lacks {missing[0]}" if missing else f"has {extra[0]}, which the model lacks"
+        raise UserError(
+            f"--weights: {path} {what} ({len(missing)} names missing, {len(extra)} unknown); "
+            f"weights of the same architecture with timm's names are accepted"
+        )
+    with torch.no_grad():
+        module.load_state_dict({name: t.float() for name, t in tensors.items()})
+
+
+def _classes(module: nn.Module) -> ClassNames | None:
+    names = module.pretrained_cfg.get("label_names")
+    count = getattr(module, "num_classes", 0)
+    if names and len(names) == count:
+        return ClassNames(tuple(names), tuple(names))
+    return imagenet_classes(count) if count else None
+
+
+def _near(name: str) -> str:
+    architecture = name.partition(".")[0]
+    known = [*ALIASES, *timm.list_models()]
+    near = difflib.get_close_matches(architecture, known, n=1, cutoff=0.7)
+    if near:
+        return f" (did you mean {near[0]}?)"
+    if os.sep in name or name.endswith(".safetensors"):
+        return ", and no file has that name"
+    return ""
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,62 @@
+"""A model with everything that must travel with it."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import timm
+import torch
+from PIL import Image
+from torch import nn
+
+from vitquant.data.classes import ClassNames
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which float model this is, or was before it was quantized.
+
+    name: as the user wrote it. architecture: timm's name of it, without the tag. tag: of the
+    pretrained weights, empty where they came from a file. arguments: further arguments of
+    ``timm.create_model``. weights_sha256: of the float weights, see ``models.fingerprint``.
+    """
+
+    name: str
+    architecture: str
+    tag: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
+    float_bytes: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class Model:
+    """A network in eval mode with its identity, preprocessing and class names.
+
+    preprocessing: what ``timm.data.create_transform`` needs to show it an image (input_size as
+    (C, H, W) in pixels, mean, std, interpolation, crop_pct, crop_mode).
+    """
+
+    module: nn.Module
+    identity: Identity
+    preprocessing: dict[str, Any]
+    classes: ClassNames | None
+
+    @property
+    def num_classes(self) -> int:
+        return int(getattr(self.module, "num_classes", 0) or 0)
+
+    @property
+    def input_size(self) -> tuple[int, int, int]:
+        return tuple(self.preprocessing["input_size"])
+
+    def transform(self) -> Callable[[Image.Image], torch.Tensor]:
+        """The model's own evaluation transform: PIL image → (C, H, W) float32."""
+        return timm.data.create_transform(**self.preprocessing, is_training=False)
+
+    def to(self, device: torch.device | str) -> "Model":
+        self.module.to(device)
+        return self
