@@ -1,10 +1,11 @@
 import numpy as np
 
-from vitquant.data.noise import NoiseSource, noise_images
+from vitquant.data.noise import NoiseSource
 
 
 def test_distribution():
-    values = np.stack([np.asarray(image) for image in noise_images(4, (64, 48), seed=0)])
+    source = NoiseSource(4, (64, 48), seed=0)
+    values = np.stack([np.asarray(source.image(i)) for i in range(4)])
     assert values.shape == (4, 64, 48, 3)
     assert values.dtype == np.uint8
     assert abs(values.mean() - 127.5) < 1

@@ -19,8 +19,9 @@ from rich.table import Table
 
 T = TypeVar("T")
 
-# A fifth of the way at a time, where there is no terminal to draw a bar on.
+# Where there is no terminal to draw a bar on: a line each fifth of the way, and each minute.
 _LINES = 5
+_SILENCE = 60.0
 
 
 class Terminal:
@@ -66,15 +67,17 @@ class Terminal:
                 bar.update(task, advance=1, status=self._status)
 
     def _lines(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
-        start, last = time.monotonic(), 0
+        start = last = time.monotonic()
+        told = 0
         for done, item in enumerate(items, 1):
             yield item
-            elapsed = time.monotonic() - start
-            if done * _LINES // total > last and elapsed > 2:
-                last = done * _LINES // total
-                left = elapsed / done * (total - done)
+            now = time.monotonic()
+            fifths = done * _LINES // total
+            if now - last > _SILENCE or (fifths > told and now - start > 2):
+                told, last = fifths, now
+                left = (now - start) / done * (total - done)
                 status = f", {self._status}" if self._status else ""
-                self.say(f"{what}: {done}/{total}, {elapsed:.0f} s, {left:.0f} s left{status}")
+                self.say(f"{what}: {done}/{total}, {now - start:.0f} s, {left:.0f} s left{status}")
 
 
 def result_table(table: Table) -> None:

@@ -3,6 +3,7 @@
 import sys
 from typing import Annotated
 
+import huggingface_hub
 import typer
 
 import vitquant
@@ -18,7 +19,6 @@ _UsageError = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     name="vitquant",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -46,8 +46,11 @@ def program(
 
 def main(arguments: list[str]) -> int:
     """Run the program; returns its exit code."""
+    # The client's own account of every attempt is of no use beside our one line.
+    huggingface_hub.logging.set_verbosity_error()
     try:
-        code = typer.main.get_command(app)(arguments, "vitquant", standalone_mode=False)
+        command = typer.main.get_command(app)
+        code = command(arguments or ["--help"], "vitquant", standalone_mode=False)
     except (UserError, CheckFailedError) as error:
         if "--debug" in arguments:
             raise
@@ -64,8 +67,6 @@ def main(arguments: list[str]) -> int:
 
 def _usage(error: Exception, arguments: list[str]) -> int:
     message = error.format_message()  # type: ignore[attr-defined]
-    if not message:  # no subcommand: the help has been printed
-        return UNUSABLE
     command = next((a for a in arguments if not a.startswith("-")), "")
     known = command if command in {c.name for c in app.registered_commands} else ""
     _complain(f"{' '.join(message.split())} (see: {' '.join(['vitquant', known]).strip()} --help)")

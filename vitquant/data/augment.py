@@ -6,10 +6,8 @@ view is drawn from its own generator: the order in which threads reach it does n
 
 import math
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from PIL import Image
 
 from vitquant.data.image_source import ImageSource
@@ -85,6 +83,3 @@ def crop_box(
     w, h = w * shrink, h * shrink
     left, top = draw.uniform(0, width - w), draw.uniform(0, height - h)
     return left, top, left + w, top + h
-
-
-Transform = Callable[[Image.Image], torch.Tensor]

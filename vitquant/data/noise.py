@@ -32,9 +32,3 @@ class NoiseSource:
         """Image i, RGB."""
         values = np.random.default_rng([self._seed, i]).standard_normal((*self._size, 3))
         return Image.fromarray(np.clip(128 + 64 * values, 0, 255).astype(np.uint8))
-
-
-def noise_images(n: int, size: tuple[int, int], seed: int) -> list[Image.Image]:
-    """All images of a `NoiseSource`."""
-    source = NoiseSource(n, size, seed)
-    return [source.image(i) for i in range(n)]

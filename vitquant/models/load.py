@@ -8,7 +8,7 @@ from typing import Any
 import timm
 import torch
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -114,9 +114,12 @@ def _download(full_name: str, name: str) -> str | None:
     for file in _HUB_FILES:
         try:
             return hf_hub_download(repository, file)
-        except EntryNotFoundError:
-            continue
         except Exception as error:
+            # No connection is a kind of missing entry to the client, but another file is no help.
+            if isinstance(error, EntryNotFoundError) and not isinstance(
+                error, LocalEntryNotFoundError
+            ):
+                continue
             raise UserError(
                 f"MODEL: the weights of {name!r} could not be downloaded from {repository} "
                 f"({_first_line(error)}); give a local safetensors file with --weights"
@@ -159,7 +162,7 @@ def read_tensors(path: Path, flag: str) -> dict[str, Tensor]:
 def _load_weights(module: nn.Module, path: Path) -> None:
     tensors = read_tensors(path, "--weights")
     expected = module.state_dict()
-    for name in expected.keys() & tensors.keys():
+    for name in sorted(expected.keys() & tensors.keys()):
         given, wanted = tuple(tensors[name].shape), tuple(expected[name].shape)
         if given == wanted:
             continue

@@ -78,5 +78,5 @@ def _blocks(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     if first.device.type != "cpu" or first.dim() < 2:
         yield (first, *others)
         return
-    rows = max(1, _BLOCK // max(1, first[0].numel()))
+    rows = max(1, _BLOCK // max(1, first[:1].numel()))
     yield from zip(*(t.split(rows) for t in (first, *others)), strict=True)
