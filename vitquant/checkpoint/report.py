@@ -33,7 +33,8 @@ def report(checkpoint: Checkpoint) -> dict[str, Any]:
         layers += [_product_row(product, i, tensors) for i in range(product.count)]
     remainder = {n: t for n, t in tensors.items() if n not in accounted}
     return {
-        "model": header.model,
+        "model": header.model["name"],
+        "float_model": header.model,
         "bits": header.bits,
         "layers": layers,
         "kept_float": [

@@ -30,7 +30,7 @@ def inspect(
     for line in found["float_operations"]:
         console.result(f"computed in float: {line}")
     console.result(
-        f"{file}: {found['model']['name']} {found['bits']}, {found['bytes']:,} bytes, float "
+        f"{file}: {found['model']} {found['bits']}, {found['bytes']:,} bytes, float "
         f"{found['float_bytes']:,} ({found['float_bytes'] / found['bytes']:.1f} times smaller)"
     )
 

@@ -213,7 +213,8 @@ def _result(path: Path, size: int, quantized: Quantized, settings: Settings) -> 
     header = quantized.header
     return {
         "output": str(path),
-        "model": header.model,
+        "model": quantized.model.identity.name,
+        "float_model": header.model,
         "bits": header.bits,
         "method": settings.method,
         "calib": header.settings["calib"],
