@@ -18,6 +18,7 @@ from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.sample import choose
 from vitquant.errors import UserError
 from vitquant.layers.interception import intercepted
+from vitquant.layers.weight import IntegerWeight
 from vitquant.methods.finish import finish
 from vitquant.methods.job import Job
 from vitquant.methods.registry import get_method
@@ -65,7 +66,7 @@ def quantize(
     start = time.monotonic()
     progress = progress or Silent()
     method = get_method(settings.method)
-    if any(True for _ in intercepted(model.module)):
+    if any(isinstance(module, IntegerWeight) for module in model.module.modules()):
         raise UserError("MODEL: it is quantized already; a float model is accepted")
     _seed(settings.seed)
     model = copy.copy(model)

@@ -53,6 +53,8 @@ def intercepted(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 class _Routing(TorchFunctionMode):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
+        # Without products, a module is intercepted for its F.linear alone.
+        self.quantizes_products = len(module.products) > 0
         self.remaining = iter(module.products)
         self.layers = {
             id(child.weight): child
@@ -62,12 +64,14 @@ class _Routing(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if func is F.linear:
+            return self._linear(*args, **kwargs)
+        if not self.quantizes_products:
+            return func(*args, **kwargs)
         if func in MATMULS:
             return self._matmul(*args, **kwargs)
         if func is SDPA:
             return attention(next(self.remaining), next(self.remaining), *args, **kwargs)
-        if func is F.linear:
-            return self._linear(*args, **kwargs)
         return func(*args, **kwargs)
 
     def _matmul(self, left: Tensor, right: Tensor) -> Tensor:

@@ -45,11 +45,15 @@ def load_float(name: str, weights: Path | None = None, num_classes: int | None =
     architecture, _, tag = full_name.partition(".")
     if not timm.is_model(architecture):
         raise UserError(f"MODEL: {name!r} is not a model{_near(name)}; accepted: {ACCEPTED}")
+    if tag and full_name not in (known := timm.list_pretrained(f"{architecture}.*")):
+        tags = ", ".join(n.partition(".")[2] for n in known) or "none"
+        raise UserError(f"MODEL: {architecture} has no tag {tag!r}; accepted: {tags}")
     if name in miniatures.NAMES and weights is None:
         weights, tag = miniatures.weights_path(name), "bundled"
     elif weights is not None:
         tag = ""
-    module = _create(full_name, arguments, overlay, None if weights else _download(full_name, name))
+    file = None if weights else _download(name, _repository(full_name, overlay))
+    module = _create(full_name, arguments, overlay, file)
     if weights is not None:
         _load_weights(module, weights)
     module.eval().requires_grad_(False)
@@ -101,11 +105,16 @@ def _create(
         raise UserError(f"MODEL: timm cannot build {name!r}: {_first_line(error)}") from error
 
 
-def _download(full_name: str, name: str) -> str | None:
+def _repository(full_name: str, overlay: dict[str, Any] | None) -> str | None:
+    """The Hub's name for the pretrained weights."""
+    if overlay is not None:
+        return overlay["hf_hub_id"]
+    cfg = timm.get_pretrained_cfg(full_name)
+    return cfg and cfg.hf_hub_id
+
+
+def _download(name: str, repository: str | None) -> str:
     """Path of the pretrained safetensors file in the hub's cache."""
-    if name in miniatures.NAMES:
-        return None
-    repository = timm.get_pretrained_cfg(full_name).hf_hub_id
     if not repository:
         raise UserError(
             f"MODEL: timm has no pretrained weights for {name!r} on the Hub; "
