@@ -105,7 +105,7 @@ def quantize(
 
 def _decode(images: ImageSource, settings: Settings, progress: Progress) -> ImageSource:
     """The chosen images, in memory: every one is looked at many times."""
-    indices = choose(images, settings.samples, settings.seed)
+    indices = choose(images, get_method(settings.method).samples(settings), settings.seed)
     track = progress.track(indices, len(indices), "reading calibration images")
     return ListSource(images.name, [images.image(i) for i in track])
 

@@ -38,4 +38,6 @@ def test_without_labels():
 
 @pytest.mark.parametrize("samples", [None, 77, 1000])
 def test_all(samples):
-    assert choose(source(LABELS, 77), samples, seed=0) == list(range(77))
+    chosen = choose(source(LABELS, 77), samples, seed=0)
+    assert sorted(chosen) == list(range(77))
+    assert len({LABELS[i] for i in chosen[:4]}) == 4

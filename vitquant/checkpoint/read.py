@@ -79,21 +79,25 @@ def restore(checkpoint: Checkpoint) -> Model:
         UserError: the installed timm builds another network under the same name.
     """
     header = checkpoint.header
+    try:
+        return _restored(header, dict(checkpoint.tensors))
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"FILE: {checkpoint.path} does not fit the installed timm's "
+            f"{header.model.get('architecture')} ({reason}); it was written with timm "
+            f"{header.versions.get('timm', 'unknown')}"
+        ) from error
+
+
+def _restored(header: Header, state: dict[str, Tensor]) -> Model:
     identity = Identity(**header.model)
     module = fit(build(identity.architecture, identity.arguments), header)
     layers = {n: m for n, m in module.named_modules() if isinstance(m, IntegerWeight)}
-    state = dict(checkpoint.tensors)
-    try:
-        for name, layer in layers.items():
-            key = f"{name}.codes"
-            state[key] = unpack(state[key], tuple(layer.codes.shape), layer.grid)
-        module.load_state_dict(state)
-    except (KeyError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"FILE: {checkpoint.path} does not fit the installed timm's {identity.architecture} "
-            f"({reason}); it was written with timm {header.versions.get('timm', 'unknown')}"
-        ) from error
+    for name, layer in layers.items():
+        key = f"{name}.codes"
+        state[key] = unpack(state[key], tuple(layer.codes.shape), layer.grid)
+    module.load_state_dict(state)
     for layer in layers.values():
         layer.refresh()
     classes = None if header.classes is None else ClassNames.from_json(header.classes)

@@ -11,7 +11,6 @@ from vitquant.quantizers.grid import weight_grid
 _REASONS = (
     (("pos_embed", "cls_token", "reg_token", "dist_token"), "added to the residual stream"),
     (("relative_position_bias_table", "logit_scale"), "enters the attention logits"),
-    (("norm", "norm1", "norm2", "norm3", "q_norm", "k_norm"), "normalisation"),
     (("gamma", "ls1", "ls2"), "layer scale"),
     (("bias",), "bias, added to the accumulator"),
 )
@@ -44,6 +43,7 @@ def report(checkpoint: Checkpoint) -> dict[str, Any]:
         "float_operations": [
             "softmax, GELU, normalisation and residual additions",
             *(f"{name}: {why}" for name, why in header.unreached.items()),
+            *([] if header.products else ["attention products and activations: weights only"]),
         ],
         "bytes": checkpoint.bytes,
         "weight_bytes": sum(_weight_bytes(r) for r in header.layers),
@@ -82,6 +82,8 @@ def _why(name: str, header) -> str:
         return "its input is the same for every image"
     if any(module == n or module.startswith(f"{n}.") for n in header.unreached if n):
         return "its module cannot be reached"
+    if any("norm" in part for part in parts[:-1]):
+        return "normalisation"
     for ends, why in _REASONS:
         if any(part in ends for part in parts[-2:]):
             return why

@@ -11,9 +11,15 @@ from vitquant.quantizers.grid import activation_grid, grids
 
 
 def fit(module: nn.Module, header: Header) -> nn.Module:
-    """Replace the layers of a float architecture, in place, by those that ``header`` lists."""
+    """Replace the layers of a float architecture, in place, by those that ``header`` lists.
+
+    Raises:
+        AttributeError, ValueError: the architecture has not the layers that ``header`` lists.
+    """
     for record in header.layers:
         layer = module.get_submodule(record.name)
+        if tuple(layer.weight.shape) != record.shape:
+            raise ValueError(f"{record.name} is {tuple(layer.weight.shape)}, not {record.shape}")
         weight, activation = grids(record.weight_bits, record.activation_bits)
         shared = {"bias": layer.bias is not None, "weight": weight, "activation": activation}
         if record.kind == "conv2d":

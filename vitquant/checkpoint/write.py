@@ -22,7 +22,8 @@ def write_checkpoint(path: Path, module: nn.Module, header: Header) -> int:
     """
     tensors = stored_tensors(module)
     header = replace(header, content_sha256=sha256(tensors))
-    data = save(tensors, metadata={"format": "pt", KEY: header.dump()})
+    # One key alone: safetensors writes several in random order, and equal models, equal files.
+    data = save(tensors, metadata={KEY: header.dump()})
     write_whole(path, data)
     return len(data)
 

@@ -22,6 +22,8 @@ T = TypeVar("T")
 # Where there is no terminal to draw a bar on: a line each fifth of the way, and each minute.
 _LINES = 5
 _SILENCE = 60.0
+# Columns of a table in a file or a pipe, where there is no edge to fit.
+_WIDE = 160
 
 
 class Terminal:
@@ -29,6 +31,8 @@ class Terminal:
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        if not self.console.is_terminal:
+            self.console.width = _WIDE
         self._status = ""
 
     def say(self, message: str) -> None:
@@ -83,7 +87,7 @@ class Terminal:
 def result_table(table: Table) -> None:
     """A table that is itself the result; never cut to a terminal's width in a pipe."""
     console = Console(highlight=False)
-    Console(width=None if console.is_terminal else 200, highlight=False).print(table)
+    Console(width=None if console.is_terminal else _WIDE, highlight=False).print(table)
 
 
 def result(text: str) -> None:

@@ -10,7 +10,8 @@ from vitquant.cli import console, options
 from vitquant.data.source import Role, open_source
 from vitquant.errors import CheckFailedError, UserError
 from vitquant.evaluation.accuracy import Evaluation, evaluate
-from vitquant.models.load import load_float
+from vitquant.miniature.architectures import NAMES as MINIATURES
+from vitquant.models.load import HUB, load_float
 from vitquant.models.model import Identity, Model
 from vitquant.opening import is_checkpoint, open_model
 
@@ -107,19 +108,29 @@ def _open(
     if reference is None:
         return opened, None
     if reference == "float":
-        reference = _float_name(opened.identity, weights)
-        beside = load_float(reference, weights, opened.identity.arguments.get("num_classes"))
+        beside = _float_model(opened.identity, weights)
     else:
         beside = open_model(reference, *others)
     return opened, beside
 
 
-def _float_name(identity: Identity, weights: Path | None) -> str:
-    if weights is None and not identity.tag and not identity.name.startswith("hf-hub:"):
+def _float_model(identity: Identity, weights: Path | None) -> Model:
+    """The very model that a checkpoint was made from."""
+    from_hub = identity.name.startswith(HUB)
+    if weights is None and not identity.tag and not from_hub:
         raise UserError(
             f"--reference: {identity.name} was quantized from a file; give it with --weights"
         )
-    return identity.name
+    pinned = identity.tag and not from_hub and identity.name not in MINIATURES
+    name = f"{identity.architecture}.{identity.tag}" if pinned else identity.name
+    model = load_float(name, weights, identity.arguments.get("num_classes"))
+    if identity.weights_sha256 != model.identity.weights_sha256:
+        flag = "--reference" if weights is None else f"--weights: {weights}:"
+        raise UserError(
+            f"{flag} these are not the weights that the checkpoint was made from; name a model "
+            f"after --reference to compare with another"
+        )
+    return model
 
 
 def _check_pair(model: Model, reference: Model | None) -> None:

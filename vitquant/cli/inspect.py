@@ -21,7 +21,8 @@ def inspect(
     json: options.Json = False,
 ) -> None:
     """Show what a checkpoint holds: layers, bits, bytes, and what stayed float."""
-    found = report(read_checkpoint(Path(options.name_or_stdin(file))))
+    file = options.name_or_stdin(file)
+    found = report(read_checkpoint(Path(file)))
     if json:
         console.result_json(found)
         return

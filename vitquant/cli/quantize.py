@@ -24,7 +24,7 @@ from vitquant.opening import is_checkpoint
 from vitquant.quantize import Quantized
 from vitquant.quantize import quantize as run
 
-_METHODS = "; ".join(f"{m.name}: {m.summary}" for m in METHODS.values())
+_METHODS = " ".join(f"{m.name}: {m.summary}" for m in METHODS.values())
 _PLAIN = Settings(Scheme(*[Bits(8, 8)] * 3))
 
 
@@ -57,8 +57,13 @@ def quantize(
     weights: options.Weights = None,
     num_classes: options.NumClasses = None,
     patch_embed_bits: Annotated[
-        str, typer.Option(metavar="W8A8", help="Bits of the layer that sees the image.")
-    ] = "w8a8",
+        str | None,
+        typer.Option(
+            metavar="W8A8",
+            help="Bits of the layer that sees the image; by default w8a8, or w8a16 where --bits "
+            "leaves activations float.",
+        ),
+    ] = None,
     head_bits: Annotated[
         str | None,
         typer.Option(metavar="W8A8", help="Bits of the classifier; by default those of --bits."),
@@ -77,8 +82,9 @@ def quantize(
         int, typer.Option(metavar="N", help="Images for the scale search.")
     ] = _PLAIN.init_images,
     lr_weights: Annotated[
-        float, typer.Option(metavar="X", help="Learning rate.")
-    ] = _PLAIN.lr_weights,
+        float | None,
+        typer.Option(metavar="X", help="Learning rate; by default 1e-4, or 3e-4 if ternary."),
+    ] = None,
     lr_scales: Annotated[
         float, typer.Option(metavar="X", help="Learning rate of log scales.")
     ] = _PLAIN.lr_scales,
@@ -120,7 +126,7 @@ def quantize(
     settings = Settings(
         scheme=Scheme(
             chosen,
-            patch_embed=parse_bits(patch_embed_bits, "--patch-embed-bits"),
+            patch_embed=_patch_embed(chosen, patch_embed_bits),
             head=chosen if head_bits is None else parse_bits(head_bits, "--head-bits"),
         ),
         method=method,
@@ -158,9 +164,15 @@ def quantize(
     size = quantized.save(path)
     _summarise(quantized, size, terminal)
     if json:
-        console.result_json(_result(path, size, quantized, settings))
+        console.result_json(_result(path, size, quantized, settings, where))
     else:
         console.result(str(path))
+
+
+def _patch_embed(bits: Bits, given: str | None) -> Bits:
+    if given is not None:
+        return parse_bits(given, "--patch-embed-bits")
+    return Bits(8, 8 if bits.quantizes_activations else bits.activation)
 
 
 def _calibration_images(calib: str, model: Model, settings: Settings) -> ImageSource:
@@ -189,7 +201,7 @@ def _announce(
     model: Model, images: ImageSource, settings: Settings, where: str, terminal: console.Terminal
 ) -> None:
     scheme = settings.scheme
-    used = min(settings.samples, len(images))
+    used = min(get_method(settings.method).samples(settings), len(images))
     terminal.say(
         f"{model.identity.name} to {scheme.bits} (patch embedding {scheme.patch_embed}, head "
         f"{scheme.head}) by {settings.method} on {where}, {used} images of {images.name}"
@@ -209,7 +221,9 @@ def _summarise(quantized: Quantized, size: int, terminal: console.Terminal) -> N
     )
 
 
-def _result(path: Path, size: int, quantized: Quantized, settings: Settings) -> dict[str, Any]:
+def _result(
+    path: Path, size: int, quantized: Quantized, settings: Settings, where: str
+) -> dict[str, Any]:
     header = quantized.header
     return {
         "output": str(path),
@@ -222,7 +236,7 @@ def _result(path: Path, size: int, quantized: Quantized, settings: Settings) -> 
         "steps": settings.steps if get_method(settings.method).trains else 0,
         "seed": settings.seed,
         "seconds": round(quantized.seconds, 3),
-        "peak_memory_bytes": _peak_memory(),
+        "peak_memory_bytes": _peak_memory(where),
         "bytes": size,
         "float_bytes": quantized.model.identity.float_bytes,
         "settings": header.settings,
@@ -232,9 +246,9 @@ def _result(path: Path, size: int, quantized: Quantized, settings: Settings) -> 
     }
 
 
-def _peak_memory() -> int:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+def _peak_memory(where: str) -> int:
+    if where.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(where)
     # Kilobytes on Linux, bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -10,11 +10,11 @@ from vitquant.data.image_source import ImageSource
 def choose(source: ImageSource, samples: int | None, seed: int) -> list[int]:
     """Indices of `samples` images, no two alike, spread as evenly over the classes as can be.
 
-    All images, in the source's order, if `samples` is None or there are no more. The same labels
+    All images if `samples` is None or there are no more. They come in an order whose every
+    beginning is spread over the classes too: scales are searched on the first few. The same labels
     and the same seed give the same choice. Images without a label count as one class.
     """
-    if samples is None or samples >= len(source):
-        return list(range(len(source)))
+    samples = len(source) if samples is None else min(samples, len(source))
     labels = source.labels if source.labels is not None else [-1] * len(source)
     by_class: dict[int, list[int]] = {}
     for i, label in enumerate(labels):

@@ -79,6 +79,8 @@ def evaluate(
             continue
         start = time.perf_counter()
         logits = model.module(batch)
+        if logits.is_cuda:
+            torch.cuda.synchronize()
         seconds += time.perf_counter() - start
         guess = counts.add(logits, labels)
         total += len(labels)

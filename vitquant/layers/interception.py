@@ -19,7 +19,8 @@ from vitquant.layers.linear import IntegerLinear, LearnedLinear
 from vitquant.layers.product import Product
 from vitquant.layers.sdpa import attention
 
-MATMULS = frozenset({torch.matmul, torch.Tensor.matmul, torch.bmm, torch.Tensor.bmm})
+_T = torch.Tensor
+MATMULS = frozenset({torch.matmul, _T.matmul, torch.bmm, _T.bmm, torch.mm, _T.mm})
 SDPA = F.scaled_dot_product_attention
 FUNCTIONAL_LAYERS = (LearnedLinear, IntegerLinear)
 
@@ -69,7 +70,7 @@ class _Routing(TorchFunctionMode):
         if not self.quantizes_products:
             return func(*args, **kwargs)
         if func in MATMULS:
-            return self._matmul(*args, **kwargs)
+            return self._matmul(*operands(args, kwargs))
         if func is SDPA:
             return attention(next(self.remaining), next(self.remaining), *args, **kwargs)
         return func(*args, **kwargs)
@@ -82,6 +83,12 @@ class _Routing(TorchFunctionMode):
     def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         layer = self.layers.get(id(weight))
         return F.linear(input, weight, bias) if layer is None else layer.product(input, bias)
+
+
+def operands(args: tuple, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Left and right of a call to one of ``MATMULS``, whether given by position or by name."""
+    left, right = *args, *(kwargs[n] for n in ("input", "other", "mat2") if n in kwargs)
+    return left, right
 
 
 def is_parameter(x: Tensor) -> bool:

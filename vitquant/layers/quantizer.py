@@ -40,7 +40,7 @@ class LearnedQuantizer(nn.Module):
     @torch.no_grad()
     def fixed(self) -> "FixedQuantizer":
         """The quantizer that a checkpoint stores."""
-        fixed = FixedQuantizer(self.grid)
+        fixed = FixedQuantizer(self.grid).to(self.log_scale.device)
         q = self.parameters_for()
         fixed.scale.copy_(q.scale)
         fixed.zero_point.copy_(q.zero_point)

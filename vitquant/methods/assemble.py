@@ -35,15 +35,21 @@ def assemble(
         if products or name in wiring.functional.values():
             made = [learned_product(activation) for _ in range(products)]
             intercept(learned.get_submodule(name), made)
-    return learned
+    return learned.to(next(model.parameters()).device)
 
 
-def calibrate(learned: nn.Module, samples: Samples) -> None:
-    """Search every scale and zero point, at the rescaling as it now is."""
+def calibrate(learned: nn.Module, samples: Samples, rescaled: Samples | None = None) -> None:
+    """Search every scale and zero point, at the rescaling as it now is.
+
+    Args:
+        samples: of the float model's activations.
+        rescaled: of the float model with the rescaling of its values folded in, where there is any;
+            the operands of the products are taken from it.
+    """
     for name, module in learned.named_modules():
         if isinstance(module, LearnedWeight):
             module.calibrate(samples.layers[name].rows)
-    for (name, index), (left, right) in samples.products.items():
+    for (name, index), (left, right) in (rescaled or samples).products.items():
         products = getattr(learned.get_submodule(name), "products", ())
         if len(products) > index:
             products[index].left.calibrate(left, lambda d, right=right: d @ right)

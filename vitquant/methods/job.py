@@ -48,7 +48,11 @@ class Job:
     @cached_property
     def samples(self) -> Samples:
         """Samples of the float model's activations on the first images."""
-        return collect(self.reference, self.first_images, self.wiring, self.settings.seed)
+        return self.sample(self.reference)
+
+    def sample(self, module: nn.Module) -> Samples:
+        """Samples of another float model's activations on the same images."""
+        return collect(module, self.first_images, self.wiring, self.settings.seed)
 
     @cached_property
     def folds(self) -> list[Fold]:

@@ -16,7 +16,7 @@ from vitquant.methods.assemble import add_rescaling, assemble, calibrate
 from vitquant.methods.distillation import feature_loss, logit_loss, watched
 from vitquant.methods.job import Job
 from vitquant.methods.registry import register
-from vitquant.methods.rescaling import initialise
+from vitquant.methods.rescaling import initialise, with_rescaled_values
 from vitquant.methods.settings import Settings
 
 
@@ -27,7 +27,8 @@ def joint(job: Job) -> nn.Module:
     bits = scheme.layer_bits(job.reference, job.wiring)
     learned = assemble(job.reference, job.wiring, bits, scheme.bits)
     initialise(add_rescaling(learned, job.folds), learned, job.samples)
-    calibrate(learned, job.samples)
+    rescaled = job.sample(with_rescaled_values(job.reference, learned))
+    calibrate(learned, job.samples, rescaled)
     _optimise(job, learned)
     return learned
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from vitquant.errors import UserError
 from vitquant.methods.job import Job
+from vitquant.methods.settings import Settings
 
 Run = Callable[[Job], nn.Module]
 
@@ -22,6 +23,10 @@ class Method:
     run: Run
     trains: bool
     summary: str
+
+    def samples(self, settings: Settings) -> int:
+        """How many images it wants: one that does not train only searches scales."""
+        return settings.samples if self.trains else min(settings.samples, settings.init_images)
 
 
 METHODS: dict[str, Method] = {}

@@ -1,9 +1,12 @@
 """Where channel-wise rescaling starts from (RepQ-ViT, section 3; SmoothQuant, section 4)."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
-from vitquant.layers.rescale import Rescale
+from vitquant.layers.linear import LearnedLinear
+from vitquant.layers.rescale import Rescale, Site
 from vitquant.layers.weight import LearnedWeight
 from vitquant.methods.samples import Samples
 from vitquant.quantizers import per_channel
@@ -33,6 +36,28 @@ def initialise(
         candidates = [ranges.pow(power) for power in _POWERS]
         errors = [sum(_error(layer, rows, r) for layer in layers) for r in candidates]
         rescale.log.copy_(candidates[errors.index(min(errors))].log())
+
+
+@torch.no_grad()
+def with_rescaled_values(reference: nn.Module, learned: nn.Module) -> nn.Module:
+    """A copy of the float model that computes the values of its attentions divided by r.
+
+    Its output is the float model's: the layers behind multiply by r. The operands of the product
+    with the values are what the quantized model will see.
+    """
+    model = copy.deepcopy(reference)
+    for name, module in learned.named_modules():
+        if not isinstance(module, LearnedLinear):
+            continue
+        layer = model.get_submodule(name)
+        if module.consumer is not None:
+            multiplier = module.output_multiplier()
+            layer.weight.mul_(multiplier[:, None])
+            if layer.bias is not None:
+                layer.bias.mul_(multiplier)
+        if module.rescale is not None and module.rescale.site is Site.LINEAR:
+            layer.weight.mul_(module.rescale.factor())
+    return model
 
 
 def _relative(channel_max: Tensor) -> Tensor:

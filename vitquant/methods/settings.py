@@ -21,7 +21,8 @@ class Settings:
         seed: of everything random.
         init_images: images that the scales are searched on.
         lr_weights, lr_scales, lr_zero_points, lr_rescaling: Adam's learning rates. Scales and
-            rescaling are learned as logarithms, zero points in levels.
+            rescaling are learned as logarithms, zero points in levels. None for the weights means
+            1e-4, or 3e-4 where they are ternary: a ternary weight has further to go.
         feature_weight, logit_weight: of the two terms of the distillation loss.
         min_crop: the smallest random crop, as a fraction of the image's area; 1 for none.
         flip: probability of a horizontal flip.
@@ -35,7 +36,7 @@ class Settings:
     batch_size: int = 32
     seed: int = 0
     init_images: int = 32
-    lr_weights: float = 1e-4
+    lr_weights: float | None = None
     lr_scales: float = 3e-3
     lr_zero_points: float = 3e-2
     lr_rescaling: float = 3e-3
@@ -46,6 +47,10 @@ class Settings:
     allow_float: bool = False
 
     def __post_init__(self) -> None:
+        if self.lr_weights is None:
+            object.__setattr__(
+                self, "lr_weights", 3e-4 if self.scheme.bits.weight == 1.58 else 1e-4
+            )
         for name in ("samples", "steps", "batch_size", "init_images"):
             if getattr(self, name) < 1:
                 raise UserError(f"{_flag(name)}: {getattr(self, name)} is too few; 1 or more")

@@ -113,7 +113,8 @@ def _probe(
 ) -> tuple[str, ...]:
     if not linears:
         return ()
-    factors = torch.rand(channels, generator=torch.Generator().manual_seed(0)) + 0.5
+    device = next(source.parameters()).device
+    factors = torch.rand(channels, generator=torch.Generator().manual_seed(0)).to(device) + 0.5
     consumers: list[str] = []
 
     def scale(module: nn.Module, args: tuple, out: Tensor) -> Tensor:

@@ -10,16 +10,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from vitquant.layers.interception import MATMULS, SDPA, is_parameter
+from vitquant.layers.interception import MATMULS, SDPA, is_parameter, operands
 from vitquant.layers.sdpa import attention
 
 # What computes with a weight or multiplies two activations, but out of our reach.
 _OPAQUE = {
     F.multi_head_attention_forward: "nn.MultiheadAttention",
-    torch.einsum: "torch.einsum",
-    torch.baddbmm: "torch.baddbmm",
-    F.conv1d: "F.conv1d",
-    F.conv3d: "F.conv3d",
+    **{
+        function: f"torch.{name}"
+        for name in ("einsum", "baddbmm", "addbmm", "addmm", "tensordot", "bilinear")
+        for function in (getattr(torch, name), getattr(torch.Tensor, name, None))
+        if function is not None
+    },
+    **{
+        getattr(torch, name): name
+        for name in ("conv1d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+    },
 }
 
 
@@ -81,7 +87,7 @@ class _Tracing(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func in MATMULS:
-            left, right = args
+            left, right = operands(args, kwargs)
             if not (is_parameter(left) or is_parameter(right)):
                 return self._product(left, right)
             self.watcher.opaque(self.current(), "a product with a bare parameter")
