@@ -1,3 +1,5 @@
+"""Counting who is right, with a model that reads its answer off the picture's color."""
+
 import pytest
 import torch
 from PIL import Image
@@ -6,63 +8,62 @@ from torch import nn
 from vitquant.data.image_source import ListSource
 from vitquant.errors import UserError
 from vitquant.evaluation.accuracy import evaluate
-from vitquant.models.model import Identity, Model
-
-PREPROCESSING = {
-    "input_size": (3, 4, 4),
-    "mean": (0.0, 0.0, 0.0),
-    "std": (1.0, 1.0, 1.0),
-    "interpolation": "bilinear",
-    "crop_pct": 1.0,
-}
 
 
-class Brightest(nn.Module):
-    """Seven classes; the red of the image says which one is guessed, plus a shift."""
+class Reader(nn.Module):
+    """The class is the red of the picture; then come the classes after it. ``shift`` errs."""
 
-    num_classes = 7
+    num_classes = 10
 
     def __init__(self, shift=0):
         super().__init__()
         self.shift = shift
 
-    def forward(self, x):
-        guess = ((x[:, 0].mean((1, 2)) * 255 / 30).round().long() + self.shift) % 7
-        distance = (torch.arange(7)[None] - guess[:, None]) % 7
-        return -distance.float()
+    def forward(self, images):
+        red = ((images[:, 0, 0, 0] * 0.5 + 0.5) * 255).round().long() + self.shift
+        return -((torch.arange(10) - red[:, None]) % 10).float()
 
 
-def model(shift=0):
-    return Model(Brightest(shift), Identity("m", "m"), PREPROCESSING, None)
+def pictures(labels, reds=None):
+    images = [Image.new("RGB", (32, 32), (red, 0, 0)) for red in reds or range(len(labels))]
+    return ListSource("colors", images, labels)
 
 
-def source(labels):
-    images = [Image.new("RGB", (4, 4), (30 * i, 0, 0)) for i in range(len(labels))]
-    return ListSource("reds", images, labels)
+def test_first_and_among_the_first_five(wrapped):
+    # Right, one off, four off, five off.
+    found = evaluate(wrapped(Reader()), pictures([0, 2, 6, 8]), batch_size=3)
+    assert found.images == 4
+    assert (found.accuracy.top1, found.accuracy.top5) == (0.25, 0.75)
+    assert found.images_per_second > 0
+    assert found.reference is None
+    assert found.agreement is None
 
 
-def test_top1_and_top5_are_fractions_of_the_images():
-    # Guesses are 0..6; the fifth place of a guess g is (g + 4) % 7.
-    found = evaluate(model(), source([0, 1, 6, 3, 4, 5, 5]), batch_size=3)
-    assert found.images == 7
-    assert found.accuracy.top1 == pytest.approx(5 / 7)  # labels 6 for guess 2, 5 for guess 6 miss
-    assert found.accuracy.top5 == pytest.approx(6 / 7)  # 6 is the fifth place of guess 2
+@pytest.mark.parametrize("same_preprocessing", [True, False])
+def test_a_reference_sees_the_same_pictures(same_preprocessing, wrapped):
+    model, reference = wrapped(Reader()), wrapped(Reader(shift=1))
+    if not same_preprocessing:
+        reference.preprocessing["crop_pct"] = 0.9
+    found = evaluate(model, pictures([0, 1, 3, 4]), batch_size=3, reference=reference)
+    assert (found.accuracy.top1, found.reference.top1) == (0.5, 0.5)
+    assert found.agreement == 0
+    assert evaluate(model, pictures([0, 1]), reference=model).agreement == 1
 
 
-def test_the_reference_is_scored_on_the_same_images():
-    found = evaluate(model(), source([0, 1, 2, 3]), reference=model(shift=1))
-    assert found.accuracy.top1 == 1.0
-    assert found.reference.top1 == 0.0
-    assert found.agreement == 0.0
-    assert evaluate(model(), source([0]), reference=model()).agreement == 1.0
+def test_pictures_without_a_label_are_left_out(wrapped):
+    found = evaluate(wrapped(Reader()), pictures([0, -1, 2, -1, -1]), batch_size=2)
+    assert (found.images, found.accuracy.top1) == (2, 1.0)
 
 
-def test_images_without_a_label_are_left_out():
-    found = evaluate(model(), source([0, -1, -1, 5]), batch_size=2)
-    assert found.images == 2
-    assert found.accuracy.top1 == 0.5
+def test_no_label_at_all(wrapped):
+    with pytest.raises(UserError, match="--data: no image of colors has a label"):
+        evaluate(wrapped(Reader()), pictures([-1, -1]))
 
 
-def test_no_label_at_all_is_the_users_mistake():
-    with pytest.raises(UserError, match="--data"):
-        evaluate(model(), source([-1, -1]))
+def test_fewer_than_five_classes(wrapped):
+    class Three(Reader):
+        def forward(self, images):
+            return super().forward(images)[:, :3]
+
+    found = evaluate(wrapped(Three()), pictures([0, 2, 1]), batch_size=2)
+    assert found.accuracy.top5 == 1
