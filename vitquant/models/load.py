@@ -175,7 +175,7 @@ def _load_weights(module: nn.Module, path: Path) -> None:
         given, wanted = tuple(tensors[name].shape), tuple(expected[name].shape)
         if given == wanted:
             continue
-        if given[1:] == wanted[1:] and name.startswith(str(module.pretrained_cfg["classifier"])):
+        if given[1:] == wanted[1:] and name.startswith(_classifiers(module)):
             raise UserError(
                 f"--weights: {path} has {given[0]} classes, the model {wanted[0]}; "
                 f"say --num-classes {given[0]}"
@@ -190,6 +190,12 @@ def _load_weights(module: nn.Module, path: Path) -> None:
         )
     with torch.no_grad():
         module.load_state_dict({name: t.float() for name, t in tensors.items()})
+
+
+def _classifiers(module: nn.Module) -> tuple[str, ...]:
+    """Names of the layers that give the classes; a distilled model has two."""
+    found = module.pretrained_cfg.get("classifier") or ()
+    return (found,) if isinstance(found, str) else tuple(found)
 
 
 def _classes(module: nn.Module) -> ClassNames | None:

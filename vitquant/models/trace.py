@@ -1,7 +1,7 @@
 """Watch one forward pass: which module multiplies what."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -47,18 +47,19 @@ def trace(model: nn.Module, images: Tensor, watcher: Watcher) -> Tensor:
 
     Module names are those of ``model.named_modules()``.
     """
-    with torch.no_grad(), _module_stack(model) as current, _Tracing(model, current, watcher):
+    with torch.no_grad(), _module_stack(model) as stack, _Tracing(model, stack, watcher):
         return model(images)
 
 
 @contextmanager
-def _module_stack(model: nn.Module) -> Iterator[Callable[[], str]]:
-    stack = [""]
+def _module_stack(model: nn.Module) -> Iterator[list[tuple[str, tuple]]]:
+    """Names of the modules that are running, the innermost last, with their inputs."""
+    stack: list[tuple[str, tuple]] = [("", ())]
     handles = []
     for name, module in model.named_modules():
 
         def enter(module, args, name=name):
-            stack.append(name)
+            stack.append((name, args))
 
         def leave(module, args, output):
             stack.pop()
@@ -66,16 +67,16 @@ def _module_stack(model: nn.Module) -> Iterator[Callable[[], str]]:
         handles.append(module.register_forward_pre_hook(enter))
         handles.append(module.register_forward_hook(leave, always_call=True))
     try:
-        yield lambda: stack[-1]
+        yield stack
     finally:
         for handle in handles:
             handle.remove()
 
 
 class _Tracing(TorchFunctionMode):
-    def __init__(self, model: nn.Module, current: Callable[[], str], watcher: Watcher) -> None:
+    def __init__(self, model: nn.Module, stack: list[tuple[str, tuple]], watcher: Watcher) -> None:
         super().__init__()
-        self.current = current
+        self.stack = stack
         self.watcher = watcher
         self.products: Counter[str] = Counter()
         self.layers = {
@@ -99,6 +100,9 @@ class _Tracing(TorchFunctionMode):
             self.watcher.opaque(self.current(), _OPAQUE[func])
         return func(*args, **kwargs)
 
+    def current(self) -> str:
+        return self.stack[-1][0]
+
     def _product(self, left: Tensor, right: Tensor) -> Tensor:
         caller = self.current()
         self.watcher.product(caller, self.products[caller], left, right)
@@ -107,7 +111,11 @@ class _Tracing(TorchFunctionMode):
 
     def _weighted(self, input: Tensor, weight: Tensor, *args, **kwargs) -> None:
         layer = self.layers.get(id(weight))
+        caller, given = self.stack[-1]
         if layer is None:
-            self.watcher.opaque(self.current(), "a product with a bare parameter")
+            self.watcher.opaque(caller, "a product with a bare parameter")
+        elif layer == caller and not any(input is x for x in given):
+            # Such as a convolution that pads by itself: ours would not.
+            self.watcher.opaque(caller, "an input that it changes first")
         else:
-            self.watcher.weighted(layer, self.current(), input)
+            self.watcher.weighted(layer, caller, input)

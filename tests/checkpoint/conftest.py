@@ -1,0 +1,40 @@
+"""Quantized miniatures, and their files."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vitquant.data.digits import digits
+from vitquant.data.image_source import ListSource
+from vitquant.opening import open_model
+from vitquant.quantize import Quantized, quantize
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """The first digits of the test part."""
+    return ListSource("digits", [image for image, _ in digits("test")[:32]])
+
+
+@pytest.fixture
+def quantized(settings, pictures):
+    """quantized(name, bits, method) → a quantized miniature."""
+
+    def run(name="vit_digits", bits="w4a4", method="rtn") -> Quantized:
+        return quantize(open_model(name), pictures, settings(bits, method))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def _first(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("saved") / "vit.safetensors"
+
+
+@pytest.fixture
+def saved(quantized, _first, tmp_path) -> Path:
+    """The file of a quantized `vit_digits`; each test may spoil its own."""
+    if not _first.exists():
+        quantized().save(_first)
+    return Path(shutil.copy(_first, tmp_path))

@@ -1,0 +1,85 @@
+"""Run the program in this process, on small folders of digits."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from vitquant.cli.main import main
+from vitquant.data.digits import CLASS_NAMES, digits
+
+
+class Ended(NamedTuple):
+    """How a run ended: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """The one object on stdout."""
+        assert self.out.count("\n") == 1
+        return json.loads(self.out)
+
+    def refused(self, *words: str) -> None:
+        """Ended with code 2, nothing on stdout, and one line that contains all ``words``."""
+        assert self.code == 2, self
+        assert self.out == ""
+        assert "Traceback" not in self.err
+        last = self.err.splitlines()[-1]
+        assert last.startswith("vitquant: ")
+        assert len([line for line in self.err.splitlines() if line.startswith("vitquant: ")]) == 1
+        assert all(word in last for word in words), last
+
+
+@pytest.fixture
+def vitquant(capsys, monkeypatch, tmp_path):
+    """vitquant(*arguments) → how the program ended, run in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def run(*arguments) -> Ended:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def digits_by_class(tmp_path_factory) -> Path:
+    """A folder of twenty digits of the test part, two of each, in folders by name."""
+    root = tmp_path_factory.mktemp("digits")
+    images = digits("test")
+    for label, name in enumerate(CLASS_NAMES):
+        (root / name).mkdir()
+        for i, image in enumerate([image for image, of in images if of == label][:2]):
+            image.save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory, digits_by_class) -> Path:
+    """`vit_digits` in 8 bits."""
+    path = tmp_path_factory.mktemp("checkpoint") / "vit.safetensors"
+    arguments = ["--method", "rtn", "--calib", str(digits_by_class), "--out", str(path)]
+    assert main(["quantize", "vit_digits", "--bits", "w8a8", *arguments]) == 0
+    return path
+
+
+@pytest.fixture
+def spoiled(tmp_path, digits_by_class):
+    """spoiled(name, data) → a copy of the folder in which one file holds ``data``."""
+
+    def make(name: str, data: bytes) -> Path:
+        root = tmp_path / "spoiled"
+        for path in digits_by_class.glob("*/*"):
+            copy = root / path.parent.name / path.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+        (root / "zero" / name).write_bytes(data)
+        return root
+
+    return make

@@ -1,0 +1,57 @@
+"""``vitquant inspect``: the table, the JSON, and the sums."""
+
+import pytest
+
+from vitquant.miniature.architectures import weights_path
+
+LAYER = {"name", "kind", "weight_bits", "activation_bits", "shape", "bytes", "sqnr_db"}
+
+
+def test_json_has_the_keys_of_the_contract(vitquant, checkpoint):
+    found = vitquant("inspect", checkpoint, "--json").json
+    assert {"layers", "bytes", "float_bytes"} <= set(found)
+    assert all(set(layer) >= LAYER for layer in found["layers"])
+    # Patch embedding, four Linears in each of four blocks, head; two products a block.
+    assert [layer["kind"] for layer in found["layers"]].count("linear") == 17
+    assert [layer["kind"] for layer in found["layers"]].count("conv2d") == 1
+    assert [layer["kind"] for layer in found["layers"]].count("product") == 8
+    assert found["bytes"] == checkpoint.stat().st_size
+
+
+def test_every_byte_is_accounted_for(vitquant, checkpoint):
+    found = vitquant("inspect", checkpoint, "--json").json
+    tensors = sum(row["bytes"] for part in ("layers", "kept_float") for row in found[part])
+    header = 8 + int.from_bytes(checkpoint.read_bytes()[:8], "little")
+    assert tensors + header == found["bytes"]
+
+
+def test_what_stayed_float_says_why(vitquant, checkpoint):
+    found = vitquant("inspect", checkpoint, "--json").json
+    why = {row["name"]: row["why"] for row in found["kept_float"]}
+    assert why["pos_embed"] == "added to the residual stream"
+    assert why["norm.weight"] == "normalisation"
+    assert found["float_operations"]
+
+
+def test_the_table_is_whole_in_a_pipe(vitquant, checkpoint):
+    ended = vitquant("inspect", checkpoint)
+    assert ended.code == 0
+    assert ended.err == ""
+    assert all(f"blocks.{i}.attn.qkv" in ended.out for i in range(4))
+    assert "SQNR dB" in ended.out
+    assert "normalisation" in ended.out
+    assert "times smaller" in ended.out
+    assert "\x1b" not in ended.out
+
+
+@pytest.mark.parametrize("make", ["missing", "text", "cut", "foreign"])
+def test_files_that_cannot_be_used(make, vitquant, checkpoint, tmp_path):
+    path = tmp_path / "file.safetensors"
+    if make == "text":
+        path.write_text("remember the milk")
+    elif make == "cut":
+        path.write_bytes(checkpoint.read_bytes()[:1000])
+    elif make == "foreign":
+        path = weights_path("vit_digits")
+    vitquant("inspect", path).refused(str(path))
+    vitquant("inspect", path, "--json").refused(str(path))

@@ -1,0 +1,105 @@
+"""One small model of each family, with random weights, and images to calibrate it with."""
+
+import pytest
+import timm
+import torch
+from PIL import Image
+
+from vitquant.bits import parse_bits
+from vitquant.data.image_source import ListSource
+from vitquant.data.noise import NoiseSource
+from vitquant.methods.scheme import Scheme
+from vitquant.methods.settings import Settings
+from vitquant.models.model import Identity, Model
+
+_PLAIN = {"img_size": 32, "patch_size": 8, "depth": 2, "embed_dim": 48, "num_heads": 3}
+_WINDOWS = {
+    "img_size": 32, "patch_size": 2, "window_size": 4, "depths": (2, 2), "embed_dim": 24,
+    "num_heads": (2, 4),
+}  # fmt: skip
+FAMILIES = {
+    "vit": ("vit_tiny_patch16_224", _PLAIN),
+    "distilled": ("deit_tiny_distilled_patch16_224", _PLAIN),
+    "deit3": ("deit3_small_patch16_224", _PLAIN),
+    "swin": ("swin_tiny_patch4_window7_224", _WINDOWS),
+    "swinv2": ("swinv2_tiny_window8_256", _WINDOWS),
+    "clip": ("vit_base_patch16_clip_224", _PLAIN),
+    "siglip": ("vit_base_patch16_siglip_224", _PLAIN | {"num_classes": 0}),
+    "dinov2": ("vit_small_patch14_reg4_dinov2", _PLAIN),
+    "eva02": ("eva02_tiny_patch14_224", _PLAIN),
+    "eva02_base": ("eva02_base_patch14_224", _PLAIN),
+    "beit": ("beit_base_patch16_224", _PLAIN),
+}
+
+
+def small_model(family: str) -> Model:
+    """A float model of a family: 10 classes, 32 by 32 pixels, weights that are nowhere special."""
+    architecture, arguments = FAMILIES[family]
+    arguments = {"num_classes": 10} | arguments
+    torch.manual_seed(0)
+    module = timm.create_model(architecture, pretrained=False, **arguments).eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return as_model(module.requires_grad_(False), architecture, arguments)
+
+
+def as_model(module, architecture="", arguments=None) -> Model:
+    identity = Identity("small", architecture, arguments=arguments or {})
+    preprocessing = {
+        "input_size": (3, 32, 32), "interpolation": "bicubic", "crop_pct": 1.0,
+        "crop_mode": "center", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5),
+    }  # fmt: skip
+    return Model(module, identity, preprocessing, None)
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request) -> str:
+    """The name of each family in turn."""
+    return request.param
+
+
+@pytest.fixture
+def small(family) -> Model:
+    """A small float model of ``family``."""
+    return small_model(family)
+
+
+@pytest.fixture
+def make_small():
+    """make_small(family) → a small float model."""
+    return small_model
+
+
+@pytest.fixture
+def wrapped():
+    """wrapped(module) → a Model around any module for 32 by 32 pixels."""
+    return as_model
+
+
+@pytest.fixture
+def images() -> ListSource:
+    """Four smooth random pictures."""
+    source = NoiseSource(4, (5, 5), seed=0)
+    noise = [source.image(i) for i in range(4)]
+    return ListSource("pictures", [i.resize((40, 36), Image.Resampling.BICUBIC) for i in noise])
+
+
+@pytest.fixture
+def batch(images) -> torch.Tensor:
+    """(4, 3, 32, 32): the pictures as a model sees them."""
+    transform = as_model(None).transform()
+    return torch.stack([transform(images.image(i)) for i in range(4)])
+
+
+@pytest.fixture
+def settings():
+    """settings(bits, method, ...) → of a run that takes a moment."""
+
+    def make(bits="w4a4", method="rtn", **changes) -> Settings:
+        chosen = parse_bits(bits)
+        scheme = Scheme(chosen, patch_embed=parse_bits("w8a8"), head=chosen)
+        brief = {"samples": 4, "steps": 2, "batch_size": 2, "init_images": 2}
+        return Settings(scheme, method, **(brief | changes))
+
+    return make

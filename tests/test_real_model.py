@@ -1,0 +1,85 @@
+"""DeiT-Tiny on photographs of ImageNet, where a copy of both lies beside the project."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vitquant.bits import parse_bits
+from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.data.batches import batches
+from vitquant.data.source import Role, open_source
+from vitquant.methods.scheme import Scheme
+from vitquant.methods.settings import Settings
+from vitquant.opening import open_model
+from vitquant.quantize import quantize
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+WEIGHTS = DATA / "deit_tiny_patch16_224.safetensors"
+
+pytestmark = pytest.mark.skipif(
+    not (WEIGHTS.is_file() and (DATA / "imagenet").is_dir()),
+    reason="no DeiT-Tiny weights and ImageNet images beside the project",
+)
+
+
+@pytest.fixture(scope="module")
+def deit():
+    return open_model("deit_tiny", WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def calibration(deit):
+    return _images("calib", deit, Role.CALIBRATION)
+
+
+@pytest.fixture(scope="module")
+def validation(deit):
+    """96 images (96, 3, 224, 224), spread over the set, and their labels."""
+    source = _images("val", deit, Role.EVALUATION)
+    indices = [i * len(source) // 96 for i in range(96)]
+    return next(batches(source, indices, deit.transform(), 96))
+
+
+def _images(part, model, role):
+    return open_source(
+        str(DATA / "imagenet" / part),
+        flag="--data",
+        classes=model.classes,
+        num_classes=model.num_classes,
+        role=role,
+    )
+
+
+def _quantized(deit, calibration, bits, init_images=32):
+    chosen = parse_bits(bits)
+    scheme = Scheme(chosen, patch_embed=parse_bits("w8a8"), head=chosen)
+    return quantize(deit, calibration, Settings(scheme, "rtn", samples=32, init_images=init_images))
+
+
+@torch.inference_mode()
+def _guesses(model, images):
+    return torch.cat([model.module(part).argmax(-1) for part in images.split(32)])
+
+
+def test_float_weights_know_the_photographs(deit, validation):
+    images, labels = validation
+    assert (_guesses(deit, images) == labels).float().mean() > 0.6
+
+
+def test_eight_bits_agree_with_float(deit, calibration, validation, tmp_path):
+    run = _quantized(deit, calibration, "w8a8")
+    images, _ = validation
+    found = _guesses(run.model, images)
+    assert (found == _guesses(deit, images)).float().mean() >= 0.9
+    run.save(tmp_path / "deit.safetensors")
+    restored = restore(read_checkpoint(tmp_path / "deit.safetensors"))
+    with torch.inference_mode():
+        assert torch.equal(restored.module(images[:8]), run.model.module(images[:8]))
+
+
+@pytest.mark.parametrize(("bits", "megabytes"), [("w4a4", 3.4), ("w3a3", 2.8), ("w1.58a8", 1.9)])
+def test_the_file_is_small(bits, megabytes, deit, calibration, tmp_path):
+    run = _quantized(deit, calibration, bits, init_images=2)
+    assert run.save(tmp_path / "deit.safetensors") <= megabytes * 1e6
+    assert deit.identity.float_bytes > 22e6
