@@ -26,9 +26,26 @@ def test_case_does_not_matter(text):
 
 @pytest.mark.parametrize(
     "text",
-    "w5|w0a4|w4a99|w4a4x||4|a4|a4w4|w1a4|w4a1|w1.5a8|w16a16|w-4a4|w4a4.0|w4 a4|w4a|wa|w9a8".split(
-        "|"
-    ),
+    [
+        "w5",
+        "w0a4",
+        "w4a99",
+        "w4a4x",
+        "",
+        "4",
+        "a4",
+        "a4w4",
+        "w1a4",
+        "w4a1",
+        "w1.5a8",
+        "w16a16",
+        "w-4a4",
+        "w4a4.0",
+        "w4 a4",
+        "w4a",
+        "wa",
+        "w9a8",
+    ],
 )
 def test_an_error_names_what_is_accepted(text):
     with pytest.raises(UserError) as raised:

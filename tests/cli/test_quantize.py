@@ -15,9 +15,20 @@ from safetensors.torch import load_file, save_file
 
 from vitquant.miniature.architectures import weights_path
 
-KEYS = (
-    "output model bits method calib samples steps seed seconds peak_memory_bytes bytes float_bytes"
-).split()
+KEYS = [
+    "output",
+    "model",
+    "bits",
+    "method",
+    "calib",
+    "samples",
+    "steps",
+    "seed",
+    "seconds",
+    "peak_memory_bytes",
+    "bytes",
+    "float_bytes",
+]
 
 
 @pytest.fixture
