@@ -35,14 +35,15 @@ def relative(x, reference):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("bits", ["w8a8", "w4a4"])
-def test_what_was_trained_is_what_is_stored(bits, small, batch, settings, monkeypatch):
+@pytest.mark.parametrize(("bits", "flip"), [("w8a8", 5e-3), ("w4a4", 0.1)])
+def test_what_was_trained_is_what_is_stored(bits, flip, small, batch, settings, monkeypatch):
     monkeypatch.setattr("vitquant.methods.finish.round_float_remainder", lambda module: None)
     learned, _, _ = learned_model(small, batch, settings(bits).scheme, spread=0.5)
     before = learned(batch)
     finish(learned, small.module)
-    # A value half-way between two integers may fall to the other side.
-    assert relative(learned(batch), before) < 1e-3
+    # A value half-way between two integers may fall to the other side, and one level of few is
+    # much; a rescaling folded wrongly costs several times as much.
+    assert relative(learned(batch), before) < flip
     assert not any(isinstance(module, Rescale) for module in learned.modules())
 
 
