@@ -107,6 +107,34 @@ def quantize(
         ),
     ] = _PLAIN.min_crop,
     flip: Annotated[float, typer.Option(metavar="X", help="Probability of a flip.")] = _PLAIN.flip,
+    accumulate: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Parts that a step's images are worked through in: saves memory."
+        ),
+    ] = _PLAIN.accumulate,
+    checkpointing: Annotated[
+        bool,
+        typer.Option(
+            "--checkpointing",
+            help="Compute activations again on the way back: saves more memory, takes longer.",
+        ),
+    ] = False,
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="P",
+            help="Of products in training: float32, bfloat16, or auto, which takes bfloat16 where "
+            "the hardware has it.",
+        ),
+    ] = _PLAIN.precision,
+    compile: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile the quantizers for training; by default where a compiler is found.",
+        ),
+    ] = None,
     allow_float: Annotated[
         bool,
         typer.Option(
@@ -143,6 +171,10 @@ def quantize(
         logit_weight=logit_weight,
         min_crop=min_crop,
         flip=flip,
+        accumulate=accumulate,
+        checkpointing=checkpointing,
+        precision=precision,
+        compile=compile,
         allow_float=allow_float,
     )
     name = options.name_or_stdin(model)

@@ -1,5 +1,6 @@
 """How far a quantized model is from the float one, without labels."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -15,8 +16,11 @@ class Outputs(NamedTuple):
     logits: Tensor
 
 
+Run = Callable[[Tensor], Outputs]
+
+
 @contextmanager
-def watched(module: nn.Module, blocks: list[str]):
+def watched(module: nn.Module, blocks: list[str]) -> Iterator[Run]:
     """A function that runs ``module`` on images and returns :class:`Outputs`."""
     features: dict[str, Tensor] = {}
 
@@ -52,9 +56,10 @@ def logit_loss(student: Outputs, teacher: Outputs, classifies: bool) -> Tensor:
     """
     if not classifies:
         return relative_error(student.logits, teacher.logits)
-    s, t = student.logits.log_softmax(-1), teacher.logits.log_softmax(-1)
+    s, t = (outputs.logits.float().log_softmax(-1) for outputs in (student, teacher))
     return F.kl_div(s, t, log_target=True, reduction="batchmean")
 
 
 def relative_error(x: Tensor, reference: Tensor) -> Tensor:
+    x, reference = x.float(), reference.float()
     return (x - reference).square().mean() / reference.square().mean().clamp_min(1e-12)

@@ -7,6 +7,8 @@ from vitquant.bits import Bits
 from vitquant.errors import UserError
 from vitquant.methods.scheme import Scheme
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -26,6 +28,11 @@ class Settings:
         feature_weight, logit_weight: of the two terms of the distillation loss.
         min_crop: the smallest random crop, as a fraction of the image's area; 1 for none.
         flip: probability of a horizontal flip.
+        accumulate: parts that a step's images are worked through in, one after the other.
+        checkpointing: compute activations again on the way back instead of keeping them.
+        precision: of the matrix products in training: float32, bfloat16, or auto for bfloat16 where
+            the hardware has it.
+        compile: whether quantizers are compiled for training; None for where it is possible.
         allow_float: quantize what can be reached where something cannot.
     """
 
@@ -44,6 +51,10 @@ class Settings:
     logit_weight: float = 1.0
     min_crop: float = 0.4
     flip: float = 0.5
+    accumulate: int = 1
+    checkpointing: bool = False
+    precision: str = "auto"
+    compile: bool | None = None
     allow_float: bool = False
 
     def __post_init__(self) -> None:
@@ -51,7 +62,7 @@ class Settings:
             object.__setattr__(
                 self, "lr_weights", 3e-4 if self.scheme.bits.weight == 1.58 else 1e-4
             )
-        for name in ("samples", "steps", "batch_size", "init_images"):
+        for name in ("samples", "steps", "batch_size", "init_images", "accumulate"):
             if getattr(self, name) < 1:
                 raise UserError(f"{_flag(name)}: {getattr(self, name)} is too few; 1 or more")
         for name in ("min_crop", "flip"):
@@ -62,6 +73,10 @@ class Settings:
                 raise UserError(
                     f"{_flag(name)}: {getattr(self, name)} is not 0 or a positive number"
                 )
+        if self.precision not in PRECISIONS:
+            raise UserError(
+                f"--precision: {self.precision!r} is not one; accepted: {', '.join(PRECISIONS)}"
+            )
         if not 0 <= self.seed < 2**63:
             raise UserError(f"--seed: {self.seed} is not from 0 to 2**63 - 1")
 

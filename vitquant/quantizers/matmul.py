@@ -32,10 +32,11 @@ def _spread(q: PerTensor | None):
 class _QuantizedMatmul(torch.autograd.Function):
     @staticmethod
     def forward(ctx, a, b, *grids):
+        dtype = _autocast_dtype(a)
         ctx.save_for_backward(a, b, *grids[1:4], *grids[5:8])
         ctx.grids = grids[0], grids[4]
         a_grid, b_grid = _gather(grids[0], grids[1:4]), _gather(grids[4], grids[5:8])
-        return torch.matmul(_value(a, a_grid), _value(b, b_grid))
+        return torch.matmul(_value(a, a_grid, dtype), _value(b, b_grid, dtype))
 
     @staticmethod
     def backward(ctx, grad):
@@ -44,9 +45,9 @@ class _QuantizedMatmul(torch.autograd.Function):
         b_grid = _gather(ctx.grids[1], parameters[3:])
         grad_a = grad_b = None
         if ctx.needs_input_grad[0] or any(ctx.needs_input_grad[3:6]):
-            grad_a = torch.matmul(grad, _value(b, b_grid).mT)
+            grad_a = torch.matmul(grad, _value(b, b_grid, grad.dtype).mT)
         if ctx.needs_input_grad[1] or any(ctx.needs_input_grad[7:10]):
-            value = _value(a, a_grid)
+            value = _value(a, a_grid, grad.dtype)
             if b.dim() == 2:
                 grad_b = value.flatten(0, -2).mT @ grad.flatten(0, -2)
             else:
@@ -60,11 +61,19 @@ def _gather(grid, parameters) -> PerTensor | None:
     return None if grid is None else PerTensor(grid, *parameters)
 
 
-def _value(x: Tensor, q: PerTensor | None) -> Tensor:
-    return x if q is None else fake_quantize(x, q)
+def _autocast_dtype(x: Tensor) -> torch.dtype:
+    """The precision of products under torch.autocast; x's own elsewhere."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+def _value(x: Tensor, q: PerTensor | None, dtype: torch.dtype) -> Tensor:
+    return x.to(dtype) if q is None else fake_quantize(x, q, dtype)
 
 
 def _through(grad: Tensor | None, x: Tensor, q: PerTensor | None):
-    if q is None or grad is None:
-        return grad, None, None, None
+    if grad is None:
+        return None, None, None, None
+    if q is None:
+        return grad.to(x.dtype), None, None, None
     return fake_quantize_backward(grad, x, q)

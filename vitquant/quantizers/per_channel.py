@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from vitquant.quantizers import fused
 from vitquant.quantizers.grid import Grid
 
 
@@ -32,15 +33,23 @@ class _FakeQuantize(torch.autograd.Function):
     def forward(ctx, weight: Tensor, scale: Tensor, grid: Grid) -> Tensor:
         ctx.save_for_backward(weight, scale)
         ctx.grid = grid
+        if fused.active():
+            flat = weight.flatten(1)
+            return fused.per_channel_value(flat, scale, grid.qmin, grid.qmax).view(weight.shape)
         return codes(weight, scale, grid).mul_(over_channels(scale, weight))
 
     @staticmethod
     def backward(ctx, grad: Tensor):
         weight, scale = ctx.saved_tensors
+        norm = math.sqrt(weight[0].numel() * ctx.grid.qmax)
+        if fused.active():
+            inside, grad_scale = fused.per_channel_gradients(
+                grad.flatten(1), weight.flatten(1), scale, ctx.grid.qmin, ctx.grid.qmax
+            )
+            return inside.view(weight.shape), grad_scale / norm, None
         v = weight / over_channels(scale, weight)
         rounded = v.round()
         code = rounded.clamp(ctx.grid.qmin, ctx.grid.qmax)
         inside = grad * (rounded == code)
         grad_scale = (grad * code - inside * v).flatten(1).sum(1)
-        grad_scale /= math.sqrt(weight[0].numel() * ctx.grid.qmax)
-        return inside, grad_scale, None
+        return inside, grad_scale / norm, None

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vitquant.quantizers import fused
 from vitquant.quantizers.grid import Grid
 
 # A block of this many floats stays in a core's second-level cache while several elementwise
@@ -40,23 +41,38 @@ class PerTensorGradients(NamedTuple):
     multiplier: Tensor | None
 
 
-def fake_quantize(x: Tensor, q: PerTensor) -> Tensor:
-    """Round ``x * multiplier`` to the grid and read it back. Any shape; no autograd."""
+def fake_quantize(x: Tensor, q: PerTensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Round ``x * multiplier`` to the grid and read it back. Any shape; no autograd.
+
+    The arithmetic is done in the scale's precision; the result is of ``dtype``, by default x's.
+    """
     factor, low, high = _prepared(q)
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    if fused.active():
+        return fused.per_tensor_value(x, factor, low, high, q.scale, dtype or x.dtype)
+    out = torch.empty(x.shape, dtype=dtype or x.dtype, device=x.device)
     for part, target in _blocks(x, out):
-        torch.mul(part, factor, out=target)
-        target.round_().clamp_(low, high).mul_(q.scale)
+        precise = (
+            target if target.dtype == factor.dtype else torch.empty_like(target, dtype=factor.dtype)
+        )
+        torch.mul(part.to(factor.dtype), factor, out=precise)
+        precise.round_().clamp_(low, high).mul_(q.scale)
+        if precise is not target:
+            target.copy_(precise)
     return out
 
 
 def fake_quantize_backward(grad: Tensor, x: Tensor, q: PerTensor) -> PerTensorGradients:
     """Gradients of :func:`fake_quantize` from ``grad``, the gradient at its output."""
     factor, low, high = _prepared(q)
+    if fused.active():
+        gradients = fused.per_tensor_gradients(grad, x, factor, low, high, q.multiplier)
+        grad_x, grad_scale, grad_zero_point, grad_multiplier = gradients
+        return PerTensorGradients(grad_x, grad_scale, grad_zero_point * q.scale, grad_multiplier)
     grad_x = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     grad_scale, grad_zero_point = torch.zeros_like(q.scale), torch.zeros_like(q.scale)
     grad_multiplier = None if q.multiplier is None else torch.zeros_like(q.multiplier)
     for part, g, inside in _blocks(x, grad, grad_x):
+        part = part.to(factor.dtype)
         v = part * factor
         rounded = v.round()
         code = rounded.clamp(low, high)

@@ -1,0 +1,63 @@
+"""In which precision a training step multiplies, and whether its quantizers are compiled."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from vitquant.errors import UserError
+from vitquant.methods.settings import Settings
+from vitquant.progress import Progress
+from vitquant.quantizers import fused
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """dtype: of the matrix products; everything that accumulates stays float32."""
+
+    device: torch.device
+    dtype: torch.dtype
+    compiled: bool
+
+    def quantizers(self) -> AbstractContextManager[None]:
+        """To be entered around forward and backward passes."""
+        return fused.fused(self.compiled)
+
+    def products(self) -> AbstractContextManager[None]:
+        """To be entered around forward passes alone, as torch.autocast asks."""
+        low = self.dtype != torch.float32
+        return torch.autocast(self.device.type, self.dtype, enabled=low)
+
+    def __str__(self) -> str:
+        dtype = str(self.dtype).removeprefix("torch.")
+        return f"{dtype}, compiled quantizers" if self.compiled else dtype
+
+
+def choose(settings: Settings, device: torch.device, progress: Progress) -> Arithmetic:
+    """What the settings ask for, or what this machine does fastest where they leave it open.
+
+    Raises:
+        UserError: quantizers must be compiled and cannot be.
+    """
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(settings.precision)
+    if dtype is None:
+        dtype = torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
+    compiled = settings.compile
+    if compiled is not False:
+        reason = fused.why_not(device.type)
+        if reason and compiled:
+            raise UserError(f"--compile: not possible here ({reason}); --no-compile is accepted")
+        if reason:
+            progress.say(f"quantizers are not compiled here, steps are slower ({reason})")
+        compiled = not reason
+    return Arithmetic(device, dtype, compiled)
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware has products of bfloat16, several times as fast as float32's."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
