@@ -44,7 +44,7 @@ def watched(module: nn.Module, blocks: list[str]) -> Iterator[Run]:
 
 
 def feature_loss(student: Outputs, teacher: Outputs) -> Tensor:
-    """Mean over blocks of the squared error, relative to the energy of the float feature."""
+    """Mean over blocks and images of the squared error over the float feature's energy."""
     terms = [relative_error(s, t) for s, t in zip(student.features, teacher.features, strict=True)]
     return torch.stack(terms).mean() if terms else student.logits.new_zeros(())
 
@@ -61,5 +61,10 @@ def logit_loss(student: Outputs, teacher: Outputs, classifies: bool) -> Tensor:
 
 
 def relative_error(x: Tensor, reference: Tensor) -> Tensor:
-    x, reference = x.float(), reference.float()
-    return (x - reference).square().mean() / reference.square().mean().clamp_min(1e-12)
+    """Squared error over the energy of ``reference``, image by image (first dimension), mean.
+
+    A sum over images, so that parts of a batch add up to the same as the whole.
+    """
+    x, reference = x.float().flatten(1), reference.float().flatten(1)
+    error = (x - reference).square().mean(1)
+    return (error / reference.square().mean(1).clamp_min(1e-12)).mean()

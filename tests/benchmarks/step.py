@@ -1,0 +1,167 @@
+"""What a joint step costs beside the same distillation step with the quantizers switched off.
+
+    python tests/benchmarks/step.py --model deit_tiny_patch16_224 --batch-size 32
+
+Both run in this process, in turn, on random weights and images. The distillation step is teacher
+forward, student forward and backward, and update; its student is the float model itself. The
+peak memory of each is taken in a process of its own.
+"""
+
+import argparse
+import copy
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+import timm
+import torch
+from torch import nn
+
+from vitquant.bits import parse_bits
+from vitquant.methods.arithmetic import Arithmetic, choose
+from vitquant.methods.assemble import add_rescaling, assemble, calibrate
+from vitquant.methods.distillation import feature_loss, logit_loss, watched
+from vitquant.methods.samples import collect
+from vitquant.methods.scheme import Scheme
+from vitquant.methods.settings import Settings
+from vitquant.methods.training import parameter_groups
+from vitquant.models.folding import find_folds
+from vitquant.models.wiring import Wiring, discover
+from vitquant.progress import Silent
+
+
+def main() -> None:
+    options = _parse()
+    if options.only:
+        print(json.dumps(_memory(options)))
+        return
+    settings, arithmetic, images = _setting(options)
+    teacher, wiring, students = _models(options, settings, images)
+    steps = {
+        name: _step(student, teacher, wiring, arithmetic, images, groups)
+        for name, (student, groups) in students.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    with arithmetic.quantizers():
+        for repeat in range(options.repeats + 2):
+            for name, step in steps.items():
+                start = time.perf_counter()
+                step()
+                _wait(arithmetic)
+                if repeat > 1:
+                    seconds[name].append(time.perf_counter() - start)
+    times = {name: median(values) for name, values in seconds.items()}
+    memory = {name: _measured_apart(name) for name in steps}
+    print(f"{options.model}, batch {options.batch_size}, {options.bits}, {arithmetic}")
+    for name in steps:
+        rate = options.batch_size / times[name]
+        print(f"{name:10} {times[name]:.3f} s  {rate:6.1f} images/s  {memory[name] / 1e9:.2f} GB")
+    ratios = (values["quantized"] / values["float"] for values in (times, memory))
+    print("quantized / float: time {:.2f}, memory {:.2f}".format(*ratios))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="deit_tiny_patch16_224")
+    parser.add_argument("--bits", default="w4a4")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--only", choices=("float", "quantized"), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _setting(options: argparse.Namespace) -> tuple[Settings, Arithmetic, torch.Tensor]:
+    bits = parse_bits(options.bits)
+    settings = Settings(
+        Scheme(bits, parse_bits("w8a8"), bits),
+        precision=options.precision,
+        compile=False if options.no_compile else None,
+    )
+    arithmetic = choose(settings, torch.device(options.device), Silent())
+    size = timm.get_pretrained_cfg(options.model).input_size
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(options.batch_size, *size, generator=generator)
+    return settings, arithmetic, images.to(options.device)
+
+
+def _models(
+    options: argparse.Namespace, settings: Settings, images: torch.Tensor
+) -> tuple[nn.Module, Wiring, dict[str, tuple[nn.Module, list[dict]]]]:
+    torch.manual_seed(0)
+    teacher = timm.create_model(options.model).eval().requires_grad_(False).to(options.device)
+    wiring = discover(teacher, images[:2])
+    student = copy.deepcopy(teacher).requires_grad_(True)
+    students = {"float": (student, [{"params": student.parameters(), "lr": 1e-6}])}
+    if options.only != "float":
+        bits = settings.scheme
+        learned = assemble(teacher, wiring, bits.layer_bits(teacher, wiring), bits.bits)
+        add_rescaling(learned, find_folds(teacher, images[:1], wiring))
+        calibrate(learned, collect(teacher, images[:2], wiring, 0))
+        students["quantized"] = learned, list(parameter_groups(learned, settings))
+    if options.checkpointing:
+        for student, _ in students.values():
+            student.set_grad_checkpointing(True)
+    return teacher, wiring, students
+
+
+def _step(
+    student: nn.Module,
+    teacher: nn.Module,
+    wiring: Wiring,
+    arithmetic: Arithmetic,
+    images: torch.Tensor,
+    groups: list[dict],
+) -> Callable[[], None]:
+    optimizer = torch.optim.Adam(groups, fused=True)
+
+    def step() -> None:
+        with watched(teacher, wiring.blocks) as t, watched(student, wiring.blocks) as s:
+            with arithmetic.products():
+                with torch.no_grad():
+                    target = t(images)
+                output = s(images)
+                loss = feature_loss(output, target) + logit_loss(output, target, True)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return step
+
+
+def _memory(options: argparse.Namespace) -> int:
+    settings, arithmetic, images = _setting(options)
+    teacher, wiring, students = _models(options, settings, images)
+    student, groups = students[options.only]
+    with arithmetic.quantizers():
+        step = _step(student, teacher, wiring, arithmetic, images, groups)
+        for _ in range(3):
+            step()
+    return _peak(arithmetic)
+
+
+def _peak(arithmetic: Arithmetic) -> int:
+    if arithmetic.device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _measured_apart(name: str) -> int:
+    command = [sys.executable, *sys.argv, "--only", name]
+    return int(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+
+
+def _wait(arithmetic: Arithmetic) -> None:
+    if arithmetic.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()
