@@ -12,8 +12,14 @@ def outputs(*features, logits=((0.0, 0.0),)):
 
 
 def test_feature_loss_is_relative_to_the_float_energy_and_mean_over_blocks():
-    teacher = outputs([2.0, 0.0], [10.0, 10.0])
-    student = outputs([2.0, 1.0], [10.0, 10.0])
+    teacher = outputs([[2.0, 0.0]], [[10.0, 10.0]])
+    student = outputs([[2.0, 1.0]], [[10.0, 10.0]])
+    assert feature_loss(student, teacher).item() == pytest.approx((1 / 4 + 0) / 2)
+
+
+def test_every_image_counts_alike_however_large_its_features():
+    teacher = outputs([[2.0, 0.0], [100.0, 100.0]])
+    student = outputs([[2.0, 1.0], [100.0, 100.0]])
     assert feature_loss(student, teacher).item() == pytest.approx((1 / 4 + 0) / 2)
 
 
