@@ -1,0 +1,115 @@
+"""One row of docs/ablations.md: quantize on part of the calibration images, score on the others.
+
+    python tests/benchmarks/ablation.py --model deit_tiny --weights FILE --calib DIR \
+        --bits w4a4 --set steps=200 --set batch_size=16 --set feature_weight=100
+
+Tuning must not see the validation images, so 200 of the calibration images are held back, the same
+for every seed, and the float model's own answers on them are the truth: what is printed is how far
+the quantized model's distribution over the classes is from the float model's (KL divergence in
+nats, with its standard error), how often their first guesses agree, and how far the blocks' outputs
+are off. ``--set NAME=VALUE`` is any field of ``vitquant.methods.settings.Settings``.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vitquant.bits import parse_bits
+from vitquant.cli.console import Terminal
+from vitquant.data.batches import batches
+from vitquant.data.image_source import ImageSource, ListSource
+from vitquant.data.sample import choose
+from vitquant.data.source import Role, open_source
+from vitquant.methods.distillation import Outputs, feature_loss, watched
+from vitquant.methods.scheme import Scheme
+from vitquant.methods.settings import Settings
+from vitquant.models.load import load_float
+from vitquant.models.model import Model
+from vitquant.models.wiring import discover, example_images
+from vitquant.quantize import quantize
+
+_HELD_BACK = 200
+_SPLIT_SEED = 12345
+
+
+def main() -> None:
+    options = _parse()
+    model = load_float(options.model, options.weights, None)
+    images = open_source(
+        options.calib,
+        flag="--calib",
+        classes=model.classes,
+        num_classes=model.num_classes,
+        role=Role.CALIBRATION,
+        limit=None,
+    )
+    order = choose(images, None, _SPLIT_SEED)
+    held_back, rest = order[:_HELD_BACK], sorted(order[_HELD_BACK:])
+    settings = _settings(options)
+    labels = None if images.labels is None else [images.labels[i] for i in rest]
+    calibration = ListSource(images.name, [images.image(i) for i in rest], labels)
+    quantized = quantize(model, calibration, settings, Terminal(), options.device)
+    row = {"bits": options.bits, "set": options.set, "seed": settings.seed}
+    row |= _score(quantized.model, model, images, held_back, options.device)
+    row |= {"loss": quantized.history[-1]} if quantized.history else {}
+    print(json.dumps(row | {"seconds": round(quantized.seconds)}))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="deit_tiny")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--calib", required=True)
+    parser.add_argument("--bits", default="w4a4")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args()
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    bits = parse_bits(options.bits)
+    given = dict(pair.split("=", 1) for pair in options.set)
+    changes = {}
+    for name, value in given.items():
+        if not hasattr(Settings, name) and name not in Settings.__dataclass_fields__:
+            sys.exit(f"--set {name}: not a setting")
+        try:
+            changes[name] = json.loads(value)
+        except json.JSONDecodeError:
+            changes[name] = value
+    return Settings(Scheme(bits, parse_bits("w8a8"), bits), **changes)
+
+
+@torch.no_grad()
+def _score(
+    quantized: Model, model: Model, images: ImageSource, indices: list[int], device: str
+) -> dict[str, float]:
+    divergences, agreed, features = [], 0, 0.0
+    blocks = discover(model.module, example_images(model.input_size)).blocks
+    model.module.to(device)
+    with watched(model.module, blocks) as teacher, watched(quantized.module, blocks) as student:
+        for batch, _ in batches(images, indices, model.transform(), 50):
+            target, output = teacher(batch.to(device)), student(batch.to(device))
+            divergences.append(_divergence(output, target))
+            agreed += int((output.logits.argmax(-1) == target.logits.argmax(-1)).sum())
+            features += feature_loss(output, target).item() * len(batch)
+    divergence = torch.cat(divergences)
+    return {
+        "kl": round(divergence.mean().item(), 4),
+        "kl_se": round(divergence.std().item() / len(indices) ** 0.5, 4),
+        "agreement": round(agreed / len(indices), 4),
+        "features": round(features / len(indices), 4),
+    }
+
+
+def _divergence(output: Outputs, target: Outputs) -> Tensor:
+    s, t = output.logits.log_softmax(-1), target.logits.log_softmax(-1)
+    return (t.exp() * (t - s)).sum(-1)
+
+
+if __name__ == "__main__":
+    main()
