@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, overrides
 
 _active = False
 
@@ -37,9 +37,9 @@ def fused(wanted: bool) -> Iterator[None]:
 @cache
 def why_not(device: str) -> str:
     """Why nothing can be compiled for ``device`` here; empty if it can. Compiles to find out."""
-    one = torch.ones(1, device=device)
+    one = torch.ones((), device=device)
     try:
-        per_tensor_value(torch.ones(2, 2, device=device), one, one, one, one, torch.float32)
+        per_tensor_value(torch.ones(2, 3, device=device), one, one, one, one, torch.float32)
     except Exception as error:  # compilers fail in as many ways as there are compilers
         return (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ""
@@ -65,14 +65,14 @@ def per_tensor_gradients(
 
 def per_channel_value(weight: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
     """``scale * clamp(round(weight / scale), low, high)`` for weight (O, I) and scale (O,)."""
-    return _call(_per_channel_value, weight.data, scale, low, high)
+    return _call(_per_channel_value, weight, scale, low, high)
 
 
 def per_channel_gradients(
     grad: Tensor, weight: Tensor, scale: Tensor, low: int, high: int
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the weight (O, I) and of the scale (O,)."""
-    return _call(_per_channel_gradients, _matrix(grad), weight.data, scale, low, high)
+    return _call(_per_channel_gradients, _matrix(grad), weight, scale, low, high)
 
 
 def _per_tensor_value(x, factor, low, high, scale, dtype):
@@ -106,20 +106,32 @@ def _per_channel_gradients(grad, weight, scale, low, high):
     return inside, (grad * codes - inside * v).sum(1)
 
 
-# Whatever distinguishes two calls (ranks, strides, views of what, autocast, modes) is compiled anew
-# up to a limit, so it is all made alike first.
+# Whatever distinguishes two calls (ranks, strides, views of what, gradients, autocast, modes) is
+# compiled anew, up to a limit behind which nothing is compiled at all. So all is made alike first.
 def _matrix(x: Tensor) -> Tensor:
-    return x.contiguous().view(-1, x.shape[-1]).data
+    return x.contiguous().view(-1, x.shape[-1])
 
 
 def _vector(x: Tensor) -> Tensor:
-    return x.reshape(-1).data
+    return x.reshape(-1)
 
 
 def _call(function: Callable[..., Any], first: Tensor, *args: Any) -> Any:
     plain = torch.autocast(first.device.type, enabled=False)
-    with torch._C.DisableTorchFunction(), torch.no_grad(), plain:
-        return _compiled(function)(first, *args)
+    with torch._C.DisableTorchFunction(), _no_modes(), torch.no_grad(), plain:
+        bare = (x.data if isinstance(x, Tensor) else x for x in (first, *args))
+        return _compiled(function)(*bare)
+
+
+@contextmanager
+def _no_modes() -> Iterator[None]:
+    """Without the TorchFunctionModes around: disabled ones distinguish calls too."""
+    modes = [overrides._pop_mode() for _ in range(torch._C._len_torch_function_stack())]
+    try:
+        yield
+    finally:
+        for mode in reversed(modes):
+            overrides._push_mode(mode)
 
 
 @cache

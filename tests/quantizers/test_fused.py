@@ -1,0 +1,151 @@
+"""The compiled form of the quantizers against the plain one."""
+
+import pytest
+import torch
+from torch._dynamo import config as dynamo
+from torch.overrides import TorchFunctionMode
+
+from vitquant.quantizers import fused, per_channel, per_tensor
+from vitquant.quantizers.grid import activation_grid, weight_grid
+from vitquant.quantizers.per_tensor import PerTensor
+
+LAYOUTS = {
+    "matrix": lambda x: x.reshape(-1, 6),
+    "tokens": lambda x: x,
+    "heads": lambda x: x.reshape(4, 5, 3, 2, 6),
+    "transposed": lambda x: x.reshape(6, -1).mT,
+    "permuted": lambda x: x.reshape(4, 5, 6, 6).permute(0, 2, 1, 3),
+    "strided": lambda x: torch.stack((x, x), -1).flatten(-2)[..., ::2],
+    "expanded": lambda x: x[:1].expand(4, -1, -1),
+}
+TYPES = {
+    "float32": (torch.float32, torch.float32),
+    "float32 to bfloat16": (torch.float32, torch.bfloat16),
+    "bfloat16": (torch.bfloat16, torch.bfloat16),
+}
+
+
+@pytest.fixture(autouse=True)
+def compiler():
+    """Skips where nothing can be compiled. Each test starts with nothing compiled."""
+    if reason := fused.why_not("cpu"):
+        pytest.skip(f"nothing can be compiled here: {reason}")
+    torch._dynamo.reset()
+
+
+@pytest.fixture
+def both():
+    """both(function) → its results (plain, compiled)."""
+
+    def run(function):
+        with fused.fused(False):
+            plain = function()
+        with fused.fused(True):
+            return plain, function()
+
+    return run
+
+
+def numbers(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def quantizer(multiplier):
+    factors = torch.linspace(0.5, 1.7, 6) if multiplier else None
+    return PerTensor(activation_grid(4), torch.tensor(0.23), torch.tensor(6.0), factors)
+
+
+@pytest.mark.parametrize("types", TYPES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("multiplier", [False, True])
+def test_activations_have_the_same_values(types, layout, multiplier, both):
+    source, target = TYPES[types]
+    x, q = LAYOUTS[layout](numbers(4, 30, 6).to(source)), quantizer(multiplier)
+    plain, compiled = both(lambda: per_tensor.fake_quantize(x, q, target))
+    assert compiled.dtype == plain.dtype == target
+    assert torch.equal(compiled, plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("multiplier", [False, True])
+def test_activations_have_the_same_gradients(dtype, layout, multiplier, both):
+    x, q = LAYOUTS[layout](numbers(4, 30, 6).to(dtype)), quantizer(multiplier)
+    grad = LAYOUTS[layout](numbers(4, 30, 6, seed=1).to(dtype))
+    plain, compiled = both(lambda: per_tensor.fake_quantize_backward(grad, x, q))
+    assert compiled.x.dtype == plain.x.dtype == dtype
+    assert (compiled.multiplier is None) == (plain.multiplier is None) == (not multiplier)
+    near = {"rtol": 1e-4, "atol": 1e-4}
+    if dtype is torch.bfloat16:
+        near = {"rtol": 2e-2, "atol": 0.3}  # the plain form rounds its sums, over 720 elements
+    for ours, theirs in zip(compiled, plain, strict=True):
+        if theirs is not None:
+            torch.testing.assert_close(ours, theirs, check_dtype=False, **near)
+
+
+@pytest.mark.parametrize("shape", [(5, 12), (5, 3, 2, 2)])
+@pytest.mark.parametrize("bits", [1.58, 4, 8])
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_weights_have_the_same_values_and_gradients(shape, bits, contiguous, both):
+    grid = weight_grid(bits)
+    weight = numbers(*shape)
+    if not contiguous:
+        weight = weight.mT.contiguous().mT
+    weight.requires_grad_()
+    scale = torch.linspace(0.8, 1.2, len(weight)).div_(grid.qmax).requires_grad_()
+
+    def run():
+        value = per_channel.fake_quantize(weight, scale, grid)
+        grads = torch.autograd.grad((value * numbers(*value.shape, seed=1)).sum(), (weight, scale))
+        return value.detach(), *grads
+
+    for theirs, ours in zip(*both(run), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("multiplier", [False, True])
+def test_nothing_is_compiled_again_for_what_makes_no_difference(multiplier):
+    """Behind a number of forms that is soon reached, nothing is compiled any more."""
+
+    class Watching(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            return func(*args, **(kwargs or {}))
+
+    q = quantizer(multiplier)
+    with fused.fused(True):
+        per_tensor.fake_quantize(numbers(4, 30, 6), q)
+        with dynamo.patch(error_on_recompile=True):
+            for layout in LAYOUTS.values():
+                per_tensor.fake_quantize(layout(numbers(4, 30, 6)), q)
+            per_tensor.fake_quantize(numbers(4, 30, 6).requires_grad_(), q)
+            scale = q.scale.clone().requires_grad_()
+            per_tensor.fake_quantize(numbers(4, 30, 6), q._replace(scale=scale))
+            with Watching(), torch.autocast("cpu", torch.bfloat16):
+                per_tensor.fake_quantize(numbers(4, 30, 6), q)
+
+
+def test_modes_around_are_as_before():
+    class Counting(TorchFunctionMode):
+        calls = 0
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            self.calls += 1
+            return func(*args, **(kwargs or {}))
+
+    with Counting() as outer, Counting() as inner:
+        with fused.fused(True):
+            per_tensor.fake_quantize(numbers(4, 30, 6), quantizer(False))
+        outer.calls = inner.calls = 0
+        torch.zeros(2).abs()
+    assert outer.calls > 0
+    assert inner.calls > 0
+
+
+def test_the_plain_form_is_back_afterwards():
+    with fused.fused(True):
+        with fused.fused(False):
+            assert not fused.active()
+        assert fused.active()
+    with pytest.raises(ValueError, match="stop"), fused.fused(True):
+        raise ValueError("stop")
+    assert not fused.active()
