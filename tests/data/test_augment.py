@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
-from vitquant.data.augment import Augmentation, Views, crop_box
+from vitquant.data.augment import Augmentation, Views, crop_box, square
 from vitquant.data.image_source import ListSource
 
 
@@ -60,3 +60,50 @@ def test_a_whole_picture_is_the_largest_box_of_the_shape():
 def test_flips_come_as_often_as_asked():
     plain, flipped = views(flip=0, min_area=1).image(0), views(flip=1, min_area=1).image(0)
     assert plain.transpose(Image.Transpose.FLIP_LEFT_RIGHT).tobytes() == flipped.tobytes()
+
+
+def test_recurring_views_come_again_and_have_the_same_key():
+    found = Views(source(), list(range(5)), (32, 24), Augmentation(), 20, 0, recurring=2)
+    by_key = {}
+    for i in range(20):
+        by_key.setdefault(found.key(i), set()).add(found.image(i).tobytes())
+    assert sorted(by_key) == [(image, number) for image in range(5) for number in (0, 1)]
+    assert all(len(shown) == 1 for shown in by_key.values())
+
+
+def test_mixing_shows_another_picture_in_part_of_the_view():
+    plain = {"min_area": 1, "flip": 0}
+    before, after = views(**plain).image(0), views(**plain, cutmix=1).image(0)
+    changed = ImageChops.difference(before, after).convert("L").point(lambda v: 255 * (v > 0))
+    left, top, right, bottom = changed.getbbox()
+    assert 0.05 < (right - left) * (bottom - top) / (24 * 32) < 0.6
+
+
+def test_blending_leaves_the_view_the_larger_part():
+    plain = {"min_area": 1, "flip": 0}
+    pictures = ListSource("flat", [Image.new("RGB", (8, 8), (v,) * 3) for v in (0, 200)])
+    options = Augmentation(**plain, mixup=1)
+    found = Views(pictures, [0, 1], (8, 8), options, 40, 0)
+    for i in range(40):
+        value = found.image(i).getpixel((0, 0))[0]
+        assert value <= 100 if found.key(i)[0] == 0 else value >= 100
+    assert len({found.image(i).getpixel((0, 0)) for i in range(40)}) > 5
+
+
+def test_colours_stay_within_the_bounds():
+    options = Augmentation(min_area=1, flip=0, color=0.3)
+    pictures = ListSource("flat", [Image.new("RGB", (8, 8), (100, 100, 100))])
+    found = Views(pictures, [0], (8, 8), options, 50, 0)
+    values = {found.image(i).getpixel((0, 0))[0] for i in range(50)}
+    assert len(values) > 10
+    assert min(values) >= 70
+    assert max(values) <= 130
+
+
+@pytest.mark.parametrize("image", [(1, 1), (3, 200), (224, 224)])
+def test_squares_lie_inside_the_picture(image):
+    draw = random.Random(0)
+    for _ in range(100):
+        left, top, right, bottom = square(image, draw)
+        assert 0 <= left < right <= image[0]
+        assert 0 <= top < bottom <= image[1]

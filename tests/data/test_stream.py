@@ -38,6 +38,14 @@ def test_slightly_out_of_order_and_again():
     assert source.labels == [2, 1, 0]
 
 
+def test_what_lies_far_back_is_let_go(monkeypatch):
+    monkeypatch.setattr("vitquant.data.stream._KEPT", 1)
+    source = stream()
+    assert red(source, 2) == 2
+    assert len(source._waiting) <= 1
+    assert [red(source, i) for i in (0, 1)] == [0, 1]
+
+
 def test_outputs_are_looked_up():
     source = stream(output_of=(5, 6, 7))
     source.image(2)

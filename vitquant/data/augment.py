@@ -1,4 +1,4 @@
-"""Random crops and flips that depend on nothing but a seed.
+"""Random views of images that depend on nothing but a seed.
 
 The float model labels whatever it sees, so every step may show it another view of an image. Each
 view is drawn from its own generator: the order in which threads reach it does not matter.
@@ -8,7 +8,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from vitquant.data.image_source import ImageSource
 
@@ -19,16 +19,30 @@ class Augmentation:
 
     min_area: the smallest crop, as a fraction of the image's area; 1 shows whole images.
     flip: probability of a horizontal flip.
+    color: how far brightness, contrast and saturation may each be multiplied, up or down.
+    mixup: probability that the view is blended with one of another image (Zhang et al.,
+        arXiv 1710.09412), which weighs up to one half.
+    cutmix: probability that a square of 10 to 50% of its area shows another image (Yun et al.,
+        arXiv 1905.04899).
     """
 
     min_area: float = 0.4
     flip: float = 0.5
+    color: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
 
 class Views:
     """An image source whose i-th image is a random view, (height, width), of some image.
 
     Views go through the images in shuffled rounds, so that every image is seen equally often.
+
+    Args:
+        indices: images of ``source`` to show.
+        count: views in all.
+        recurring: different views of each image, after which they come again; 0 for a new one
+            every time.
     """
 
     labels = None
@@ -42,11 +56,13 @@ class Views:
         count: int,
         seed: int,
         resample: Image.Resampling = Image.Resampling.BICUBIC,
+        recurring: int = 0,
     ) -> None:
         self.name = source.name
         self.ignored = source.ignored
         self._source, self._size, self._augmentation = source, size, augmentation
         self._seed, self._resample = seed, resample
+        self._round, self._recurring = len(indices), recurring
         rounds = random.Random(seed)
         self._order: list[int] = []
         while len(self._order) < count:
@@ -56,14 +72,45 @@ class Views:
     def __len__(self) -> int:
         return len(self._order)
 
+    def key(self, i: int) -> tuple[int, int]:
+        """Which image view i is of, and which of its views. Views of the same key are the same."""
+        number = i // self._round
+        return self._order[i], number % self._recurring if self._recurring else number
+
     def image(self, i: int) -> Image.Image:
-        draw = random.Random(f"{self._seed}/{i}")
-        image = self._source.image(self._order[i])
+        index, number = self.key(i)
+        draw = random.Random(f"{self._seed}/{index}/{number}")
+        view = self._view(index, draw)
+        if draw.random() < self._augmentation.mixup:
+            view = Image.blend(view, self._another(draw), draw.uniform(0, 0.5))
+        if draw.random() < self._augmentation.cutmix:
+            box = square(view.size, draw)
+            view.paste(self._another(draw).crop(box), box)
+        return view
+
+    def _another(self, draw: random.Random) -> Image.Image:
+        return self._view(draw.choice(self._order[: self._round]), draw)
+
+    def _view(self, index: int, draw: random.Random) -> Image.Image:
+        """One image, cropped, flipped and coloured."""
+        image = self._source.image(index)
         box = crop_box(image.size, self._size, self._augmentation.min_area, draw)
         image = image.resize(self._size[::-1], self._resample, box=box)
         if draw.random() < self._augmentation.flip:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if self._augmentation.color:
+            for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+                factor = 1 + draw.uniform(-1, 1) * self._augmentation.color
+                image = change(image).enhance(factor)
         return image
+
+
+def square(image: tuple[int, int], draw: random.Random) -> tuple[int, int, int, int]:
+    """A random box of 10 to 50% of an image of (width, height), of the image's own shape."""
+    side = math.sqrt(draw.uniform(0.1, 0.5))
+    w, h = (max(1, round(extent * side)) for extent in image)
+    left, top = draw.randint(0, image[0] - w), draw.randint(0, image[1] - h)
+    return left, top, left + w, top + h
 
 
 def crop_box(

@@ -11,12 +11,15 @@ from PIL import Image
 from vitquant.data.request import Request, first_line
 from vitquant.errors import UserError
 
+# Many more than threads ask at a time; who begins far behind passes over everything before.
+_KEPT = 256
+
 
 class StreamSource:
     """Images of an iterable data set, for one pass in order, as an evaluation makes.
 
-    Nothing is kept but what was passed over, so that threads may ask slightly out of order. Asking
-    for an image that was given out before starts again from the beginning.
+    Nothing is kept but what was passed over last, so that threads may ask slightly out of order.
+    Asking for an image that is gone starts again from the beginning.
 
     output_of: the model's output for each class number of the data set; None where it has none.
 
@@ -61,6 +64,7 @@ class StreamSource:
                 self._samples = self._restart()
             while self._next <= i:
                 self._waiting[self._next] = self._take()
+                self._waiting.pop(self._next - _KEPT, None)
                 self._next += 1
             return self._waiting.pop(i)
 
