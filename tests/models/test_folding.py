@@ -1,7 +1,9 @@
 """Which module absorbs a division of which Linear's input."""
 
 import pytest
+import timm
 import torch
+from torch import nn
 
 from vitquant.models.folding import Fold, find_folds
 from vitquant.models.wiring import discover, example_images
@@ -13,7 +15,11 @@ def folds_of(model):
 
 
 def norm(source, *consumers):
-    return Fold(source, 0, consumers, norm=True)
+    return Fold(source, 0, consumers, norm=True, shift=True)
+
+
+def values(source, start, consumer):
+    return Fold(source, start, (consumer,), norm=False, shift=True)
 
 
 def blocks(*names):
@@ -23,7 +29,7 @@ def blocks(*names):
         found |= {
             norm(f"{name}.norm1", f"{name}.attn.qkv"),
             norm(f"{name}.norm2", f"{name}.mlp.fc1"),
-            Fold(f"{name}.attn.qkv", 2 * width, (f"{name}.attn.proj",), norm=False),
+            values(f"{name}.attn.qkv", 2 * width, f"{name}.attn.proj"),
         }
     return found
 
@@ -34,7 +40,7 @@ def separate(name):
         norm(f"{name}.norm1", *(f"{name}.attn.{p}_proj" for p in "qkv")),
         norm(f"{name}.norm2", f"{name}.mlp.fc1_g", f"{name}.mlp.fc1_x"),
         norm(f"{name}.mlp.norm", f"{name}.mlp.fc2"),
-        Fold(f"{name}.attn.v_proj", 0, (f"{name}.attn.proj",), norm=False),
+        values(f"{name}.attn.v_proj", 0, f"{name}.attn.proj"),
     }
 
 
@@ -92,3 +98,46 @@ def test_channels_that_are_always_zero_are_no_obstacle(make_small):
         layer.weight[:5] = 0
         layer.bias[:3] = 0
     assert set(folds_of(model)) == EXPECTED["vit"]
+
+
+def test_zeros_padded_to_a_window_take_a_division_and_no_offset():
+    torch.manual_seed(0)
+    module = timm.create_model(
+        "swin_tiny_patch4_window7_224",
+        img_size=32, patch_size=2, window_size=5, depths=(2,), embed_dim=24, num_heads=(2,),
+    ).eval()  # fmt: skip
+    images = example_images((3, 32, 32))
+    folds = find_folds(module, images[:1], discover(module, images))
+    shifts = {fold.source: fold.shift for fold in folds}
+    assert shifts == {
+        f"layers.0.blocks.{i}.{source}": source != "norm1"
+        for i in (0, 1)
+        for source in ("norm1", "norm2", "attn.qkv")
+    } | {"norm": True}
+
+
+def test_a_branch_that_multiplies_takes_a_division_and_no_offset():
+    class Gated(nn.Module):
+        """Its norm's output is multiplied by a function of the block's input on its way."""
+
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.LayerNorm(24)
+            self.qkv = nn.Linear(24, 72)
+            self.proj = nn.Linear(24, 24)
+
+        def forward(self, x):
+            gate = x.mean(-1, keepdim=True).sigmoid()
+            q, k, v = self.qkv(self.norm(x) * gate).chunk(3, -1)
+            return self.proj((q @ k.mT).softmax(-1) @ v)
+
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 24, 8, 8), nn.Flatten(2), Transpose(), Gated()).eval()
+    images = example_images((3, 32, 32))
+    folds = find_folds(module, images[:1], discover(module, images))
+    assert {fold.source: fold.shift for fold in folds} == {"3.norm": False, "3.qkv": True}
+
+
+class Transpose(nn.Module):
+    def forward(self, x):
+        return x.mT

@@ -15,6 +15,8 @@ class LearnedQuantizer(nn.Module):
     every magnitude. The zero point is rounded on the way forward, with a straight-through gradient.
     """
 
+    signed: Tensor
+
     def __init__(self, grid: Grid) -> None:
         super().__init__()
         self.grid = grid
@@ -22,7 +24,7 @@ class LearnedQuantizer(nn.Module):
         self.zero_point = nn.Parameter(torch.zeros(()))
         # A value that is never negative needs no zero point, and must not drift into having one:
         # integer kernels skip the correction term where it is zero.
-        self.signed = True
+        self.register_buffer("signed", torch.tensor(True), persistent=False)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor, through: Through) -> None:
@@ -30,7 +32,11 @@ class LearnedQuantizer(nn.Module):
         scale, zero_point = search_per_tensor(x, self.grid, through)
         self.log_scale.copy_(scale.log())
         self.zero_point.copy_(zero_point)
-        self.signed = bool(x.min() < 0)
+        self.signed.copy_(x.min() < 0)
+
+    def searched(self) -> list[Tensor]:
+        """What :meth:`calibrate` sets."""
+        return [self.log_scale, self.zero_point, self.signed]
 
     def parameters_for(self, multiplier: Tensor | None = None) -> PerTensor:
         zero_point = self.zero_point.clamp(self.grid.qmin, self.grid.qmax)

@@ -87,6 +87,10 @@ class LearnedWeight(nn.Module):
         else:
             self.input.calibrate(inputs, lambda difference: difference)
 
+    def searched(self) -> list[Tensor]:
+        """What :meth:`calibrate` sets."""
+        return [self.log_scale, *([] if self.input is None else self.input.searched())]
+
     def rescaled_weight(self) -> Tensor:
         return self.weight if self.rescale is None else self.weight * self.rescale.factor()
 

@@ -4,10 +4,11 @@ Instead of knowing for each architecture which Linear sits behind which normalis
 candidate's output channels are multiplied by known factors. If a Linear's input arrives multiplied
 by the same factors, and putting that input right makes the model's output right again, then the
 division folds into the candidate: nothing else looks at those channels. This sees through window
-partitioning, token selection, pooling and attention alike.
+partitioning, token selection, pooling and attention alike. Where a division folds, an offset is
+tried in the same way: padding with zeros, for one, passes factors on and offsets not.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +24,15 @@ class Fold:
     """A division of ``consumers``' inputs can fold into ``source``'s output channels.
 
     start: first of the source's output channels concerned; they are as many as the consumers'
-    input channels. norm: whether the source is a normalisation with an affine part.
+    input channels. norm: whether the source is a normalisation with an affine part. shift: whether
+    an offset of those channels reaches the consumers' inputs unchanged too, and nothing else.
     """
 
     source: str
     start: int
     consumers: tuple[str, ...]
     norm: bool
+    shift: bool
 
 
 def find_folds(model: nn.Module, images: Tensor, wiring: Wiring) -> list[Fold]:
@@ -46,11 +49,20 @@ def find_folds(model: nn.Module, images: Tensor, wiring: Wiring) -> list[Fold]:
             )
             free = [n for n in scope.inputs if n not in taken and n != source]
             fitting = {n: linears[n] for n in free if linears[n].in_features == channels}
-            consumers = _probe(scope, model.get_submodule(source), start, channels, fitting)
+            module, uneven = model.get_submodule(source), _uneven(channels).to(images.device)
+            consumers = _probe(scope, module, start, uneven, torch.mul, fitting)
             if consumers:
-                folds.append(Fold(source, start, consumers, norm))
+                reached = {n: linears[n] for n in consumers}
+                offsets = uneven * scope.inputs[consumers[0]].abs().mean()
+                shift = _probe(scope, module, start, offsets, torch.add, reached) == consumers
+                folds.append(Fold(source, start, consumers, norm, shift))
                 taken.update(consumers)
     return folds
+
+
+def _uneven(channels: int) -> Tensor:
+    """(channels,) numbers between 0.5 and 1.5, no two alike: what arrives, arrives in order."""
+    return torch.rand(channels, generator=torch.Generator().manual_seed(0)) + 0.5
 
 
 @dataclass
@@ -109,27 +121,32 @@ def _candidates(
 
 
 def _probe(
-    scope: _Scope, source: nn.Module, start: int, channels: int, linears: dict[str, nn.Linear]
+    scope: _Scope,
+    source: nn.Module,
+    start: int,
+    values: Tensor,
+    change: Callable[[Tensor, Tensor], Tensor],
+    linears: dict[str, nn.Linear],
 ) -> tuple[str, ...]:
+    """Which Linears, and nothing else, see the change of the source's channels by ``values``."""
     if not linears:
         return ()
-    device = next(source.parameters()).device
-    factors = torch.rand(channels, generator=torch.Generator().manual_seed(0)).to(device) + 0.5
     consumers: list[str] = []
 
-    def scale(module: nn.Module, args: tuple, out: Tensor) -> Tensor:
+    def alter(module: nn.Module, args: tuple, out: Tensor) -> Tensor:
         out = out.clone()
-        out[..., start : start + channels] *= factors
+        channels = slice(start, start + len(values))
+        out[..., channels] = change(out[..., channels], values)
         return out
 
     def restore(name: str, x: Tensor) -> Tensor | None:
         original = scope.inputs[name]
-        if not _close(x, original) and _close(x, original * factors):
+        if not _close(x, original) and _close(x, change(original, values)):
             consumers.append(name)
             return original
         return None
 
-    handle = source.register_forward_hook(scale)
+    handle = source.register_forward_hook(alter)
     try:
         with _hooks(linears, restore):
             probed = scope.module(*scope.args, **scope.kwargs)
