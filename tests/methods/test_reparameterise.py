@@ -1,0 +1,116 @@
+"""Channels made alike: the model computes what it did, whatever its channels are like."""
+
+import copy
+
+import pytest
+import torch
+
+from vitquant.methods.assemble import assemble, calibrate
+from vitquant.methods.finish import finish
+from vitquant.methods.reparameterise import add_factors, reparameterisations, with_offsets
+
+
+def found_in(job):
+    folds = [fold for fold in job.folds if fold.norm]
+    return list(reparameterisations(job.reference, folds, job.samples))
+
+
+def deviation(x, reference):
+    return float((x - reference).abs().max() / reference.abs().max())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("awkward", [False, True])
+def test_offsets_leave_the_output_as_it_was(awkward, small, batch, settings, make_job, spoil):
+    job = make_job(spoil(small) if awkward else small, settings())
+    state = copy.deepcopy(job.reference.state_dict())
+    found = found_in(job)
+    assert any(each.offset is not None for each in found)
+    shifted = with_offsets(job.reference, found)
+    assert deviation(shifted(batch), job.reference(batch)) < 1e-4
+    for each in found:
+        moved = state[f"{each.fold.source}.bias"], shifted.get_submodule(each.fold.source).bias
+        assert torch.equal(*moved) == (each.offset is None)
+    assert all(torch.equal(state[name], t) for name, t in job.reference.state_dict().items())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("awkward", [False, True])
+def test_offsets_and_factors_leave_the_output_as_it_was(
+    awkward, small, batch, settings, make_job, spoil, rounds_nothing
+):
+    job = make_job(spoil(small) if awkward else small, settings())
+    found = found_in(job)
+    scheme = job.settings.scheme
+    layer_bits = scheme.layer_bits(job.reference, job.wiring)
+    learned = assemble(with_offsets(job.reference, found), job.wiring, layer_bits, scheme.bits)
+    add_factors(learned, found)
+    assert deviation(learned(batch), job.reference(batch)) < 1e-4
+
+
+@torch.no_grad()
+def test_every_channel_gets_the_same_range(small, settings, make_job):
+    job = make_job(small, settings())
+    for each in found_in(job):
+        rows = job.samples.layers[each.fold.consumers[0]].rows
+        offset = 0 if each.offset is None else each.offset
+        # Too few rows, and a channel may hardly have a range to speak of.
+        alike = (each.factor > 1 / 32) & (each.factor < 32)
+        rows = ((rows + offset) / each.factor)[:, alike]
+        low, high = rows.quantile(torch.tensor([1e-3, 1 - 1e-3]), dim=0)
+        near = {"rtol": 1e-3, "atol": 1e-4}
+        if each.offset is None:
+            low, high = low.clamp_max(0), high.clamp_min(0)
+        else:
+            torch.testing.assert_close(low, low.mean().expand_as(low), **near)
+            assert low.mean() <= 0 <= high.mean()
+        torch.testing.assert_close(high - low, (high - low).mean().expand_as(low), **near)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", ["vit", "swin", "eva02_base"], indirect=True)
+def test_awkward_channels_stay_in_bounds(small, settings, make_job, spoil):
+    job = make_job(spoil(small), settings())
+    for each in found_in(job):
+        rows = job.samples.layers[each.fold.consumers[0]].rows
+        assert each.factor.min() >= 1 / 32
+        assert each.factor.max() <= 32
+        if each.offset is not None:
+            rows = (rows + each.offset) / each.factor
+            spread = (rows.amax(0) - rows.amin(0)).median()
+            # Constant channels lie among the others, where they cost no range.
+            constant = rows[:, :6]
+            assert constant.abs().max() <= 2 * spread
+
+
+@torch.no_grad()
+def test_without_a_bias_behind_there_is_no_offset(make_small, settings, make_job):
+    found = found_in(make_job(make_small("swin"), settings()))
+    assert [each.fold.source for each in found if each.offset is None] == [
+        "layers.1.downsample.norm"
+    ]
+
+
+@torch.no_grad()
+def test_both_end_in_what_is_stored(make_small, settings, make_job):
+    model = make_small("vit")
+    job = make_job(model, settings("w8a8"))
+    found = found_in(job)
+    scheme = job.settings.scheme
+    layer_bits = scheme.layer_bits(job.reference, job.wiring)
+    shifted = with_offsets(job.reference, found)
+    learned = assemble(shifted, job.wiring, layer_bits, scheme.bits)
+    add_factors(learned, found)
+    calibrate(learned, job.sample(shifted))
+    finish(learned, job.reference)
+    for each in found:
+        norm, before = (m.get_submodule(each.fold.source) for m in (learned, job.reference))
+        near = {"rtol": 2e-3, "atol": 2e-3}  # float16
+        torch.testing.assert_close(norm.weight, before.weight / each.factor, **near)
+        torch.testing.assert_close(norm.bias, (before.bias + each.offset) / each.factor, **near)
+        for name in each.fold.consumers:
+            layer, original = (m.get_submodule(name) for m in (learned, job.reference))
+            wanted = original.weight * each.factor
+            assert (layer.weight - wanted).norm() < 0.02 * wanted.norm()
+            bias = original.bias - original.weight @ each.offset
+            torch.testing.assert_close(layer.bias, bias, **near)
