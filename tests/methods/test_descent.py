@@ -1,0 +1,57 @@
+"""Adam's groups, its rates over the steps, and what is said when training fails."""
+
+import pytest
+import torch
+from torch import nn
+
+from vitquant.errors import CheckFailedError, UserError
+from vitquant.methods.descent import adam, check_finite, parameter_groups, set_rates
+from vitquant.methods.start import start
+
+RATES = {
+    "lr_weights": {"weight", "bias"},
+    "lr_scales": {"log_scale"},
+    "lr_zero_points": {"zero_point"},
+    "lr_rescaling": {"log"},
+}
+
+
+def test_each_parameter_is_in_one_group_with_its_rate(make_small, settings, make_job):
+    rates = {"lr_weights": 1.0, "lr_scales": 2.0, "lr_zero_points": 3.0, "lr_rescaling": 4.0}
+    job = make_job(make_small("swin"), settings("w4a4", "joint", **rates))
+    learned = start(job)
+    groups = {
+        g["lr"]: {id(p) for p in g["params"]} for g in parameter_groups(learned, job.settings)
+    }
+    assert set(groups) == {1.0, 2.0, 3.0, 4.0}
+    assert sum(map(len, groups.values())) == len(set().union(*groups.values()))
+    for name, parameter in learned.named_parameters():
+        found = [rate for rate, members in groups.items() if id(parameter) in members]
+        wanted = [rates[r] for r, leaves in RATES.items() if name.rpartition(".")[2] in leaves]
+        assert found in ([], wanted)
+        assert parameter.requires_grad == bool(found)
+
+
+def test_rates_fall_on_a_cosine_from_where_they_began():
+    optimizer = torch.optim.Adam(nn.Linear(1, 1).parameters(), lr=2.0)
+    seen = []
+    for step in range(1, 5):
+        set_rates(optimizer, step, 4)
+        seen.append(optimizer.param_groups[0]["lr"])
+    assert seen == pytest.approx([2.0, 1.7071, 1.0, 0.2929], rel=1e-4)
+
+
+def test_training_nothing_is_refused(make_small, settings, make_job):
+    job = make_job(make_small("vit"), settings("w4a4", "joint", **dict.fromkeys(RATES, 0.0)))
+    with pytest.raises(UserError, match="--lr-weights"):
+        adam(start(job), job.settings)
+
+
+def test_a_parameter_that_is_no_number_is_reported_by_its_block(make_small, settings, make_job):
+    job = make_job(make_small("vit"), settings("w4a4", "joint"))
+    layer = nn.Linear(2, 2)
+    check_finite(job, layer, "a parameter of blocks.0")
+    with torch.no_grad():
+        layer.weight[0, 1] = float("nan")
+    with pytest.raises(CheckFailedError, match=r"a parameter of blocks\.0 is infinite"):
+        check_finite(job, layer, "a parameter of blocks.0")
