@@ -10,4 +10,9 @@ class UserError(Exception):
 
 
 class CheckFailedError(Exception):
-    """A check that the user asked for failed, such as ``--min-top1``; exit code 1."""
+    """A check failed: one that the user asked for, such as ``--min-top1``, or that the loss is a
+    number. One line; exit code 1."""
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """Ctrl-C in a run that leaves something behind. The message is one line; exit code 130."""

@@ -1,5 +1,6 @@
 """Results appear whole or not at all."""
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,24 @@ def write_whole(path: Path, data: bytes, flag: str = "--out") -> None:
             f"{flag}: {path} could not be written ({error.strerror or error}); {len(data):,} bytes "
             f"of free space in a writable folder are needed"
         ) from error
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed while they wrote ``path`` left beside it."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        pid = temporary.name.split(".")[-2]
+        if pid.isdigit() and not _runs(int(pid)):
+            temporary.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager

@@ -12,17 +12,21 @@ import timm
 import torch
 
 import vitquant
+from vitquant import parallel
 from vitquant.checkpoint.schema import Header, ProductRecord
 from vitquant.checkpoint.write import write_checkpoint
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.sample import choose
 from vitquant.errors import UserError
+from vitquant.evaluation.fidelity import Fidelity, compare
 from vitquant.layers.interception import intercepted
 from vitquant.layers.weight import IntegerWeight
 from vitquant.methods.finish import finish
 from vitquant.methods.job import Job
-from vitquant.methods.registry import get_method
+from vitquant.methods.registry import METHODS, Method, get_method
+from vitquant.methods.run import identify
 from vitquant.methods.settings import Settings
+from vitquant.methods.state import State
 from vitquant.models.model import Model
 from vitquant.models.wiring import discover, example_images, refuse_unreachable
 from vitquant.progress import Progress, Silent
@@ -32,14 +36,16 @@ from vitquant.progress import Progress, Silent
 class Quantized:
     """A quantized model, what its checkpoint says of it, and how the run went.
 
-    history: losses by step. seconds: of the whole run. samples: calibration images used.
+    history: losses by step. seconds: of the whole run. samples: calibration images used. fidelity:
+    how much the model has in common with the float one.
     """
 
     model: Model
     header: Header
     samples: int
     seconds: float
-    history: list[dict[str, float]] = field(default_factory=list)
+    fidelity: Fidelity
+    history: list[dict[str, float | str]] = field(default_factory=list)
 
     def save(self, path: Path) -> int:
         """Write the checkpoint; returns its size in bytes. Raises UserError if it cannot."""
@@ -52,20 +58,30 @@ def quantize(
     settings: Settings,
     progress: Progress | None = None,
     device: str = "cpu",
+    state: State | None = None,
 ) -> Quantized:
     """Quantize a float model; the model itself is left as it was.
+
+    Where :mod:`vitquant.parallel` has connected several processes, all of them call this with the
+    same arguments but for the device, and each returns the whole result.
 
     Args:
         model: from :func:`vitquant.opening.open_model`.
         images: calibration images; labels are used only to spread the sample over the classes.
+        state: a file to go on from after an interruption. It is left in place at the end: remove it
+            once the result is safe.
 
     Raises:
         UserError: part of the model cannot be quantized (and ``allow_float`` is off), or an image
-            cannot be read.
+            or the state cannot be read, or the method cannot be divided, or not resumed.
+        CheckFailedError: training diverged.
     """
     start = time.monotonic()
-    progress = progress or Silent()
+    progress = progress if progress is not None and parallel.is_main() else Silent()
     method = get_method(settings.method)
+    _check_processes(method, settings)
+    if state is not None:
+        check_resumes(method)
     if any(isinstance(module, IntegerWeight) for module in model.module.modules()):
         raise UserError("MODEL: it is quantized already; a float model is accepted")
     _seed(settings.seed)
@@ -79,7 +95,9 @@ def quantize(
     for name, why in wiring.unreachable.items():
         progress.warn(f"{name} stays float: {why}")
     chosen = _decode(images, settings, progress)
-    job = Job(model, wiring, chosen, settings, progress, torch.device(device))
+    if state is not None:
+        state.begin(identify(model, chosen, settings))
+    job = Job(model, wiring, chosen, settings, progress, torch.device(device), state=state)
     learned = method.run(job)
     layers = finish(learned, model.module)
     products = [
@@ -100,7 +118,31 @@ def quantize(
     )
     learned.eval().requires_grad_(False)
     result = Model(learned, model.identity, model.preprocessing, model.classes)
-    return Quantized(result, header, len(chosen), time.monotonic() - start, job.history)
+    fidelity = compare(result, model, chosen, device)
+    seconds = time.monotonic() - start
+    return Quantized(result, header, len(chosen), seconds, fidelity, job.history)
+
+
+def check_resumes(method: Method) -> None:
+    """Raise a UserError if the method cannot go on from a saved state."""
+    if not method.resumes:
+        others = ", ".join(m.name for m in METHODS.values() if m.resumes)
+        raise UserError(f"--resume: method {method.name} keeps no state; accepted with: {others}")
+
+
+def _check_processes(method: Method, settings: Settings) -> None:
+    count = parallel.size()
+    if count > 1 and not method.divides:
+        others = ", ".join(m.name for m in METHODS.values() if m.divides)
+        raise UserError(
+            f"--method: {method.name} works in one process, not in {count}; accepted in several: "
+            f"{others}"
+        )
+    if method.trains and settings.batch_size < count:
+        raise UserError(
+            f"--batch-size: {settings.batch_size} cannot be divided between {count} processes; "
+            f"{count} or more"
+        )
 
 
 def _decode(images: ImageSource, settings: Settings, progress: Progress) -> ImageSource:

@@ -24,11 +24,11 @@ from torch import nn
 from vitquant.bits import parse_bits
 from vitquant.methods.arithmetic import Arithmetic, choose
 from vitquant.methods.assemble import add_rescaling, assemble, calibrate
+from vitquant.methods.descent import parameter_groups
 from vitquant.methods.distillation import feature_loss, logit_loss, watched
 from vitquant.methods.samples import collect
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
-from vitquant.methods.training import parameter_groups
 from vitquant.models.folding import find_folds
 from vitquant.models.wiring import Wiring, discover
 from vitquant.progress import Silent

@@ -61,6 +61,9 @@ def test_json_has_the_keys_of_the_contract(quantize, tmp_path):
     assert (found["bits"], found["method"], found["steps"]) == ("w4a4", "rtn", 0)
     assert (found["samples"], found["seed"]) == (8, 3)
     assert found["peak_memory_bytes"] > 10**7
+    assert 0.5 < found["agreement"] <= 1
+    assert found["cosine"] is None
+    assert found["processes"] == 1
 
 
 def test_joint_reports_its_losses(quantize):
@@ -68,6 +71,23 @@ def test_joint_reports_its_losses(quantize):
     found = quantize(*arguments, bits="W3A3").json
     assert (found["method"], found["steps"], found["bits"]) == ("joint", 3, "w3a3")
     assert [entry["step"] for entry in found["history"]] == [1, 2, 3]
+
+
+def test_the_agreement_is_told_and_a_collapse_too(quantize):
+    ended = quantize(bits="w8a8")
+    assert re.search(r"agreement with float \d+\.\d% on 8 calibration images", ended.err)
+    assert "collapsed" not in ended.err
+    ended = quantize("--method", "joint", "--lr-scales", 3, "--steps", 8, "--batch-size", 2)
+    assert ended.code == 0
+    assert "warning: the model has collapsed: it agrees with the float one on fewer" in ended.err
+
+
+def test_a_run_that_diverges_writes_nothing(quantize, tmp_path):
+    ended = quantize("--method", "joint", "--lr-weights", "1e38", "--steps", 3, "--batch-size", 2)
+    assert (ended.code, ended.out) == (1, "")
+    last = ended.err.splitlines()[-1]
+    assert re.match(r"vitquant: training diverged: .* at step \d of 3;.* lower --lr-weights", last)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("method", ["rtn", "joint"])

@@ -6,11 +6,16 @@ import sys
 from types import FrameType
 
 _interrupted = False
+# With torchrun, each of several processes gets here.
+_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def _hear(number: int, frame: FrameType | None) -> None:
     global _interrupted
     _interrupted = True
+    if _torchrun:
+        # It passes on what the terminal has sent already.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -29,5 +34,6 @@ def run() -> None:
         # Some libraries turn an interrupted import into an error of their own.
         if not _interrupted:
             raise
-        print("vitquant: interrupted; nothing was written", file=sys.stderr)
+        if not _torchrun or os.environ.get("RANK") == "0":
+            print("vitquant: interrupted; nothing was written", file=sys.stderr)
         sys.exit(130)

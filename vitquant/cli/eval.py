@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from vitquant import parallel
 from vitquant.cli import console, options
 from vitquant.data.source import Role, open_source
 from vitquant.errors import CheckFailedError, UserError
@@ -78,7 +79,7 @@ def eval_(
             f"{sum(images.ignored.values())} images left out, of "
             f"{len(images.ignored)} folders that no class matches"
         )
-    terminal.say(f"{len(images)} images of {images.name} on {where}")
+    terminal.say(f"{len(images)} images of {images.name} on {options.place(where)}")
     if beside is not None:
         beside.to(where)
     found = evaluate(opened.to(where), images, batch_size, beside, terminal, where)
@@ -89,6 +90,7 @@ def eval_(
     else:
         console.result(f"top1 {top1:.4f} top5 {top5:.4f}")
     if min_top1 is not None and top1 < min_top1:
+        parallel.wait()  # a process that fails takes the one that prints with it
         raise CheckFailedError(f"--min-top1: top-1 is {top1:.4f}, below {min_top1}")
 
 

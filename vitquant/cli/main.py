@@ -1,18 +1,23 @@
 """The program: its subcommands, and how each of them ends."""
 
 import sys
+import traceback
 from typing import Annotated
 
 import huggingface_hub
 import typer
 
 import vitquant
+from vitquant import parallel
+from vitquant.cli import together
 from vitquant.cli.eval import eval_
 from vitquant.cli.inspect import inspect
 from vitquant.cli.quantize import quantize
-from vitquant.errors import CheckFailedError, UserError
+from vitquant.errors import CheckFailedError, Interrupted, UserError
+from vitquant.parallel import PeerLostError
 
-CHECK_FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
+CHECK_FAILED, LOST, UNUSABLE, INTERRUPTED = 1, 1, 2, 130
+_EXPECTED = (UserError, CheckFailedError, PeerLostError, Interrupted)
 
 # typer brings its own copy of click in some releases and uses the package in others.
 _UsageError = typer.BadParameter.__bases__[0]
@@ -49,29 +54,41 @@ def main(arguments: list[str]) -> int:
     # The client's own account of every attempt is of no use beside our one line.
     huggingface_hub.logging.set_verbosity_error()
     try:
-        command = typer.main.get_command(app)
-        code = command(arguments or ["--help"], "vitquant", standalone_mode=False)
-    except (UserError, CheckFailedError) as error:
+        with together.joined():
+            command = typer.main.get_command(app)
+            code = command(arguments or ["--help"], "vitquant", standalone_mode=False)
+            if code == INTERRUPTED:  # typer has heard Ctrl-C and says no more than that
+                raise KeyboardInterrupt
+    except _EXPECTED as error:
         if "--debug" in arguments:
-            raise
-        _complain(str(error))
-        return CHECK_FAILED if isinstance(error, CheckFailedError) else UNUSABLE
+            return _unhandled(error)
+        kinds = {CheckFailedError: CHECK_FAILED, PeerLostError: LOST, Interrupted: INTERRUPTED}
+        return _end(str(error), kinds.get(type(error), UNUSABLE))
     except _UsageError as error:
-        return _usage(error, arguments)
+        return _end(_usage(error, arguments), UNUSABLE)
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    if code == INTERRUPTED:
-        _complain("interrupted; nothing was written")
+        return _end("interrupted; nothing was written", INTERRUPTED)
+    except Exception as error:
+        return _unhandled(error)
     return code or 0
 
 
-def _usage(error: Exception, arguments: list[str]) -> int:
+def _usage(error: Exception, arguments: list[str]) -> str:
     message = error.format_message()  # type: ignore[attr-defined]
     command = next((a for a in arguments if not a.startswith("-")), "")
     known = command if command in {c.name for c in app.registered_commands} else ""
-    _complain(f"{' '.join(message.split())} (see: {' '.join(['vitquant', known]).strip()} --help)")
-    return UNUSABLE
+    return f"{' '.join(message.split())} (see: {' '.join(['vitquant', known]).strip()} --help)"
 
 
-def _complain(message: str) -> None:
-    print(f"vitquant: {message}", file=sys.stderr)
+def _end(message: str, code: int) -> int:
+    with together.last_words() as speaks:
+        if speaks:
+            print(f"vitquant: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def _unhandled(error: Exception) -> int:
+    """Show the traceback; of one process, where there are several."""
+    if parallel.size() == 1 or isinstance(error, BrokenPipeError):
+        raise error
+    return _end("".join(traceback.format_exception(error)), 1)

@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 import typer
 
+from vitquant import parallel
 from vitquant.errors import UserError
 from vitquant.models.load import ACCEPTED
 
@@ -34,7 +35,7 @@ def name_or_stdin(name: str) -> str:
     """
     if name != "-":
         return name
-    line = sys.stdin.readline().strip()
+    line = parallel.told(sys.stdin.readline().strip() if parallel.is_main() else "")
     if not line:
         raise UserError("MODEL: - reads a name or a path from stdin, and stdin is empty")
     return line
@@ -43,11 +44,44 @@ def name_or_stdin(name: str) -> str:
 def device(name: str) -> str:
     """The torch device that ``--device`` names; auto is an accelerator if there is one.
 
+    Each of several processes on a machine gets a GPU of its own.
+
     Raises:
         UserError: there is no such device here.
     """
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if parallel.size() > 1:
+        return _device_of_this_process(name)
+    return _checked(name)
+
+
+def place(device: str) -> str:
+    """Where the work is done, in words."""
+    if parallel.size() == 1:
+        return device
+    return f"{parallel.size()} processes, each on {device.partition(':')[0]}"
+
+
+def _device_of_this_process(name: str) -> str:
+    if name not in ("cpu", "cuda"):
+        raise UserError(
+            f"--device: {name!r} cannot be divided between processes; accepted: cpu, or cuda for "
+            f"a GPU for each of them"
+        )
+    if name == "cpu":
+        return name
+    if not parallel.local_rank() < torch.cuda.device_count():
+        raise UserError(
+            f"--device: each process needs a GPU of its own, and there are "
+            f"{torch.cuda.device_count()}; start as many with torchrun, or say --device cpu"
+        )
+    name = _checked(f"cuda:{parallel.local_rank()}")
+    torch.cuda.set_device(name)
+    return name
+
+
+def _checked(name: str) -> str:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

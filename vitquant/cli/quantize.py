@@ -8,20 +8,22 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from vitquant import parallel
 from vitquant.bits import Bits, parse_bits
 from vitquant.cli import console, options
 from vitquant.data.image_source import ImageSource
 from vitquant.data.noise import NoiseSource
 from vitquant.data.source import Role, open_source
-from vitquant.errors import UserError
-from vitquant.files import check_writable
+from vitquant.errors import Interrupted, UserError
+from vitquant.files import check_writable, remove_leftovers
 from vitquant.methods.registry import METHODS, get_method
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
+from vitquant.methods.state import State
 from vitquant.models.load import load_float
 from vitquant.models.model import Model
 from vitquant.opening import is_checkpoint
-from vitquant.quantize import Quantized
+from vitquant.quantize import Quantized, check_resumes
 from vitquant.quantize import quantize as run
 
 _METHODS = " ".join(f"{m.name}: {m.summary}" for m in METHODS.values())
@@ -72,7 +74,7 @@ def quantize(
         int, typer.Option(metavar="N", help="Calibration images at most.")
     ] = _PLAIN.samples,
     steps: Annotated[
-        int, typer.Option(metavar="N", help="Steps of joint optimisation.")
+        int, typer.Option(metavar="N", help="Steps of joint; of each transformer block with block.")
     ] = _PLAIN.steps,
     batch_size: Annotated[
         int, typer.Option(metavar="N", help="Images in a step.")
@@ -107,6 +109,25 @@ def quantize(
         ),
     ] = _PLAIN.min_crop,
     flip: Annotated[float, typer.Option(metavar="X", help="Probability of a flip.")] = _PLAIN.flip,
+    color: Annotated[
+        float,
+        typer.Option(metavar="X", help="How far brightness, contrast and saturation may change."),
+    ] = _PLAIN.color,
+    mixup: Annotated[
+        float, typer.Option(metavar="X", help="Probability that a view is blended with another.")
+    ] = _PLAIN.mixup,
+    cutmix: Annotated[
+        float,
+        typer.Option(metavar="X", help="Probability that a part of a view shows another image."),
+    ] = _PLAIN.cutmix,
+    views: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Different views of each image; with a number, the float model sees each once and "
+            "its outputs are kept in memory. 0: a new view every time.",
+        ),
+    ] = _PLAIN.views,
     accumulate: Annotated[
         int,
         typer.Option(
@@ -142,6 +163,21 @@ def quantize(
             help="Leave float what cannot be reached instead of refusing the model.",
         ),
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Keep the state of training in a file beside --out, and go on from it if it is "
+            "there already.",
+        ),
+    ] = False,
+    save_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="With --resume, write the state each N steps; by default each 30 seconds at most.",
+        ),
+    ] = None,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
@@ -171,6 +207,10 @@ def quantize(
         logit_weight=logit_weight,
         min_crop=min_crop,
         flip=flip,
+        color=color,
+        mixup=mixup,
+        cutmix=cutmix,
+        views=views,
         accumulate=accumulate,
         checkpointing=checkpointing,
         precision=precision,
@@ -184,7 +224,9 @@ def quantize(
             f"--weights FILE for its weights"
         )
     path = out or Path(f"{name.replace('/', '-').replace(':', '-')}-{chosen}.safetensors")
-    check_writable(path)
+    if parallel.is_main():
+        check_writable(path)
+    state = _state(path, method, resume, save_every)
     where = options.device(device)
     terminal = console.Terminal()
     opened = load_float(name, weights, num_classes)
@@ -192,13 +234,40 @@ def quantize(
     if images.labels is not None:
         _warn_about_few_classes(images, opened, terminal)
     _announce(opened, images, settings, where, terminal)
-    quantized = run(opened, images, settings, terminal, where)
-    size = quantized.save(path)
+    try:
+        quantized = run(opened, images, settings, terminal, where, state)
+        size = quantized.save(path) if parallel.is_main() else 0
+    except KeyboardInterrupt:
+        if state is None or not state.path.exists():
+            raise
+        raise Interrupted(
+            f"interrupted; {path} was not written; the same command goes on from {state.path}"
+        ) from None
+    if state is not None:
+        state.remove()
+    if not parallel.is_main():
+        return
     _summarise(quantized, size, terminal)
     if json:
         console.result_json(_result(path, size, quantized, settings, where))
     else:
         console.result(str(path))
+
+
+def _state(path: Path, method: str, resume: bool, every: int | None) -> State | None:
+    """The file beside the checkpoint that a run goes on from."""
+    beside = path.with_name(f".{path.name}.state")
+    if not resume:
+        if every is not None:
+            raise UserError("--save-every: it says how often --resume writes; add --resume")
+        return None
+    if every is not None and every < 1:
+        raise UserError(f"--save-every: {every} is too few; 1 or more")
+    check_resumes(get_method(method))
+    if parallel.is_main():
+        for written in (path, beside):
+            remove_leftovers(written)
+    return State(beside, every)
 
 
 def _patch_embed(bits: Bits, given: str | None) -> Bits:
@@ -236,7 +305,8 @@ def _announce(
     used = min(get_method(settings.method).samples(settings), len(images))
     terminal.say(
         f"{model.identity.name} to {scheme.bits} (patch embedding {scheme.patch_embed}, head "
-        f"{scheme.head}) by {settings.method} on {where}, {used} images of {images.name}"
+        f"{scheme.head}) by {settings.method} on {options.place(where)}, {used} images of "
+        f"{images.name}"
     )
     if get_method(settings.method).trains:
         terminal.say(
@@ -249,8 +319,14 @@ def _summarise(quantized: Quantized, size: int, terminal: console.Terminal) -> N
     float_bytes = quantized.model.identity.float_bytes
     terminal.say(
         f"{size / 1e6:.2f} MB, float {float_bytes / 1e6:.2f} MB ({float_bytes / size:.1f} times "
-        f"smaller), {quantized.seconds:.0f} s"
+        f"smaller), {quantized.fidelity}, {quantized.seconds:.0f} s"
     )
+    if quantized.fidelity.collapsed:
+        terminal.warn(
+            f"the model has collapsed: it agrees with the float one on fewer than "
+            f"{quantized.fidelity.floor:.0%} of the images; more bits, or for a method that trains "
+            f"more --steps or a lower --lr-weights, may help"
+        )
 
 
 def _result(
@@ -265,9 +341,12 @@ def _result(
         "method": settings.method,
         "calib": header.settings["calib"],
         "samples": quantized.samples,
+        "agreement": quantized.fidelity.agreement,
+        "cosine": quantized.fidelity.cosine,
         "steps": settings.steps if get_method(settings.method).trains else 0,
         "seed": settings.seed,
         "seconds": round(quantized.seconds, 3),
+        "processes": parallel.size(),
         "peak_memory_bytes": _peak_memory(where),
         "bytes": size,
         "float_bytes": quantized.model.identity.float_bytes,

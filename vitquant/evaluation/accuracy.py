@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vitquant import parallel
 from vitquant.data.batches import batches
 from vitquant.data.image_source import ImageSource
 from vitquant.errors import UserError
@@ -34,8 +35,11 @@ class Evaluation:
 
 
 class _Counts:
-    def __init__(self) -> None:
-        self.top1 = self.top5 = 0
+    def __init__(self, top1: int = 0, top5: int = 0) -> None:
+        self.top1, self.top5 = top1, top5
+
+    def hits(self) -> tuple[int, int]:
+        return self.top1, self.top5
 
     def add(self, logits: Tensor, labels: Tensor) -> Tensor:
         best = logits.topk(min(5, logits.shape[-1])).indices
@@ -59,7 +63,8 @@ def evaluate(
 ) -> Evaluation:
     """Score a model, and a reference on the same images with the reference's own preprocessing.
 
-    Images without a known label are left out.
+    Images without a known label are left out. Several processes divide the images, whole batches to
+    each, and all of them return the result for all images.
 
     Raises:
         UserError: an image cannot be read, or none has a label.
@@ -67,11 +72,11 @@ def evaluate(
     progress = progress or Silent()
     total, agreed, seconds = 0, 0, 0.0
     counts, reference_counts = _Counts(), _Counts()
-    order = range(len(images))
+    order = parallel.share(len(images), batch_size)
     loaded = batches(images, order, model.transform(), batch_size)
     again = reference is not None and reference.preprocessing != model.preprocessing
     others = batches(images, order, reference.transform(), batch_size) if again else None
-    for batch, labels in progress.track(loaded, -(-len(images) // batch_size), "evaluating"):
+    for batch, labels in progress.track(loaded, -(-len(order) // batch_size), "evaluating"):
         known = labels >= 0
         batch, labels = batch[known].to(device), labels[known].to(device)
         other = next(others)[0][known].to(device) if others else batch
@@ -86,6 +91,12 @@ def evaluate(
         total += len(labels)
         if reference is not None:
             agreed += int((reference_counts.add(reference.module(other), labels) == guess).sum())
+    total, agreed, *hits = map(
+        int, parallel.totals([total, agreed, *counts.hits(), *reference_counts.hits()])
+    )
+    counts, reference_counts = _Counts(*hits[:2]), _Counts(*hits[2:])
+    # The slowest process is the one that the others wait for.
+    seconds = float(parallel.largest(torch.tensor(seconds, dtype=torch.float64)))
     if not total:
         raise UserError(f"--data: no image of {images.name} has a label that the model knows")
     return Evaluation(

@@ -1,6 +1,7 @@
 """Put learned quantizers into a copy of the float model."""
 
 import copy
+from functools import partial
 
 from torch import nn
 
@@ -12,6 +13,7 @@ from vitquant.layers.product import learned_product
 from vitquant.layers.rescale import Rescale, Site
 from vitquant.layers.weight import LearnedWeight
 from vitquant.methods.samples import Samples
+from vitquant.methods.sharing import Search, share
 from vitquant.models.folding import Fold
 from vitquant.models.wiring import Wiring
 from vitquant.quantizers.grid import grids
@@ -46,14 +48,20 @@ def calibrate(learned: nn.Module, samples: Samples, rescaled: Samples | None = N
         rescaled: of the float model with the rescaling of its values folded in, where there is any;
             the operands of the products are taken from it.
     """
+    searches = []
     for name, module in learned.named_modules():
         if isinstance(module, LearnedWeight):
-            module.calibrate(samples.layers[name].rows)
+            run = partial(module.calibrate, samples.layers[name].rows)
+            searches.append(Search(run, module.searched()))
     for (name, index), (left, right) in (rescaled or samples).products.items():
         products = getattr(learned.get_submodule(name), "products", ())
         if len(products) > index:
-            products[index].left.calibrate(left, lambda d, right=right: d @ right)
-            products[index].right.calibrate(right, lambda d, left=left: left @ d)
+            product = products[index]
+            run = partial(product.left.calibrate, left, lambda d, right=right: d @ right)
+            searches.append(Search(run, product.left.searched()))
+            run = partial(product.right.calibrate, right, lambda d, left=left: left @ d)
+            searches.append(Search(run, product.right.searched()))
+    share(searches)
 
 
 def add_rescaling(learned: nn.Module, folds: list[Fold]) -> list[tuple[Rescale, tuple[str, ...]]]:

@@ -6,21 +6,15 @@ channel-wise rescaling and the weights themselves. No labels are used.
 
 from torch import nn
 
-from vitquant.methods.assemble import add_rescaling, assemble, calibrate
 from vitquant.methods.job import Job
 from vitquant.methods.registry import register
-from vitquant.methods.rescaling import initialise, with_rescaled_values
+from vitquant.methods.start import start
 from vitquant.methods.training import train
 
 
-@register("joint", trains=True)
+@register("joint", trains=True, divides=True, resumes=True)
 def joint(job: Job) -> nn.Module:
     """All layers trained together to match the float model's features and logits, no labels."""
-    scheme = job.settings.scheme
-    bits = scheme.layer_bits(job.reference, job.wiring)
-    learned = assemble(job.reference, job.wiring, bits, scheme.bits)
-    initialise(add_rescaling(learned, job.folds), learned, job.samples)
-    rescaled = job.sample(with_rescaled_values(job.reference, learned))
-    calibrate(learned, job.samples, rescaled)
+    learned = start(job)
     train(job, learned)
     return learned

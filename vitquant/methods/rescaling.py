@@ -1,6 +1,7 @@
 """Where channel-wise rescaling starts from (RepQ-ViT, section 3; SmoothQuant, section 4)."""
 
 import copy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 from vitquant.layers.linear import LearnedLinear
 from vitquant.layers.rescale import Rescale, Site
 from vitquant.layers.weight import LearnedWeight
-from vitquant.methods.samples import Samples
+from vitquant.methods.samples import Sample, Samples
+from vitquant.methods.sharing import Search, share
 from vitquant.quantizers import per_channel
 from vitquant.quantizers.per_tensor import PerTensor, fake_quantize
 from vitquant.quantizers.search import search_per_channel, search_per_tensor
@@ -29,13 +31,19 @@ def initialise(
     The error is that of the layers' outputs with both operands quantized, so a rescaling that
     widens the weights more than it narrows the input is not chosen.
     """
+    searches = []
     for rescale, names in rescalings:
         layers = [learned.get_submodule(name) for name in names]
-        rows = samples.layers[names[0]].rows
-        ranges = _relative(samples.layers[names[0]].channel_max)
-        candidates = [ranges.pow(power) for power in _POWERS]
-        errors = [sum(_error(layer, rows, r) for layer in layers) for r in candidates]
-        rescale.log.copy_(candidates[errors.index(min(errors))].log())
+        run = partial(_choose, rescale, layers, samples.layers[names[0]])
+        searches.append(Search(run, [rescale.log]))
+    share(searches)
+
+
+def _choose(rescale: Rescale, layers: list[LearnedWeight], sample: Sample) -> None:
+    ranges = _relative(sample.channel_max)
+    candidates = [ranges.pow(power) for power in _POWERS]
+    errors = [sum(_error(layer, sample.rows, r) for layer in layers) for r in candidates]
+    rescale.log.copy_(candidates[errors.index(min(errors))].log())
 
 
 @torch.no_grad()

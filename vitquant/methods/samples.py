@@ -1,16 +1,23 @@
-"""What the activations of a float model look like: a sample of each quantized tensor."""
+"""What the activations of a float model look like: a sample of each quantized tensor.
+
+Which rows are drawn from an image depends on the image's number, the tensor and the seed, not on
+the images beside it: several processes that share the images draw what one would.
+"""
 
 import math
+import random
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from vitquant import parallel
 from vitquant.models.trace import trace
 from vitquant.models.wiring import Wiring
 
 _VALUES = 1 << 18
 _PRODUCT_VALUES = 1 << 19
+_ROWS = 16
 
 
 @dataclass
@@ -29,38 +36,88 @@ class Samples:
     """Samples of every layer's input and every product's operands.
 
     layers: by layer name. products: by module name and the product's place in it, (left, right).
+
+    Args:
+        images: numbers of the images that the model is shown here, contiguous.
+        total: of the images that it is shown here and in other processes.
     """
 
-    def __init__(self, wiring: Wiring, seed: int) -> None:
+    def __init__(self, wiring: Wiring, seed: int, images: range, total: int) -> None:
         self.layers: dict[str, Sample] = {}
         self.products: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
         self._wanted = set(wiring.layers)
-        self._generator = torch.Generator().manual_seed(seed)
+        self._seed, self._images, self._total = seed, images, total
 
     def weighted(self, layer: str, caller: str, x: Tensor) -> None:
         if layer in self._wanted:
-            self.layers[layer] = self._draw(x)
+            self.layers[layer] = self._draw(layer, x.detach())
 
     def product(self, caller: str, index: int, left: Tensor, right: Tensor) -> None:
         kept = max(1, _PRODUCT_VALUES // max(left[0].numel(), right[0].numel()))
-        chosen = slice(None, None, max(1, math.ceil(len(left) / kept)))
-        self.products[caller, index] = left[chosen].clone(), right[chosen].clone()
+        stride = max(1, math.ceil(len(left) / len(self._images) * self._total / kept))
+        self.products[caller, index] = self._every(stride, left), self._every(stride, right)
 
     def opaque(self, caller: str, what: str) -> None:
         pass
 
-    def _draw(self, x: Tensor) -> Sample:
-        rows = x.detach().flatten(0, -2)
-        count = max(16, _VALUES // rows.shape[-1])
-        channel_max = rows.abs().amax(0)
-        if len(rows) > count:
-            chosen = torch.randint(len(rows), (count,), generator=self._generator)
-            rows = rows[chosen.to(rows.device)]
-        return Sample(rows.clone(), channel_max)
+    def merge(self) -> None:
+        """Make this the sample of the images of all processes, in every one of them."""
+        for sample in self.layers.values():
+            sample.rows = parallel.gathered(sample.rows)
+            sample.channel_max = parallel.largest(sample.channel_max)
+        for key, operands in self.products.items():
+            self.products[key] = tuple(map(parallel.gathered, operands))
+
+    def _every(self, stride: int, x: Tensor) -> Tensor:
+        """Every so many elements of (B * windows, ...), counted from the first image of all."""
+        if not self._divides(x):
+            return self._of_first(x).clone()
+        start = self._images.start * (len(x) // len(self._images))
+        return x[-start % stride :: stride].clone()
+
+    def _draw(self, layer: str, x: Tensor) -> Sample:
+        """From (B, ..., C), or from (B * windows, ..., C) with an image's windows together."""
+        width = x.shape[-1]
+        if not self._divides(x):
+            rows = x.flatten(0, -2)
+            return Sample(self._of_first(rows).clone(), rows.abs().amax(0))
+        rows = x.reshape(len(self._images), -1, width)
+        available = rows.shape[1]
+        count = math.ceil(max(_ROWS, _VALUES // width) / self._total)
+        channel_max = rows.abs().amax((0, 1))
+        if count < available:
+            chosen = torch.tensor([self._chosen(layer, i, count, available) for i in self._images])
+            rows = rows.gather(1, chosen.to(x.device)[..., None].expand(-1, -1, width))
+        return Sample(rows.flatten(0, 1).clone(), channel_max)
+
+    def _divides(self, x: Tensor) -> bool:
+        """Whether each image has a part of its own in x, as in nearly all that is computed."""
+        return len(x) % len(self._images) == 0
+
+    def _of_first(self, x: Tensor) -> Tensor:
+        """What all images share, once."""
+        return x if self._images.start == 0 else x[:0]
+
+    def _chosen(self, layer: str, image: int, count: int, available: int) -> list[int]:
+        return random.Random(f"{self._seed}/{layer}/{image}").sample(range(available), count)
 
 
-def collect(model: nn.Module, images: Tensor, wiring: Wiring, seed: int) -> Samples:
-    """Sample the activations of a float model in eval mode on ``images`` (B, C, H, W)."""
-    samples = Samples(wiring, seed)
+def collect(
+    model: nn.Module,
+    images: Tensor,
+    wiring: Wiring,
+    seed: int,
+    share: range | None = None,
+    total: int | None = None,
+) -> Samples:
+    """Sample the activations of a float model in eval mode on ``images`` (B, C, H, W).
+
+    share, total: where ``images`` are some of the images that several processes show the model,
+    their numbers and how many there are of all; every process gets the sample of all.
+    """
+    share, total = share or range(len(images)), total or len(images)
+    samples = Samples(wiring, seed, share, total)
     trace(model, images, samples)
+    if len(share) < total:
+        samples.merge()
     return samples

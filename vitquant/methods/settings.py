@@ -28,6 +28,11 @@ class Settings:
         feature_weight, logit_weight: of the two terms of the distillation loss.
         min_crop: the smallest random crop, as a fraction of the image's area; 1 for none.
         flip: probability of a horizontal flip.
+        color: how far brightness, contrast and saturation of a view may be multiplied.
+        mixup: probability that a view is blended with another image.
+        cutmix: probability that a part of a view shows another image.
+        views: different views of each image, for which the float model's outputs are computed once
+            and kept in memory; 0 for a new view every time.
         accumulate: parts that a step's images are worked through in, one after the other.
         checkpointing: compute activations again on the way back instead of keeping them.
         precision: of the matrix products in training: float32, bfloat16, or auto for bfloat16 where
@@ -39,18 +44,22 @@ class Settings:
     scheme: Scheme
     method: str = "joint"
     samples: int = 1024
-    steps: int = 400
-    batch_size: int = 32
+    steps: int = 800
+    batch_size: int = 16
     seed: int = 0
     init_images: int = 32
     lr_weights: float | None = None
     lr_scales: float = 3e-3
     lr_zero_points: float = 3e-2
     lr_rescaling: float = 3e-3
-    feature_weight: float = 1.0
+    feature_weight: float = 100.0
     logit_weight: float = 1.0
     min_crop: float = 0.4
     flip: float = 0.5
+    color: float = 0.3
+    mixup: float = 0.3
+    cutmix: float = 0.5
+    views: int = 0
     accumulate: int = 1
     checkpointing: bool = False
     precision: str = "auto"
@@ -65,7 +74,9 @@ class Settings:
         for name in ("samples", "steps", "batch_size", "init_images", "accumulate"):
             if getattr(self, name) < 1:
                 raise UserError(f"{_flag(name)}: {getattr(self, name)} is too few; 1 or more")
-        for name in ("min_crop", "flip"):
+        if self.views < 0:
+            raise UserError(f"--views: {self.views} is too few; 0 or more")
+        for name in ("min_crop", "flip", "color", "mixup", "cutmix"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{_flag(name)}: {getattr(self, name)} is not from 0 to 1")
         for name in (n for n in vars(self) if n.startswith("lr_") or n.endswith("_weight")):

@@ -4,44 +4,59 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
+from vitquant import parallel
 from vitquant.errors import UserError
-from vitquant.layers.weight import LearnedWeight
 from vitquant.methods.arithmetic import Arithmetic, choose
+from vitquant.methods.descent import adam, check_finite, diverged, set_rates
 from vitquant.methods.distillation import Run, feature_loss, logit_loss, watched
-from vitquant.methods.job import Job
-from vitquant.methods.settings import Settings
+from vitquant.methods.job import Job, Key
+from vitquant.methods.teacher import Teacher
 
 
 def train(job: Job, learned: nn.Module) -> None:
     """Train ``learned`` in place for the job's steps; its losses go to the job's history.
 
+    A job with a saved state goes on from there. Several processes divide each batch between them.
+
     Raises:
-        UserError: the settings ask for arithmetic that this machine does not have.
+        UserError: the settings ask for arithmetic that this machine does not have, or the saved
+            state cannot be used.
+        CheckFailedError: the loss, or a parameter, is no longer a finite number.
     """
     settings = job.settings
     arithmetic = choose(settings, job.device, job.progress)
     job.progress.say(f"training in {arithmetic}")
-    optimizer = torch.optim.Adam(list(parameter_groups(learned, settings)), fused=True)
-    cosine = LambdaLR(optimizer, lambda t: 0.5 * (1 + math.cos(math.pi * t / settings.steps)))
+    optimizer = adam(learned, settings)
+    # What went before may round differently on unlike GPUs.
+    parallel.spread(list(learned.parameters()))
+    done = job.state.restore(learned, optimizer, job.history) if job.state else 0
+    if done:
+        job.progress.say(f"going on after step {done} of {settings.steps}")
     blocks = job.wiring.blocks
     with (
         arithmetic.quantizers(),
         _checkpointing(learned, settings.checkpointing),
-        watched(job.reference, blocks) as teacher,
+        watched(job.reference, blocks) as reference,
         watched(learned, blocks) as student,
     ):
-        steps = job.progress.track(job.views(), settings.steps, "joint optimisation")
-        for step, images in enumerate(steps, 1):
+        teacher = Teacher(reference, remembers=settings.views > 0)
+        left = settings.steps - done
+        steps = job.progress.track(job.views(done), left, "joint optimisation")
+        for step, (images, keys) in enumerate(steps, done + 1):
+            set_rates(optimizer, step, settings.steps)
             optimizer.zero_grad()
-            losses = _backward(job, arithmetic, teacher, student, images)
+            losses = _backward(job, arithmetic, teacher, student, images, keys)
+            parallel.sum_([p.grad for p in learned.parameters() if p.grad is not None])
+            if not math.isfinite(losses["loss"]):
+                raise diverged(job, f"the loss is {losses['loss']} at step {step}")
             optimizer.step()
-            cosine.step()
             job.history.append({"step": step} | losses)
+            if job.state:
+                job.state.keep(step, learned, optimizer, job.history, job.progress)
             job.progress.status("loss {loss:.4f} (logits {logits:.4f})".format(**losses))
+    check_finite(job, learned, "a parameter")
 
 
 @contextmanager
@@ -60,45 +75,31 @@ def _checkpointing(model: nn.Module, wanted: bool) -> Iterator[None]:
 
 
 def _backward(
-    job: Job, arithmetic: Arithmetic, teacher: Run, student: Run, images: Tensor
+    job: Job,
+    arithmetic: Arithmetic,
+    teacher: Teacher,
+    student: Run,
+    images: Tensor,
+    keys: list[Key],
 ) -> dict[str, float]:
-    """Gradients of the loss on a batch, added up over its parts; returns the loss and its terms."""
+    """Gradients of the loss on a batch, added up over its parts; returns the loss and its terms.
+
+    images: this process's share of the batch. The gradients are this share's and remain to be added
+    up; the returned numbers are those of the whole batch.
+    """
     settings = job.settings
     classifies = job.model.num_classes > 0
     sums = dict.fromkeys(("loss", "features", "logits"), 0.0)
     for part in images.chunk(settings.accumulate):
+        part_keys, keys = keys[: len(part)], keys[len(part) :]
         with arithmetic.products():
-            with torch.no_grad():
-                target = teacher(part)
+            target = teacher(part, part_keys)
             output = student(part)
             features = feature_loss(output, target)
             logits = logit_loss(output, target, classifies)
             loss = settings.feature_weight * features + settings.logit_weight * logits
-        share = len(part) / len(images)
+        share = len(part) / settings.batch_size
         (loss * share).backward()
         for name, term in zip(sums, (loss, features, logits), strict=True):
             sums[name] += share * term.item()
-    return sums
-
-
-def parameter_groups(learned: nn.Module, settings: Settings) -> Iterator[dict]:
-    """Adam's groups. What is in none of them (norms, embeddings) stays as the float model's."""
-    groups: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in learned.named_parameters():
-        owner = learned.get_submodule(name.rpartition(".")[0])
-        leaf = name.rpartition(".")[2]
-        if leaf == "log_scale":
-            rate = settings.lr_scales
-        elif leaf == "zero_point":
-            rate = settings.lr_zero_points if owner.signed else 0.0
-        elif leaf == "log":
-            rate = settings.lr_rescaling
-        elif isinstance(owner, LearnedWeight):
-            rate = settings.lr_weights
-        else:
-            rate = 0.0
-        parameter.requires_grad_(rate > 0)
-        if rate > 0:
-            groups.setdefault(rate, []).append(parameter)
-    for rate, parameters in groups.items():
-        yield {"params": parameters, "lr": rate}
+    return dict(zip(sums, parallel.totals(sums.values()), strict=True))

@@ -1,0 +1,47 @@
+"""Which device each of several processes gets."""
+
+import pytest
+import torch
+
+from vitquant import parallel
+from vitquant.cli import options
+from vitquant.errors import UserError
+
+
+@pytest.fixture
+def third_of_four(monkeypatch):
+    monkeypatch.setattr(parallel, "_size", 4)
+    monkeypatch.setattr(parallel, "_rank", 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+
+
+def test_processes_on_a_cpu(third_of_four):
+    assert options.device("cpu") == "cpu"
+    assert options.place("cpu") == "4 processes, each on cpu"
+
+
+@pytest.mark.parametrize("name", ["cuda:1", "mps"])
+def test_one_device_is_not_divided(name, third_of_four):
+    with pytest.raises(UserError, match=f"--device: '{name}' cannot be divided"):
+        options.device(name)
+
+
+def test_each_process_needs_a_gpu_of_its_own(third_of_four, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=r"--device: each process needs .* there are 2;"):
+        options.device("auto")
+
+
+def test_each_process_gets_its_gpu(third_of_four, monkeypatch):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(options, "_checked", lambda name: name)
+    assert options.device("cuda") == "cuda:2"
+    assert taken == ["cuda:2"]
+
+
+def test_alone_a_device_is_what_it_is_called():
+    assert options.place("cuda:1") == "cuda:1"
+    assert options.device("cpu") == "cpu"
