@@ -14,21 +14,23 @@ RATES = {
     "lr_zero_points": {"zero_point"},
     "lr_rescaling": {"log"},
 }
+ALL = (*RATES, "lr_norms")
 
 
 def test_each_parameter_is_in_one_group_with_its_rate(make_small, settings, make_job):
     rates = {"lr_weights": 1.0, "lr_scales": 2.0, "lr_zero_points": 3.0, "lr_rescaling": 4.0}
+    rates["lr_norms"] = 5.0
     job = make_job(make_small("swin"), settings("w4a4", "joint", **rates))
     learned = start(job)
     groups = {
         g["lr"]: {id(p) for p in g["params"]} for g in parameter_groups(learned, job.settings)
     }
-    assert set(groups) == {1.0, 2.0, 3.0, 4.0}
+    assert set(groups) == {1.0, 2.0, 3.0, 4.0, 5.0}
     assert sum(map(len, groups.values())) == len(set().union(*groups.values()))
     for name, parameter in learned.named_parameters():
         found = [rate for rate, members in groups.items() if id(parameter) in members]
         wanted = [rates[r] for r, leaves in RATES.items() if name.rpartition(".")[2] in leaves]
-        assert found in ([], wanted)
+        assert found in ([], wanted, [5.0])
         assert parameter.requires_grad == bool(found)
 
 
@@ -42,7 +44,7 @@ def test_rates_fall_on_a_cosine_from_where_they_began():
 
 
 def test_training_nothing_is_refused(make_small, settings, make_job):
-    job = make_job(make_small("vit"), settings("w4a4", "joint", **dict.fromkeys(RATES, 0.0)))
+    job = make_job(make_small("vit"), settings("w4a4", "joint", **dict.fromkeys(ALL, 0.0)))
     with pytest.raises(UserError, match="--lr-weights"):
         adam(start(job), job.settings)
 

@@ -96,6 +96,9 @@ def quantize(
     lr_rescaling: Annotated[
         float, typer.Option(metavar="X", help="Learning rate of log factors.")
     ] = _PLAIN.lr_rescaling,
+    lr_norms: Annotated[
+        float, typer.Option(metavar="X", help="Learning rate of norms, embeddings and tokens.")
+    ] = _PLAIN.lr_norms,
     feature_weight: Annotated[
         float, typer.Option(metavar="X", help="Weight of the features in the loss.")
     ] = _PLAIN.feature_weight,
@@ -203,6 +206,7 @@ def quantize(
         lr_scales=lr_scales,
         lr_zero_points=lr_zero_points,
         lr_rescaling=lr_rescaling,
+        lr_norms=lr_norms,
         feature_weight=feature_weight,
         logit_weight=logit_weight,
         min_crop=min_crop,

@@ -48,7 +48,7 @@ def diverged(job: Job, what: str) -> CheckFailedError:
 
 
 def parameter_groups(learned: nn.Module, settings: Settings) -> Iterator[dict]:
-    """Adam's groups. What is in none of them (norms, embeddings) stays as the float model's."""
+    """Adam's groups. What is in none of them stays as the float model's."""
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in learned.named_parameters():
         owner = learned.get_submodule(name.rpartition(".")[0])
@@ -62,7 +62,7 @@ def parameter_groups(learned: nn.Module, settings: Settings) -> Iterator[dict]:
         elif isinstance(owner, LearnedWeight):
             rate = settings.lr_weights
         else:
-            rate = 0.0
+            rate = settings.lr_norms
         parameter.requires_grad_(rate > 0)
         if rate > 0:
             groups.setdefault(rate, []).append(parameter)

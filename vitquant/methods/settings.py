@@ -25,6 +25,7 @@ class Settings:
         lr_weights, lr_scales, lr_zero_points, lr_rescaling: Adam's learning rates. Scales and
             rescaling are learned as logarithms, zero points in levels. None for the weights means
             1e-4, or 3e-4 where they are ternary: a ternary weight has further to go.
+        lr_norms: Adam's rate for what stays float: normalisations, embeddings, tokens.
         feature_weight, logit_weight: of the two terms of the distillation loss.
         min_crop: the smallest random crop, as a fraction of the image's area; 1 for none.
         flip: probability of a horizontal flip.
@@ -52,6 +53,7 @@ class Settings:
     lr_scales: float = 3e-3
     lr_zero_points: float = 3e-2
     lr_rescaling: float = 3e-3
+    lr_norms: float = 3e-4
     feature_weight: float = 100.0
     logit_weight: float = 1.0
     min_crop: float = 0.4
