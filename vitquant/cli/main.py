@@ -12,7 +12,9 @@ from vitquant import parallel
 from vitquant.cli import together
 from vitquant.cli.eval import eval_
 from vitquant.cli.inspect import inspect
+from vitquant.cli.learn_prompts import learn_prompts
 from vitquant.cli.quantize import quantize
+from vitquant.cli.synthesize import synthesize
 from vitquant.errors import CheckFailedError, Interrupted, UserError
 from vitquant.parallel import PeerLostError
 
@@ -28,6 +30,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command("learn-prompts")(learn_prompts)
+app.command("synthesize")(synthesize)
 app.command("quantize")(quantize)
 app.command("eval")(eval_)
 app.command("inspect")(inspect)

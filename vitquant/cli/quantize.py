@@ -10,10 +10,9 @@ import typer
 
 from vitquant import parallel
 from vitquant.bits import Bits, parse_bits
-from vitquant.cli import console, options
+from vitquant.cli import console, generation, options
+from vitquant.cli.calibration import Drawing, calibration_images
 from vitquant.data.image_source import ImageSource
-from vitquant.data.noise import NoiseSource
-from vitquant.data.source import Role, open_source
 from vitquant.errors import Interrupted, UserError
 from vitquant.files import check_writable, remove_leftovers
 from vitquant.methods.registry import METHODS, get_method
@@ -45,10 +44,21 @@ def quantize(
         typer.Option(
             "--calib",
             metavar="SOURCE",
-            help="Calibration images: a "
-            "folder, a .tar, digits, noise, or a data set such as hfds/… that timm reads.",
+            help="Calibration images: synthetic (drawn from prompts that are learned first), "
+            "template (drawn from texts), a folder, a .tar, digits, noise, or a data set such as "
+            "hfds/… that timm reads.",
         ),
-    ],
+    ] = "synthetic",
+    generator: generation.GeneratorName = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            "--prompts",
+            metavar="FILE",
+            help="For --calib synthetic, prompts learned before: a file, or hf://owner/name.",
+        ),
+    ] = None,
+    yes: generation.Yes = False,
     method: Annotated[str, typer.Option("--method", help=_METHODS)] = _PLAIN.method,
     out: Annotated[
         Path | None,
@@ -234,7 +244,8 @@ def quantize(
     where = options.device(device)
     terminal = console.Terminal()
     opened = load_float(name, weights, num_classes)
-    images = _calibration_images(calib, opened, settings)
+    drawing = Drawing(generator, prompts, yes, where)
+    images = calibration_images(calib, opened, samples, seed, drawing, terminal)
     if images.labels is not None:
         _warn_about_few_classes(images, opened, terminal)
     _announce(opened, images, settings, where, terminal)
@@ -278,19 +289,6 @@ def _patch_embed(bits: Bits, given: str | None) -> Bits:
     if given is not None:
         return parse_bits(given, "--patch-embed-bits")
     return Bits(8, 8 if bits.quantizes_activations else bits.activation)
-
-
-def _calibration_images(calib: str, model: Model, settings: Settings) -> ImageSource:
-    if calib == "noise":
-        return NoiseSource(settings.samples, model.input_size[1:], settings.seed)
-    return open_source(
-        calib,
-        flag="--calib",
-        classes=model.classes,
-        num_classes=model.num_classes,
-        role=Role.CALIBRATION,
-        limit=settings.samples,
-    )
 
 
 def _warn_about_few_classes(images: ImageSource, model: Model, terminal: console.Terminal) -> None:

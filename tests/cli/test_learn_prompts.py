@@ -1,0 +1,121 @@
+"""``vitquant learn-prompts`` as a user meets it."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from vitquant.generate.prompts import read_prompts
+
+SHORT = ("--prompts-per-class", "2", "--steps", "2")
+
+
+@pytest.fixture
+def three(tmp_path):
+    path = tmp_path / "three.txt"
+    path.write_text("one\ntwo\nseven\n")
+    return path
+
+
+def start(folder, out, *arguments):
+    command = [sys.executable, "-m", "vitquant", "learn-prompts", "vit_digits", *arguments]
+    return subprocess.Popen(
+        [*command, "--out", out],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_it_writes_prompts_of_the_chosen_classes(vitquant, three, tmp_path):
+    ended = vitquant("learn-prompts", "vit_digits", *SHORT, "--classes", three)
+    assert (ended.code, ended.out) == (0, "vit_digits-prompts.safetensors\n")
+    assert "2 prompts for each of 3 classes of vit_digits" in ended.err
+    assert "recognised" in ended.err
+    assert list(read_prompts(tmp_path / "vit_digits-prompts.safetensors").prompts) == [1, 2, 7]
+
+
+def test_json_tells_what_learning_changed(vitquant, three):
+    found = vitquant("learn-prompts", "vit_digits", *SHORT, "--classes", three, "--json").json
+    assert {"output", "classes", "prompts", "top1", "similarity"} <= found.keys()
+    assert (found["classes"], found["prompts"]) == (3, 6)
+    assert found["template"].keys() == {"top1", "confidence", "similarity"}
+    assert found["generator"]["name"] == "sd-digits"
+
+
+def test_learning_helps_at_the_defaults(vitquant, three):
+    """More of the images are recognised, and they are less alike."""
+    found = vitquant("learn-prompts", "vit_digits", "--classes", three, "--json").json
+    assert found["confidence"] > found["template"]["confidence"]
+    assert found["similarity"] < found["template"]["similarity"]
+
+
+def test_a_run_that_is_killed_ends_with_the_same_file(three, tmp_path):
+    arguments = (*SHORT, "--classes", str(three), "--batch-size", "2")
+    whole = start(tmp_path, "whole", *arguments)
+    began = time.monotonic()
+    assert whole.wait(300) == 0
+    seconds = time.monotonic() - began
+    killed = start(tmp_path, "p", *arguments)
+    time.sleep(random.Random().uniform(0.5, 1) * seconds)
+    killed.kill()
+    killed.wait(60)
+    ended = start(tmp_path, "p", *arguments)
+    out, err = ended.communicate(timeout=300)
+    assert (ended.returncode, out) == (0, "p\n"), err
+    assert (tmp_path / "p").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["p", "three.txt", "whole"]
+
+
+def test_ctrl_c_says_that_what_is_done_stays(three, tmp_path):
+    process = start(tmp_path, "p", "--classes", str(three), "--steps", "100000")
+    while not (tmp_path / ".p.parts").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == (
+        "vitquant: interrupted; the same command goes on where this stopped"
+    )
+
+
+def test_two_processes_end_with_the_same_file(three, tmp_path):
+    arguments = ["learn-prompts", "vit_digits", *SHORT, "--classes", str(three)]
+    arguments += ["--batch-size", "2", "--out"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for name, launcher in (("one", []), ("two", torchrun)):
+        ended = subprocess.run(
+            [sys.executable, *launcher, "-m", "vitquant", *arguments, name],
+            cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert (ended.returncode, ended.stdout) == (0, f"{name}\n"), ended.stderr
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--generator", "nowhere"), ("--generator", "'nowhere'", "sd-digits")),
+        (("--generator", "nobody/nothing"), ("--generator", "nobody/nothing could not be loaded")),
+        (("--classes", "none.txt"), ("--classes", "none.txt cannot be read")),
+        (("--prompts-per-class", "0"), ("--prompts-per-class", "0 is too few")),
+        (("--lr", "-1"), ("--lr", "-1.0 is not 0 or a positive number")),
+        (("--precision", "int3"), ("--precision", "'int3'", "bfloat16")),
+        (("--out", "no/where.safetensors"), ("--out", "the folder no does not exist")),
+    ],
+)
+def test_bad_input(arguments, words, vitquant, tmp_path):
+    vitquant("learn-prompts", "vit_digits", *arguments).refused(*words)
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,108 @@
+"""What the subcommands that draw images share."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from vitquant import parallel
+from vitquant.cli.console import Terminal
+from vitquant.errors import Interrupted, UserError
+from vitquant.generate.duration import in_words
+from vitquant.generate.generator import Generator
+from vitquant.generate.pipeline import DEFAULT, LICENCE, is_downloaded
+from vitquant.methods.settings import PRECISIONS
+from vitquant.miniature.architectures import NAMES
+from vitquant.miniature.generator_files import GENERATOR
+
+GeneratorName = Annotated[
+    str | None,
+    typer.Option(
+        "--generator",
+        metavar="ID",
+        help=f"One-step Stable Diffusion model: a name on the Hub or a folder; by default "
+        f"{DEFAULT}, or {GENERATOR} for a miniature.",
+    ),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes",
+        metavar="FILE",
+        help="A class a line: some of the model's, or what its outputs are called if it does not "
+        "say.",
+    ),
+]
+PromptsPerClass = Annotated[
+    int, typer.Option("--prompts-per-class", metavar="N", help="Learned prompts for each class.")
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="P",
+        help="Of the generator: float32, bfloat16, or auto, which is bfloat16 on a GPU.",
+    ),
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Do not ask before work that takes more than an hour.")
+]
+
+_LONG = 3600.0
+
+
+def load_generator(
+    name: str | None, model: str, precision: str, device: str, terminal: Terminal
+) -> Generator:
+    """The generator that ``--generator`` names, or that goes with the model.
+
+    Raises:
+        UserError: it cannot be loaded, or there is no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision: {precision!r} is not one; accepted: {', '.join(PRECISIONS)}")
+    name = name or (GENERATOR if model in NAMES else DEFAULT)
+    if name == DEFAULT and parallel.is_main() and not is_downloaded(name):
+        terminal.say(f"downloading {name}; {LICENCE}")
+    low = precision == "bfloat16" or (precision == "auto" and device.startswith("cuda"))
+    return Generator.load(name, device, torch.bfloat16 if low else torch.float32)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Around work whose finished parts stay: tells that after Ctrl-C, or a no to a question.
+
+    Raises:
+        Interrupted: the work was interrupted.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, typer.Abort):
+        raise Interrupted("interrupted; the same command goes on where this stopped") from None
+
+
+def asking(yes: bool, terminal: Terminal, shorter: str) -> Callable[[float], None]:
+    """What is told how many seconds a run will take, and asks whether that is meant.
+
+    shorter: how to make it shorter, for the user.
+
+    The returned function raises UserError where there is nobody to ask, and typer.Abort where the
+    answer is no.
+    """
+
+    def tell(seconds: float) -> None:
+        terminal.say(f"this takes about {in_words(seconds)}")
+        if seconds <= _LONG or yes or not parallel.is_main():
+            return
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UserError(
+                f"--yes: this takes about {in_words(seconds)}, and there is no terminal to ask at; "
+                f"--yes goes on where this stopped, {shorter} make it shorter"
+            )
+        typer.confirm(f"Go on? ({shorter} make it shorter)", default=True, abort=True, err=True)
+
+    return tell

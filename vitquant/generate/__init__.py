@@ -1,0 +1,1 @@
+"""Calibration images without data: drawn by a text-to-image model."""

@@ -1,0 +1,31 @@
+"""Drawn images as a source for calibration."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from vitquant.data.decode import decode
+from vitquant.generate.image_folder import read_index
+
+
+class DrawnSource:
+    """The images of a folder that ``synthesize`` wrote, in the order of its index.
+
+    Raises UserError, naming the folder, if it is damaged.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        rows = read_index(folder)
+        self.name = name
+        self.labels: Sequence[int] | None = [row["class"] for row in rows]
+        self.ignored: Mapping[str, int] = {}
+        self._files = [folder / row["file_name"] for row in rows]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def image(self, i: int) -> Image.Image:
+        """Image i, RGB."""
+        file = self._files[i]
+        return decode(file.read_bytes(), name=str(file), flag="--calib")

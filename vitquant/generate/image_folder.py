@@ -1,0 +1,128 @@
+"""A folder of drawn images by class, with an index of where each comes from.
+
+`metadata.jsonl` has a line for each image; `file_name` is its path in the folder, which is also how
+Hugging Face datasets' ImageFolder reads it. `vitquant.json` says what the images were made with.
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vitquant.data.classes import ClassNames
+from vitquant.errors import UserError
+from vitquant.files import write_whole
+from vitquant.generate.drawing import Drawn
+from vitquant.generate.names import Subject
+from vitquant.generate.parts import Parts
+
+INDEX, RUN = "metadata.jsonl", "vitquant.json"
+_ROWS = "rows"
+
+
+def class_folder(subject: Subject, classes: ClassNames | None) -> str:
+    """A name that a folder can have and ``ClassNames.match`` finds again."""
+    if classes is not None:
+        name = classes.ids[subject.index]
+        if re.fullmatch(r"\w[\w -]*", name) and classes.match(name) == subject.index:
+            return name
+    return str(subject.index)
+
+
+def keep(parts: Parts, drawn: Drawn, folder: str) -> None:
+    """Write the images of a class into the unfinished folder; the last thing written is its rows.
+
+    Raises:
+        UserError: the disk is full or refuses.
+    """
+    rows = []
+    try:
+        parts.piece(folder).mkdir(exist_ok=True)
+        parts.piece(_ROWS).mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: {parts.folder} cannot be written ({error.strerror})") from error
+    for drawing in drawn.drawings:
+        name = f"{folder}/{drawing.number:05}.png"
+        data = io.BytesIO()
+        drawing.image.save(data, "PNG")
+        write_whole(parts.piece(name), data.getvalue())
+        rows.append(
+            {
+                "file_name": name,
+                "class": drawing.subject.index,
+                "label": drawing.subject.phrase,
+                "prompt": drawing.text,
+                "mode": drawing.mode,
+                "seed": drawing.seed,
+                "confidence": drawing.confidence,
+                "recognised": drawing.recognised,
+                "sha256": hashlib.sha256(data.getvalue()).hexdigest(),
+            }
+        )
+    stored = {"rejected": drawn.rejected, "rows": rows}
+    write_whole(_rows(parts, drawn.subject), json.dumps(stored, ensure_ascii=False).encode())
+
+
+def kept(parts: Parts, subject: Subject) -> tuple[int, list[dict[str, Any]]] | None:
+    """How many images of a class were rejected, and its rows; None if it is not done."""
+    try:
+        stored = json.loads(_rows(parts, subject).read_text())
+        return stored["rejected"], stored["rows"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def finish(parts: Parts, path: Path, run: Mapping[str, Any], rows: Iterable[Any]) -> None:
+    """Write the index, and give the folder its name.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_whole(parts.piece(INDEX), lines.encode())
+    write_whole(parts.piece(RUN), json.dumps(run, ensure_ascii=False, indent=1).encode())
+    try:
+        os.replace(parts.folder, path)
+    except OSError as error:
+        raise UserError(
+            f"--out: {path} could not be made ({error.strerror}); the path of a folder that does "
+            f"not exist is accepted"
+        ) from error
+    Parts(path).remove_pieces(_ROWS)
+
+
+def read_index(folder: Path, flag: str = "--out") -> list[dict[str, Any]]:
+    """The rows of a finished folder.
+
+    Raises:
+        UserError: the index or an image is missing or damaged.
+    """
+    try:
+        text = (folder / INDEX).read_text(encoding="utf-8")
+        rows = [json.loads(line) for line in text.splitlines()]
+        for row in rows:
+            data = (folder / row["file_name"]).read_bytes()
+            if hashlib.sha256(data).hexdigest() != row["sha256"]:
+                raise ValueError(f"{row['file_name']} is not the image that was written")
+        return rows
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(
+            f"{flag}: {folder} is damaged ({reason}); what synthesize wrote, unchanged, is accepted"
+        ) from error
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """What a folder was made with; None if it is no finished folder of ours."""
+    try:
+        return json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _rows(parts: Parts, subject: Subject) -> Path:
+    return parts.piece(_ROWS) / f"{subject.index:05}.json"
