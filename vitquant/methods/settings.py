@@ -53,7 +53,7 @@ class Settings:
     lr_scales: float = 3e-3
     lr_zero_points: float = 3e-2
     lr_rescaling: float = 3e-3
-    lr_norms: float = 3e-4
+    lr_norms: float = 1e-3
     feature_weight: float = 100.0
     logit_weight: float = 1.0
     min_crop: float = 0.4
