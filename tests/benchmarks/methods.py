@@ -8,13 +8,12 @@ Runs that the file of records already holds are not repeated, so an interrupted 
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from records import measured, vitquant
 
 METHODS = ("rtn", "repq", "block", "joint")
 BITS = ("w8a8", "w6a6", "w4a4", "w3a3", "w1.58a8")
@@ -23,18 +22,8 @@ TRAINS = ("block", "joint")
 
 def main() -> None:
     options = _parse()
-    records = Path(options.records)
-    known = (
-        [json.loads(line) for line in records.read_text().splitlines()] if records.exists() else []
-    )
-    for wanted in _runs(options):
-        if not any(_answers(record, wanted) for record in known):
-            print(wanted, file=sys.stderr)
-            record = wanted | _measure(wanted, options)
-            known.append(record)
-            with records.open("a") as file:
-                file.write(json.dumps(record) + "\n")
-    print(_table([r for w in _runs(options) for r in known if _answers(r, w)]))
+    runs = list(_runs(options))
+    print(_table(measured(options.records, runs, lambda wanted: _measure(wanted, options))))
 
 
 def _parse() -> argparse.Namespace:
@@ -44,7 +33,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--calib", default="digits")
     parser.add_argument("--data", default="digits")
     parser.add_argument(
-        "--records", required=True, help="file of finished runs, a line of JSON each"
+        "--records", type=Path, required=True, help="file of finished runs, a line of JSON each"
     )
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--bits", nargs="+", default=BITS)
@@ -62,21 +51,17 @@ def _runs(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 yield run | {"seed": seed, "steps": steps}
 
 
-def _answers(record: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    return all(record[key] == value for key, value in wanted.items())
-
-
 def _measure(wanted: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     weights = ["--weights", options.weights] if options.weights else []
     steps = ["--steps", str(wanted["steps"])] if wanted["steps"] else []
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/quantized.safetensors"
-        made = _vitquant(
+        made = vitquant(
             "quantize", wanted["model"], *weights, "--bits", wanted["bits"],
             "--method", wanted["method"], "--seed", str(wanted["seed"]), *steps,
             "--calib", options.calib, "--out", path,
         )  # fmt: skip
-        scored = _vitquant("eval", path, "--data", options.data, "--reference", "float", *weights)
+        scored = vitquant("eval", path, "--data", options.data, "--reference", "float", *weights)
     return {
         "top1": scored["top1"],
         "drop": scored["drop"],
@@ -86,11 +71,6 @@ def _measure(wanted: dict[str, Any], options: argparse.Namespace) -> dict[str, A
         "seconds": made["seconds"],
         "peak_memory_bytes": made["peak_memory_bytes"],
     }
-
-
-def _vitquant(*arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "vitquant", *arguments, "--json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def _table(records: list[dict[str, Any]]) -> str:
