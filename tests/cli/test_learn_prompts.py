@@ -50,10 +50,10 @@ def test_json_tells_what_learning_changed(vitquant, three):
 
 
 def test_learning_helps_at_the_defaults(vitquant, three):
-    """More of the images are recognised, and they are less alike."""
+    """The model is surer of what it sees."""
     found = vitquant("learn-prompts", "vit_digits", "--classes", three, "--json").json
-    assert found["confidence"] > found["template"]["confidence"]
-    assert found["similarity"] < found["template"]["similarity"]
+    assert found["confidence"] > found["template"]["confidence"] + 0.02
+    assert found["top1"] >= found["template"]["top1"]
 
 
 def test_a_run_that_is_killed_ends_with_the_same_file(three, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vitquant.generate.classifier import Classifier
+from vitquant.generate.generator import Generator
 from vitquant.generate.learning import _backward, _begin, learn
 from vitquant.generate.settings import LearnSettings
 
@@ -85,6 +86,20 @@ def test_a_pull_towards_the_text_keeps_prompts_near_it(generator, classifier, ch
         return (found.learned.float() - start)[used].square().mean()
 
     assert distance(100.0) < 0.5 * distance(0.0)
+
+
+def test_a_weight_on_diversity_makes_images_less_alike(model, chosen):
+    """On the bundled generator, whose images do depend on the text."""
+    generator, classifier = (
+        Generator.load("sd-digits", "cpu", torch.float32),
+        Classifier(model, "cpu"),
+    )
+
+    def similarity(weight):
+        config = LearnSettings(8, steps=8, image_diversity=weight, batch_size=8)
+        return learn(generator, classifier, chosen[:1], config)[0].after.similarity
+
+    assert similarity(10.0) < similarity(0.0)
 
 
 def test_every_step_ticks(generator, classifier, chosen):

@@ -53,7 +53,7 @@ def learn(
     """
     batch = _begin(generator, subjects, settings)
     learned = batch.start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([learned], lr=settings.lr)
+    optimizer = torch.optim.Adam([learned], lr=settings.lr * batch.start.std().item())
     before = _figures(generator, classifier, batch, batch.start, settings)
     for step in range(settings.steps):
         optimizer.zero_grad()

@@ -13,7 +13,7 @@ class LearnSettings:
     Args:
         prompts_per_class: modes of a class, each with embeddings of its own.
         steps: of Adam, for each class.
-        lr: Adam's learning rate, in units of the vocabulary's embeddings.
+        lr: Adam's learning rate, in standard deviations of the embeddings that it starts from.
         class_weight: of the cross-entropy of the drawn images.
         prompt_diversity: of the mean cosine between the embeddings of a class's prompts.
         image_diversity: of the mean cosine between the features of a class's images.
@@ -26,10 +26,10 @@ class LearnSettings:
 
     prompts_per_class: int = 20
     steps: int = 40
-    lr: float = 0.1
+    lr: float = 0.3
     class_weight: float = 1.0
-    prompt_diversity: float = 1.0
-    image_diversity: float = 1.0
+    prompt_diversity: float = 0.1
+    image_diversity: float = 0.1
     text_weight: float = 0.1
     batch_size: int = 20
     seed: int = 0
