@@ -71,6 +71,14 @@ def test_quantizers_are_compiled_where_they_can_be(settings, compiler):
     assert not choose(settings(compile=False), CPU, Silent()).compiled
 
 
+def test_what_is_trained_sooner_than_compiled_is_not_compiled(settings, compiler):
+    compiler("")
+    short = {"steps": 100, "batch_size": 10}
+    assert choose(settings(**short), CPU, Silent(), 1e9).compiled
+    assert not choose(settings(**short), CPU, Silent(), 1e6).compiled
+    assert choose(settings(**short, compile=True), CPU, Silent(), 1e6).compiled
+
+
 def test_without_a_compiler_it_says_so_and_goes_on(settings, compiler):
     compiler("no c++ anywhere")
     listener = Listener()

@@ -1,5 +1,6 @@
 """In which precision a training step multiplies, and whether its quantizers are compiled."""
 
+import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -9,6 +10,10 @@ from vitquant.errors import UserError
 from vitquant.methods.settings import Settings
 from vitquant.progress import Progress
 from vitquant.quantizers import fused
+
+# Parameters times images trained on. Compiling takes about half a minute, as long as training does
+# below this on two cores; a fixed number, because a clock would make results differ between runs.
+_WORTH_COMPILING = 2e10
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,12 @@ class Arithmetic:
         return f"{dtype}, compiled quantizers" if self.compiled else dtype
 
 
-def choose(settings: Settings, device: torch.device, progress: Progress) -> Arithmetic:
+def choose(
+    settings: Settings, device: torch.device, progress: Progress, parameters: float = math.inf
+) -> Arithmetic:
     """What the settings ask for, or what this machine does fastest where they leave it open.
+
+    parameters: how many the model has; small ones are trained before a compiler is done.
 
     Raises:
         UserError: quantizers must be compiled and cannot be.
@@ -43,6 +52,8 @@ def choose(settings: Settings, device: torch.device, progress: Progress) -> Arit
     if dtype is None:
         dtype = torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
     compiled = settings.compile
+    if compiled is None and parameters * settings.steps * settings.batch_size < _WORTH_COMPILING:
+        compiled = False
     if compiled is not False:
         reason = fused.why_not(device.type)
         if reason and compiled:

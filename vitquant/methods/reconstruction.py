@@ -34,7 +34,7 @@ def reconstruct(job: Job, learned: nn.Module) -> None:
             "--method: block finds no transformer blocks; joint, repq, rtn are accepted"
         )
     refuse_unrepeatable(job)  # now, not after the blocks in front have been trained
-    arithmetic = choose(job.settings, job.device, job.progress)
+    arithmetic = choose(job.settings, job.device, job.progress, job.model.parameters)
     job.progress.say(f"training in {arithmetic}, {steps} steps for each of {len(blocks)} blocks")
     total = len(blocks) * steps
     ticks = job.progress.track(range(total), total, "block-wise reconstruction")

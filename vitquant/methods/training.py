@@ -26,7 +26,7 @@ def train(job: Job, learned: nn.Module) -> None:
         CheckFailedError: the loss, or a parameter, is no longer a finite number.
     """
     settings = job.settings
-    arithmetic = choose(settings, job.device, job.progress)
+    arithmetic = choose(settings, job.device, job.progress, job.model.parameters)
     job.progress.say(f"training in {arithmetic}")
     optimizer = adam(learned, settings)
     # What went before may round differently on unlike GPUs.

@@ -50,6 +50,11 @@ class Model:
         return int(getattr(self.module, "num_classes", 0) or 0)
 
     @property
+    def parameters(self) -> int:
+        """How many the network has."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    @property
     def input_size(self) -> tuple[int, int, int]:
         return tuple(self.preprocessing["input_size"])
 
