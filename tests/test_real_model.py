@@ -9,10 +9,10 @@ from vitquant.bits import parse_bits
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.data.batches import batches
 from vitquant.data.source import Role, open_source
+from vitquant.engine import quantize
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
 from vitquant.opening import open_model
-from vitquant.quantize import quantize
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 WEIGHTS = DATA / "deit_tiny_patch16_224.safetensors"

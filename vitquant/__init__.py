@@ -1,5 +1,56 @@
-"""vitquant: low-bit vision transformers without labelled data."""
+"""vitquant: low-bit vision transformers without labelled data.
 
+``load``, ``quantize`` and ``export`` are documented in docs/python.md.
+"""
+
+import sys
+from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from vitquant.api import export, load, quantize
+    from vitquant.errors import CheckFailedError, UserError
+
+__all__ = ["CheckFailedError", "UserError", "__version__", "export", "load", "quantize"]
 __version__ = version("vitquant")
+
+# Looked up when they are asked for: torch and timm take seconds to import, and the command line
+# has to hear Ctrl-C before that.
+_HOMES = {
+    "export": "vitquant.api",
+    "load": "vitquant.api",
+    "quantize": "vitquant.api",
+    "CheckFailedError": "vitquant.errors",
+    "UserError": "vitquant.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+class _Callable(ModuleType):
+    """The subpackage ``export``, which can be called like the function of the same name."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return __getattr__("export")(*args, **kwargs)
+
+
+class _Package(ModuleType):
+    """This package. Importing a subpackage makes it an attribute, in front of ``__getattr__``."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "export" and isinstance(value, ModuleType):
+            value.__class__ = _Callable
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,10 +1,13 @@
-"""Whatever MODEL names: a checkpoint that vitquant wrote, or a float model."""
+"""Whatever MODEL names: a checkpoint that vitquant wrote, here or on the Hub, or a float model."""
 
 from pathlib import Path
 
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.errors import UserError
-from vitquant.models.load import load_float
+from vitquant.export.opened import is_onnx, open_onnx
+from vitquant.hub.download import checkpoint_file, quantized_config
+from vitquant.hub.repository import Repository
+from vitquant.models.load import HUB, load_float
 from vitquant.models.model import Model
 
 
@@ -18,9 +21,38 @@ def open_model(name: str, weights: Path | None = None, num_classes: int | None =
         return load_float(name, weights, num_classes)
     if weights is not None or num_classes is not None:
         raise UserError(f"--weights, --num-classes: {name} is a checkpoint and holds its own")
-    return restore(read_checkpoint(Path(name)))
+    if is_onnx(name):
+        return open_onnx(Path(name))
+    return restore(read_checkpoint(checkpoint_path(name)))
 
 
 def is_checkpoint(name: str) -> bool:
-    """Whether MODEL is the path of a file rather than the name of a float model."""
-    return Path(name).is_file() or name.endswith(".safetensors")
+    """Whether MODEL is a checkpoint rather than the name of a float model: a file, or a repository
+    of the Hub that holds one.
+
+    Raises:
+        UserError: it names a repository that cannot be read.
+    """
+    if name.startswith(HUB):
+        return quantized_config(Repository.of(name)) is not None
+    return Path(name).is_file() or name.endswith(".safetensors") or is_onnx(name)
+
+
+def checkpoint_path(name: str, revision: str | None = None) -> Path:
+    """The file of a checkpoint, downloaded where the Hub has it.
+
+    Raises:
+        UserError: the repository holds no checkpoint or cannot be read, or a revision of a file is
+            asked for. Whether a local file exists is not looked at.
+    """
+    if not name.startswith(HUB):
+        if revision is not None:
+            raise UserError(f"revision: {name} is a file; a revision goes with {HUB}owner/name")
+        return Path(name)
+    repository = Repository.of(name, revision)
+    if quantized_config(repository) is None:
+        raise UserError(
+            f"MODEL: {name} holds a float model; a repository with a checkpoint that vitquant "
+            f"wrote is accepted"
+        )
+    return checkpoint_file(repository)

@@ -24,13 +24,13 @@ from vitquant.data.batches import batches
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.sample import choose
 from vitquant.data.source import Role, open_source
+from vitquant.engine import quantize
 from vitquant.methods.distillation import Outputs, feature_loss, watched
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
 from vitquant.models.load import load_float
 from vitquant.models.model import Model
 from vitquant.models.wiring import discover, example_images
-from vitquant.quantize import quantize
 
 _HELD_BACK = 200
 _SPLIT_SEED = 12345

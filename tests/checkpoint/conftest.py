@@ -7,8 +7,8 @@ import pytest
 
 from vitquant.data.digits import digits
 from vitquant.data.image_source import ListSource
+from vitquant.engine import Quantized, quantize
 from vitquant.opening import open_model
-from vitquant.quantize import Quantized, quantize
 
 
 @pytest.fixture(scope="session")

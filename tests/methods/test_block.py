@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vitquant.checkpoint.read import read_checkpoint, restore
-from vitquant.quantize import quantize
+from vitquant.engine import quantize
 
 
 @pytest.mark.parametrize("family", ["vit", "swin", "eva02_base", "siglip"], indirect=True)

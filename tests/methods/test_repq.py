@@ -7,10 +7,10 @@ from vitquant.bits import parse_bits
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.data.batches import batches
 from vitquant.data.source import Role, open_source
+from vitquant.engine import quantize
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
 from vitquant.opening import open_model
-from vitquant.quantize import quantize
 
 
 @pytest.mark.parametrize("family", ["vit", "swin", "eva02_base", "eva02"], indirect=True)

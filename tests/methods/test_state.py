@@ -7,10 +7,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from vitquant.engine import quantize
 from vitquant.errors import CheckFailedError, UserError
 from vitquant.methods.state import State
 from vitquant.progress import Silent
-from vitquant.quantize import quantize
 
 
 class Stop(Silent):

@@ -6,10 +6,10 @@ from timm.layers import Conv2dSame, StdConv2d
 from timm.models.vision_transformer import Attention
 from torch import nn
 
+from vitquant.engine import quantize
 from vitquant.errors import UserError
 from vitquant.layers.interception import intercepted
 from vitquant.models.wiring import discover, example_images, refuse_unreachable
-from vitquant.quantize import quantize
 
 # Linears whose input does not depend on the image.
 CONSTANT = {"swinv2": 8, "siglip": 1}

@@ -11,6 +11,7 @@ from vitquant.cli import console, options
 from vitquant.data.source import Role, open_source
 from vitquant.errors import CheckFailedError, UserError
 from vitquant.evaluation.accuracy import Evaluation, evaluate
+from vitquant.export.opened import is_onnx, largest_batch
 from vitquant.miniature.architectures import NAMES as MINIATURES
 from vitquant.models.load import HUB, load_float
 from vitquant.models.model import Identity, Model
@@ -61,8 +62,8 @@ def eval_(
         raise UserError(f"--min-top1: {min_top1} is not a fraction from 0 to 1, such as 0.7")
     if batch_size < 1:
         raise UserError(f"--batch-size: {batch_size} is too few; 1 or more")
-    where = options.device(device)
     name = options.name_or_stdin(model)
+    where = options.device("cpu" if is_onnx(name) else device)
     terminal = console.Terminal()
     opened, beside = _open(name, reference, weights, num_classes)
     _check_pair(opened, beside)
@@ -82,7 +83,9 @@ def eval_(
     terminal.say(f"{len(images)} images of {images.name} on {options.place(where)}")
     if beside is not None:
         beside.to(where)
-    found = evaluate(opened.to(where), images, batch_size, beside, terminal, where)
+    found = evaluate(
+        opened.to(where), images, largest_batch(opened, batch_size), beside, terminal, where
+    )
     terminal.table(_table(name, found, beside))
     top1, top5 = found.accuracy.top1, found.accuracy.top5
     if json:
@@ -110,13 +113,13 @@ def _open(
     if reference is None:
         return opened, None
     if reference == "float":
-        beside = _float_model(opened.identity, weights)
+        beside = float_model(opened.identity, weights)
     else:
         beside = open_model(reference, *others)
     return opened, beside
 
 
-def _float_model(identity: Identity, weights: Path | None) -> Model:
+def float_model(identity: Identity, weights: Path | None) -> Model:
     """The very model that a checkpoint was made from."""
     from_hub = identity.name.startswith(HUB)
     if weights is None and not identity.tag and not from_hub:

@@ -11,6 +11,7 @@ import vitquant
 from vitquant import parallel
 from vitquant.cli import together
 from vitquant.cli.eval import eval_
+from vitquant.cli.export import export
 from vitquant.cli.inspect import inspect
 from vitquant.cli.learn_prompts import learn_prompts
 from vitquant.cli.quantize import quantize
@@ -35,6 +36,7 @@ app.command("synthesize")(synthesize)
 app.command("quantize")(quantize)
 app.command("eval")(eval_)
 app.command("inspect")(inspect)
+app.command("export")(export)
 
 
 def _version(wanted: bool) -> None:

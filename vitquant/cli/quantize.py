@@ -13,6 +13,8 @@ from vitquant.bits import Bits, parse_bits
 from vitquant.cli import console, generation, options
 from vitquant.cli.calibration import Drawing, calibration_images
 from vitquant.data.image_source import ImageSource
+from vitquant.engine import Quantized, check_resumes
+from vitquant.engine import quantize as run
 from vitquant.errors import Interrupted, UserError
 from vitquant.files import check_writable, remove_leftovers
 from vitquant.methods.registry import METHODS, get_method
@@ -22,8 +24,6 @@ from vitquant.methods.state import State
 from vitquant.models.load import load_float
 from vitquant.models.model import Model
 from vitquant.opening import is_checkpoint
-from vitquant.quantize import Quantized, check_resumes
-from vitquant.quantize import quantize as run
 
 _METHODS = " ".join(f"{m.name}: {m.summary}" for m in METHODS.values())
 _PLAIN = Settings(Scheme(*[Bits(8, 8)] * 3))
@@ -166,7 +166,7 @@ def quantize(
         bool | None,
         typer.Option(
             "--compile/--no-compile",
-            help="Compile the quantizers for training; by default where a compiler is found.",
+            help="Compile the quantizers for training; by default where a compiler is found and the run is long enough.",
         ),
     ] = None,
     allow_float: Annotated[

@@ -9,19 +9,55 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitquant.data.classes import ClassNames
 from vitquant.errors import UserError
 from vitquant.files import write_whole
-from vitquant.generate.drawing import Drawn
+from vitquant.generate.drawing import Drawing
 from vitquant.generate.names import Subject
 from vitquant.generate.parts import Parts
+from vitquant.progress import Progress
 
 INDEX, RUN = "metadata.jsonl", "vitquant.json"
 _ROWS = "rows"
+
+
+@dataclass(frozen=True)
+class Images:
+    """A finished folder, its contact sheet, its rows, and how many images were rejected."""
+
+    path: Path
+    sheet: Path
+    rows: list[dict[str, Any]]
+    rejected: int
+
+
+def sheet_of(path: Path) -> Path:
+    """Where the contact sheet of a folder is."""
+    return path.with_name(f"{path.name}.png")
+
+
+def made_before(path: Path, run: Mapping[str, Any], progress: Progress) -> Images | None:
+    """The images at ``path``, if there is something.
+
+    Raises:
+        UserError: it is something else than was made with ``run``, or it is damaged.
+    """
+    if not path.exists():
+        return None
+    found = read_run(path)
+    if found is None or found["run"] != _as_json(run):
+        what = "is something else" if found is None else "was made with other settings"
+        raise UserError(
+            f"--out: {path} {what}; remove it, or give the path of a folder that does not exist"
+        )
+    Parts(path).remove_pieces(_ROWS)
+    progress.say(f"{path} is there already, made with these settings")
+    return Images(path, sheet_of(path), read_index(path), found["rejected"])
 
 
 def class_folder(subject: Subject, classes: ClassNames | None) -> str:
@@ -33,20 +69,26 @@ def class_folder(subject: Subject, classes: ClassNames | None) -> str:
     return str(subject.index)
 
 
-def keep(parts: Parts, drawn: Drawn, folder: str) -> None:
-    """Write the images of a class into the unfinished folder; the last thing written is its rows.
+def keep(
+    parts: Parts,
+    piece: int,
+    drawings: Iterable[Drawing],
+    folder: Callable[[Subject], str],
+    rejected: int = 0,
+) -> None:
+    """Write images into the unfinished folder; the last thing written is their rows.
+
+    Args:
+        piece: a number for these images among those of the run.
+        folder: of a class, see :func:`class_folder`.
 
     Raises:
         UserError: the disk is full or refuses.
     """
     rows = []
-    try:
-        parts.piece(folder).mkdir(exist_ok=True)
-        parts.piece(_ROWS).mkdir(exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: {parts.folder} cannot be written ({error.strerror})") from error
-    for drawing in drawn.drawings:
-        name = f"{folder}/{drawing.number:05}.png"
+    _make(parts, _ROWS)
+    for drawing in drawings:
+        name = f"{_make(parts, folder(drawing.subject))}/{drawing.number:05}.png"
         data = io.BytesIO()
         drawing.image.save(data, "PNG")
         write_whole(parts.piece(name), data.getvalue())
@@ -63,14 +105,14 @@ def keep(parts: Parts, drawn: Drawn, folder: str) -> None:
                 "sha256": hashlib.sha256(data.getvalue()).hexdigest(),
             }
         )
-    stored = {"rejected": drawn.rejected, "rows": rows}
-    write_whole(_rows(parts, drawn.subject), json.dumps(stored, ensure_ascii=False).encode())
+    stored = {"rejected": rejected, "rows": rows}
+    write_whole(_rows(parts, piece), json.dumps(stored, ensure_ascii=False).encode())
 
 
-def kept(parts: Parts, subject: Subject) -> tuple[int, list[dict[str, Any]]] | None:
-    """How many images of a class were rejected, and its rows; None if it is not done."""
+def kept(parts: Parts, piece: int) -> tuple[int, list[dict[str, Any]]] | None:
+    """How many images of a piece were rejected, and its rows; None if it is not done."""
     try:
-        stored = json.loads(_rows(parts, subject).read_text())
+        stored = json.loads(_rows(parts, piece).read_text())
         return stored["rejected"], stored["rows"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -124,5 +166,18 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _rows(parts: Parts, subject: Subject) -> Path:
-    return parts.piece(_ROWS) / f"{subject.index:05}.json"
+def _rows(parts: Parts, piece: int) -> Path:
+    return parts.piece(_ROWS) / f"{piece:05}.json"
+
+
+def _make(parts: Parts, folder: str) -> str:
+    try:
+        parts.piece(folder).mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: {parts.folder} cannot be written ({error.strerror})") from error
+    return folder
+
+
+def _as_json(value: Any) -> Any:
+    """As it comes back from a file: tuples as lists."""
+    return json.loads(json.dumps(value))

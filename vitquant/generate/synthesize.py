@@ -1,9 +1,9 @@
 """Draw a folder of images, the classes shared out between the processes."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ from vitquant.generate.drawing import draw
 from vitquant.generate.duration import Stopwatch
 from vitquant.generate.generator import Generator
 from vitquant.generate.image_folder import (
+    Images,
     class_folder,
     finish,
     keep,
     kept,
+    made_before,
     read_index,
     read_run,
+    sheet_of,
 )
 from vitquant.generate.modes import Modes
 from vitquant.generate.names import Subject
@@ -91,16 +94,6 @@ class Synthesis:
         return [self.subjects[i : i + size] for i in range(0, len(self.subjects), size)]
 
 
-@dataclass(frozen=True)
-class Images:
-    """A finished folder, its contact sheet, its rows, and how many images were rejected."""
-
-    path: Path
-    sheet: Path
-    rows: list[dict[str, Any]]
-    rejected: int
-
-
 def synthesize(
     synthesis: Synthesis,
     path: Path,
@@ -117,32 +110,24 @@ def synthesize(
         UserError: there is something else at ``path``, or it cannot be written.
     """
     run = synthesis.run()
-    sheet = path.with_name(f"{path.name}.png")
-    if path.exists():
-        found = read_run(path)
-        if found is None or found["run"] != _as_json(run):
-            what = "is something else" if found is None else "was made with other settings"
-            raise UserError(
-                f"--out: {path} {what}; remove it, or give the path of a folder that does not exist"
-            )
-        Parts(path).remove_pieces("rows")
-        progress.say(f"{path} is there already, made with these settings")
-        return Images(path, sheet, read_index(path), found["rejected"])
+    before = made_before(path, run, progress)
+    if before is not None:
+        return before
     parts = Parts.beside(path)
     parts.begin(run, progress)
-    missing = [g for g in synthesis.groups() if any(kept(parts, s) is None for s in g)]
+    missing = [g for g in synthesis.groups() if any(kept(parts, s.index) is None for s in g)]
     parallel.wait()  # before a class is added, or others would count it among the old ones
     _draw(synthesis, missing[parallel.rank() :: parallel.size()], parts, progress, tell)
     parallel.wait()
     if parallel.is_main():
-        pieces = [kept(parts, s) for s in synthesis.subjects]
+        pieces = [kept(parts, s.index) for s in synthesis.subjects]
         rejected = sum(piece[0] for piece in pieces if piece)
         rows = [row for piece in pieces if piece for row in piece[1]]
         _check_accepted(synthesis, rows, rejected, parts, progress)
         finish(parts, path, {"run": run, "rejected": rejected}, rows)
-        write_sheet(sheet, path, rows)
+        write_sheet(sheet_of(path), path, rows)
     parallel.wait()
-    return Images(path, sheet, read_index(path), (read_run(path) or {}).get("rejected", 0))
+    return Images(path, sheet_of(path), read_index(path), (read_run(path) or {}).get("rejected", 0))
 
 
 def _check_accepted(
@@ -178,6 +163,7 @@ def _draw(
 ) -> None:
     settings = synthesis.settings
     classifier = Classifier(synthesis.model, synthesis.generator.device)
+    folder = partial(class_folder, classes=synthesis.model.classes)
     watch = Stopwatch(len(groups), tell)
     for group in _tracked(groups, progress):
         for drawn in draw(
@@ -191,15 +177,10 @@ def _draw(
             min_confidence=settings.min_confidence,
             attempts=settings.attempts if settings.min_confidence else 1,
         ):
-            keep(parts, drawn, class_folder(drawn.subject, synthesis.model.classes))
+            keep(parts, drawn.subject.index, drawn.drawings, folder, drawn.rejected)
         watch.tick()
 
 
 def _tracked(groups: list[list[Subject]], progress: Progress) -> Iterator[list[Subject]]:
     if groups:
         yield from progress.track(groups, len(groups), "drawing images")
-
-
-def _as_json(value: Any) -> Any:
-    """As it comes back from a file: tuples as lists."""
-    return json.loads(json.dumps(value))

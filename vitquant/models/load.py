@@ -68,7 +68,7 @@ def load_float(name: str, weights: Path | None = None, num_classes: int | None =
         float_bytes=sum(t.numel() * t.element_size() for t in state.values()),
     )
     preprocessing = timm.data.resolve_model_data_config(module)
-    return Model(module, identity, preprocessing, _classes(module))
+    return Model(module, identity, preprocessing, class_names(module))
 
 
 ACCEPTED = (
@@ -198,7 +198,8 @@ def _classifiers(module: nn.Module) -> tuple[str, ...]:
     return (found,) if isinstance(found, str) else tuple(found)
 
 
-def _classes(module: nn.Module) -> ClassNames | None:
+def class_names(module: nn.Module) -> ClassNames | None:
+    """What a timm model's outputs are called, as far as timm knows."""
     names = module.pretrained_cfg.get("label_names")
     count = getattr(module, "num_classes", 0)
     if names and len(names) == count:

@@ -1,4 +1,4 @@
-"""Quantize a model: the function behind ``vitquant quantize``."""
+"""Quantize a model: the function behind ``vitquant quantize`` and ``vitquant.quantize``."""
 
 import copy
 import platform
@@ -10,6 +10,7 @@ from typing import Any
 import safetensors
 import timm
 import torch
+from torch import nn
 
 import vitquant
 from vitquant import parallel
@@ -47,9 +48,14 @@ class Quantized:
     fidelity: Fidelity
     history: list[dict[str, float | str]] = field(default_factory=list)
 
-    def save(self, path: Path) -> int:
+    @property
+    def module(self) -> nn.Module:
+        """The quantized network, with timm's interface."""
+        return self.model.module
+
+    def save(self, path: Path | str) -> int:
         """Write the checkpoint; returns its size in bytes. Raises UserError if it cannot."""
-        return write_checkpoint(path, self.model.module, self.header)
+        return write_checkpoint(Path(path), self.model.module, self.header)
 
 
 def quantize(

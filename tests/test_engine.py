@@ -8,12 +8,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.engine import quantize
 from vitquant.errors import UserError
 from vitquant.layers.interception import intercepted
 from vitquant.layers.linear import IntegerLinear
 from vitquant.layers.weight import IntegerWeight
 from vitquant.models.fingerprint import sha256
-from vitquant.quantize import quantize
 
 
 def logits(model, batch):
