@@ -1,0 +1,224 @@
+"""The Python API: ``vitquant.load``, ``vitquant.quantize`` and ``vitquant.export``.
+
+The package hands these functions on without importing them, so that ``import vitquant`` is quick.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from PIL import Image
+from torch import nn
+
+from vitquant import engine
+from vitquant.bits import parse_bits
+from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
+from vitquant.data.image_source import ImageSource, ListSource
+from vitquant.data.noise import NoiseSource
+from vitquant.data.source import Role, open_source
+from vitquant.engine import Quantized
+from vitquant.errors import UserError
+from vitquant.interchange.compressed import write
+from vitquant.layers.weight import IntegerWeight
+from vitquant.methods.settings import Settings
+from vitquant.methods.state import State
+from vitquant.models.adopt import adopt
+from vitquant.models.load import load_float
+from vitquant.models.model import Model
+from vitquant.models.timm_config import pretrained_cfg
+from vitquant.opening import checkpoint_path
+from vitquant.progress import Progress
+from vitquant.usual_scheme import usual_scheme
+
+FORMATS = ("onnx", "safetensors")
+
+
+def load(checkpoint: str | Path, *, revision: str | None = None, device: str = "cpu") -> nn.Module:
+    """A quantized model as an ``nn.Module`` with timm's interface, in eval mode.
+
+    ``forward_features``, ``forward_head`` and ``num_classes`` are those of the architecture in
+    timm. ``pretrained_cfg``, also called ``default_cfg``, has the preprocessing and class names
+    that came with the checkpoint, so that ``timm.data.resolve_model_data_config`` finds them.
+
+    Args:
+        checkpoint: a file that vitquant wrote, or ``hf-hub:owner/name`` of one on the Hub.
+        revision: a branch, tag or commit on the Hub; ``hf-hub:owner/name@revision`` means the same.
+
+    Raises:
+        UserError: there is no such checkpoint, or it is damaged.
+    """
+    model = restore(read_checkpoint(checkpoint_path(str(checkpoint), revision)))
+    cfg = {n: tuple(v) if isinstance(v, list) else v for n, v in pretrained_cfg(model).items()}
+    module: Any = model.module
+    module.pretrained_cfg = module.default_cfg = cfg
+    return module.to(device)
+
+
+def quantize(
+    model: str | nn.Module,
+    bits: str,
+    calib: str | Path | Sequence[Image.Image] | ImageSource,
+    *,
+    weights: str | Path | None = None,
+    num_classes: int | None = None,
+    arguments: dict[str, Any] | None = None,
+    patch_embed_bits: str | None = None,
+    head_bits: str | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    state: str | Path | None = None,
+    **settings: Any,
+) -> Quantized:
+    """Quantize a float model; ``model`` itself is left as it was.
+
+    Args:
+        model: a name as on the command line, or a module that ``timm.create_model`` returned.
+        bits: of weights and activations, such as ``"w4a4"``.
+        calib: calibration images: PIL images, or what ``--calib`` takes that need not be drawn
+            first (a folder, a tar, a data set that timm reads, ``"digits"``, ``"noise"``), or an
+            :class:`vitquant.data.image_source.ImageSource`.
+        weights, num_classes: with a name, as on the command line.
+        arguments: with a module, the arguments that timm built it with, where timm has not kept
+            them.
+        progress: a listener; by default nothing is printed.
+        state: a file to go on from after an interruption; remove it once the result is saved.
+        settings: fields of :class:`vitquant.methods.settings.Settings`, such as ``method``,
+            ``samples``, ``steps`` or ``seed``.
+
+    Returns:
+        The result: ``module`` is the network, ``save(path)`` writes the checkpoint, ``fidelity``
+        tells how far it agrees with the float model.
+
+    Raises:
+        UserError: an argument cannot be used, or the model cannot be quantized.
+        CheckFailedError: training diverged.
+        TypeError: there is no such setting.
+    """
+    scheme = usual_scheme(parse_bits(bits, "bits"), patch_embed_bits, head_bits)
+    chosen = Settings(scheme, **settings)
+    opened = _open(model, weights, num_classes, arguments)
+    images = _images(calib, opened, chosen)
+    kept = None if state is None else State(Path(state), None)
+    return engine.quantize(opened, images, chosen, progress, device, kept)
+
+
+def export(
+    checkpoint: str | Path | Quantized,
+    out: str | Path,
+    *,
+    format: str = "onnx",
+    revision: str | None = None,
+    **options: Any,
+) -> Any:
+    """Write a quantized model in another format.
+
+    Args:
+        checkpoint: a file that vitquant wrote, ``hf-hub:owner/name``, or what :func:`quantize`
+            returned.
+        out: the file to write with ``"onnx"``, the folder with ``"safetensors"``.
+        format: ``"onnx"``, or ``"safetensors"`` for the layout of compressed-tensors.
+        revision: on the Hub, as for :func:`load`.
+        options: with ``"onnx"``, the fields of :class:`vitquant.export.onnx_model.OnnxOptions`,
+            ``container`` being the name of the narrowest type, and the keyword arguments of
+            :func:`vitquant.export.engine.export_onnx`.
+
+    Returns:
+        With ``"onnx"`` how the file compares with the model; with ``"safetensors"`` its bytes.
+
+    Raises:
+        UserError: the checkpoint, the format or the place to write to cannot be used.
+        CheckFailedError: the ONNX file was written, but does not pass its verification.
+        TypeError: there is no such option.
+    """
+    if format not in FORMATS:
+        raise UserError(f"format: {format!r} is not known; accepted: {', '.join(FORMATS)}")
+    with _file(checkpoint, revision) as path:
+        read = read_checkpoint(path)
+        size = read.bytes
+    if format == "onnx":
+        return _to_onnx(read, size, Path(out), **options)
+    return _to_safetensors(read, Path(out), **options)
+
+
+@contextmanager
+def _file(checkpoint: str | Path | Quantized, revision: str | None) -> Iterator[Path]:
+    if not isinstance(checkpoint, Quantized):
+        yield checkpoint_path(str(checkpoint), revision)
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        checkpoint.save(path)
+        yield path
+
+
+def _to_onnx(
+    checkpoint: Checkpoint,
+    size: int,
+    out: Path,
+    *,
+    container: str | None = None,
+    opset: int | None = None,
+    float_attention: bool = False,
+    raw_images: bool = False,
+    **how: Any,
+) -> Any:
+    # onnx and its runtime take a second to import, and are needed by nothing else here.
+    from vitquant.export.containers import get_container
+    from vitquant.export.engine import export_onnx
+    from vitquant.export.onnx_model import OnnxOptions
+
+    chosen = OnnxOptions(
+        **({} if container is None else {"narrowest": get_container(container)}),
+        opset=opset,
+        float_attention=float_attention,
+        raw_images=raw_images,
+    )
+    model = restore(checkpoint)
+    found = export_onnx(model, checkpoint.header, out, chosen, size=size, **how)
+    found.check()
+    return found
+
+
+def _to_safetensors(checkpoint: Checkpoint, out: Path) -> int:
+    return write(checkpoint, out, "out")
+
+
+def _open(
+    model: str | nn.Module,
+    weights: str | Path | None,
+    num_classes: int | None,
+    arguments: dict[str, Any] | None,
+) -> Model:
+    if isinstance(model, str):
+        if arguments is not None:
+            raise UserError("arguments: they go with a module; with a name, num_classes does")
+        return load_float(model, None if weights is None else Path(weights), num_classes)
+    if weights is not None or num_classes is not None:
+        raise UserError("weights, num_classes: they go with a name; a module has its own")
+    if any(isinstance(module, IntegerWeight) for module in model.modules()):
+        raise UserError("model: it is quantized already; a float model is accepted")
+    return adopt(model, arguments)
+
+
+def _images(
+    calib: str | Path | Sequence[Image.Image] | ImageSource, model: Model, settings: Settings
+) -> ImageSource:
+    if calib == "noise":
+        return NoiseSource(settings.samples, model.input_size[1:], settings.seed)
+    if isinstance(calib, (str, Path)):
+        return open_source(
+            str(calib),
+            flag="calib",
+            classes=model.classes,
+            num_classes=model.num_classes,
+            role=Role.CALIBRATION,
+            limit=settings.samples,
+        )
+    if not isinstance(calib, Sequence):
+        return calib
+    pictures: list[Any] = list(calib)
+    if not pictures or not all(isinstance(picture, Image.Image) for picture in pictures):
+        raise UserError("calib: at least one image, all of them PIL images, is accepted")
+    return ListSource("images", [picture.convert("RGB") for picture in pictures])

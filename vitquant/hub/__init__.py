@@ -1,0 +1,1 @@
+"""Quantized models on the Hugging Face Hub: publishing one, and finding it again."""

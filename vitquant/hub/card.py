@@ -1,0 +1,178 @@
+"""The model card: what a quantized model is, how it was made, and how to use it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from huggingface_hub import ModelCardData
+
+from vitquant.checkpoint.read import Checkpoint
+from vitquant.hub.base_model import BaseModel
+from vitquant.hub.command import quantize_command
+from vitquant.hub.repository import CHECKPOINT, ONNX
+from vitquant.models.load import HUB
+
+
+@dataclass(frozen=True)
+class Published:
+    """What goes into a repository.
+
+    evaluation: what ``vitquant eval --json`` printed, or None. commands: how it was exported, for
+    the card. onnx_bytes: size of the ONNX file, or None without one. exported: what
+    ``vitquant export --json`` printed about that, or None.
+    """
+
+    repository: str
+    checkpoint: Checkpoint
+    base: BaseModel
+    num_classes: int
+    evaluation: Mapping[str, Any] | None
+    commands: tuple[str, ...]
+    onnx_bytes: int | None
+    exported: Mapping[str, Any] | None = None
+
+
+def card(published: Published) -> str:
+    """README.md, in Markdown with the Hub's front matter."""
+    return "\n\n".join([f"---\n{_front_matter(published)}\n---", *_body(published)]) + "\n"
+
+
+def _front_matter(published: Published) -> str:
+    classifies = published.num_classes > 0
+    data = ModelCardData(
+        library_name="vitquant",
+        pipeline_tag="image-classification" if classifies else "image-feature-extraction",
+        tags=["vitquant", "timm", "quantized", published.checkpoint.header.bits]
+        + (["onnx"] if published.onnx_bytes is not None else []),
+    )
+    for name, value in published.base.front_matter().items():
+        data[name] = value
+    return data.to_yaml()
+
+
+def _body(published: Published) -> Iterable[str]:
+    header = published.checkpoint.header
+    name = published.repository.partition("/")[2]
+    yield f"# {name}"
+    yield (
+        f"{_base(published.base)}, quantized to {header.bits} by "
+        f"[method](#how-it-was-made) `{header.settings.get('method')}` of vitquant "
+        f"{header.versions.get('vitquant', '')}. Weights are packed integers; the file loads "
+        f"without executing anything in it."
+    )
+    yield _table(("", ""), _facts(published))
+    if published.evaluation is not None:
+        yield "## Accuracy"
+        yield from _accuracy(published.evaluation)
+    yield "## How to load it"
+    yield from _loading(published)
+    yield "## How it was made"
+    yield _console([quantize_command(header), *published.commands])
+    yield (
+        f"The hash of the float weights is `{header.model['weights_sha256']}`, that of the "
+        f"quantized tensors `{header.content_sha256}`. All settings and versions are in the "
+        f"metadata of `{CHECKPOINT}`: `vitquant inspect {CHECKPOINT}`."
+    )
+
+
+def _base(base: BaseModel) -> str:
+    if base.repository:
+        return f"[{base.repository}](https://huggingface.co/{base.repository})"
+    return base.name
+
+
+def _facts(published: Published) -> Iterable[tuple[str, str]]:
+    header = published.checkpoint.header
+    settings, scheme = header.settings, header.settings.get("scheme", {})
+    yield "base model", _base(published.base)
+    yield "licence", published.base.licence or "unknown: that of the base model applies"
+    yield "bits", f"{header.bits}: {_in_words(header.bits)}"
+    for place, what in (("patch_embed", "bits, patch embedding"), ("head", "bits, classifier")):
+        if scheme.get(place, header.bits) != header.bits:
+            yield what, scheme[place]
+    yield "calibration", f"{settings.get('samples')} images of `{settings.get('calib')}`, no labels"
+    float_bytes = header.model["float_bytes"]
+    size = published.checkpoint.bytes
+    yield f"`{CHECKPOINT}`", f"{size:,} bytes, {float_bytes / size:.1f} times smaller than float32"
+    if published.onnx_bytes is not None:
+        yield f"`{ONNX}`", f"{published.onnx_bytes:,} bytes{_verified(published.exported)}"
+    for module, why in header.unreached.items():
+        yield f"`{module}`", f"float: {why}"
+
+
+def _verified(exported: Mapping[str, Any] | None) -> str:
+    """What is known of an ONNX file, as the end of a sentence."""
+    found = exported or {}
+    parts = []
+    if "integer_kernels" in found and "expected_integer_kernels" in found:
+        parts.append(
+            f"{found['integer_kernels']} of {found['expected_integer_kernels']} products on "
+            f"integer kernels in ONNX Runtime"
+        )
+    if found.get("agreement") is not None and "images" in found:
+        parts.append(
+            f"same first guess as in PyTorch on {_percent(found['agreement'])}% of "
+            f"{found['images']:,} images of `{found.get('data')}`"
+        )
+    return "".join(f", {part}" for part in parts)
+
+
+def _in_words(bits: str) -> str:
+    weight, _, activation = bits.removeprefix("w").partition("a")
+    weights = "ternary weights" if weight == "1.58" else f"{weight}-bit weights"
+    return f"{weights}, " + (
+        "float activations" if activation == "16" else f"{activation}-bit activations"
+    )
+
+
+def _accuracy(evaluation: Mapping[str, Any]) -> Iterable[str]:
+    rows = []
+    reference = evaluation.get("reference")
+    if reference:
+        rows.append(("float", _percent(reference["top1"]), _percent(reference["top5"]), ""))
+    agreement = evaluation.get("agreement")
+    rows.append(
+        (
+            "quantized",
+            _percent(evaluation["top1"]),
+            _percent(evaluation["top5"]),
+            "" if agreement is None else _percent(agreement),
+        )
+    )
+    yield _table(("", "top-1 %", "top-5 %", "agreement with float %"), rows)
+    yield f"On {evaluation['images']:,} images of `{evaluation['data']}`."
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"
+
+
+def _loading(published: Published) -> Iterable[str]:
+    name = f"{HUB}{published.repository}"
+    yield (
+        "```python\n"
+        "import timm\n"
+        "import vitquant\n"
+        "\n"
+        f'model = vitquant.load("{name}")  # an nn.Module with timm\'s interface, in eval mode\n'
+        "transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))\n"
+        "```"
+    )
+    yield _console([f"vitquant eval {name} --data FOLDER"])
+    yield (
+        f"`{CHECKPOINT}` holds packed integers: `timm.create_model` builds the architecture from "
+        f"`config.json`, but cannot read them."
+    )
+
+
+def _console(lines: Iterable[str]) -> str:
+    return "```sh\n" + "\n".join(lines) + "\n```"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(c) for c in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,121 @@
+"""Publishing a checkpoint: files, model card and all in one commit, or nothing."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
+from vitquant.errors import UserError
+from vitquant.hub import errand
+from vitquant.hub.base_model import BaseModel, base_model
+from vitquant.hub.card import Published, card
+from vitquant.hub.download import SECTION
+from vitquant.hub.evaluation import check_evaluation
+from vitquant.hub.failures import failure
+from vitquant.hub.redact import redact
+from vitquant.hub.repository import CARD, CHECKPOINT, CONFIG, ONNX, check_identifier
+from vitquant.models.model import Model
+from vitquant.models.timm_config import hub_config
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What was published: the repository's address, the commit, and the bytes of each file."""
+
+    repository: str
+    url: str
+    commit: str
+    files: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def push(
+    checkpoint: Path,
+    repository: str,
+    *,
+    private: bool = False,
+    onnx: Path | None = None,
+    exported: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+    command: str | None = None,
+    token: str | None = None,
+) -> Upload:
+    """Publish a checkpoint as ``OWNER/NAME`` on the Hub, which is created if it is not there.
+
+    What an earlier upload put there is replaced, model card included.
+
+    Args:
+        private: create the repository as a private one.
+        onnx: an exported model to publish beside it.
+        exported: the object that ``vitquant export --json`` prints about it, for the card.
+        evaluation: the object that ``vitquant eval --json`` prints, for the card's table.
+        command: how the files were exported, for the card; the command that quantized is known.
+        token: of the Hub; by default the one that is logged in, or ``HF_TOKEN``.
+
+    Raises:
+        UserError: the checkpoint cannot be used, or the Hub did not take it; the message says why
+            and how to go on, and holds no token.
+    """
+    check_identifier(repository)
+    if evaluation is not None:
+        check_evaluation(evaluation)
+    read = read_checkpoint(checkpoint)
+    model = restore(read)
+    if onnx is not None and not onnx.is_file():
+        raise UserError(f"--push-to-hub: {onnx} is not a file; an exported model is accepted")
+    base = base_model(model.identity)
+    published = Published(
+        repository,
+        read,
+        base,
+        model.num_classes,
+        evaluation,
+        (command,) if command else (),
+        onnx.stat().st_size if onnx is not None else None,
+        exported,
+    )
+    texts = {
+        CONFIG: json.dumps(config(read, model, base, onnx is not None), indent=2),
+        CARD: card(published),
+    }
+    data = {name: redact(text, token).encode() for name, text in texts.items()}
+    paths = {CHECKPOINT: checkpoint} | ({} if onnx is None else {ONNX: onnx})
+    sizes = {name: path.stat().st_size for name, path in paths.items()}
+    sizes |= {name: len(content) for name, content in data.items()}
+    files = {name: {"path": str(path.resolve())} for name, path in paths.items()}
+    files |= {
+        name: {"base64": base64.b64encode(content).decode()} for name, content in data.items()
+    }
+    job = {
+        "repository": repository,
+        "private": private,
+        "token": token,
+        "files": files,
+        "obsolete": [] if onnx is not None else [ONNX],
+        "message": f"{base.name} in {read.header.bits}",
+    }
+    outcome = errand.run(job, sum(sizes.values()))
+    if outcome.url is None or outcome.commit is None:
+        raise failure(outcome, repository, token)
+    return Upload(repository, outcome.url, outcome.commit, sizes)
+
+
+def config(checkpoint: Checkpoint, model: Model, base: BaseModel, onnx: bool) -> dict[str, Any]:
+    """``config.json``: what timm expects, and a section by which vitquant knows its own."""
+    header = checkpoint.header
+    section = {
+        "format_version": header.format_version,
+        "file": CHECKPOINT,
+        "bits": header.bits,
+        "method": header.settings.get("method"),
+        "base_model": base.repository or base.name,
+        "float_weights_sha256": header.model["weights_sha256"],
+        "content_sha256": header.content_sha256,
+        "vitquant_version": header.versions.get("vitquant"),
+    }
+    return hub_config(model) | {SECTION: section | ({"onnx": ONNX} if onnx else {})}
