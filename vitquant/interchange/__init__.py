@@ -1,0 +1,1 @@
+"""Quantized weights in the conventions of other libraries."""
