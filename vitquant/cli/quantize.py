@@ -166,7 +166,8 @@ def quantize(
         bool | None,
         typer.Option(
             "--compile/--no-compile",
-            help="Compile the quantizers for training; by default where a compiler is found and the run is long enough.",
+            help="Compile the quantizers for training; by default where a compiler is found and "
+            "the run is long enough.",
         ),
     ] = None,
     allow_float: Annotated[

@@ -1,0 +1,204 @@
+"""``vitquant export``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
+from vitquant.cli import console, options
+from vitquant.cli.eval import float_model
+from vitquant.data.image_source import ImageSource
+from vitquant.data.source import Role, open_source
+from vitquant.errors import UserError
+from vitquant.export.containers import CONTAINERS, INT2, get_container
+from vitquant.export.engine import IMAGES, export_onnx
+from vitquant.export.onnx_model import OnnxOptions
+from vitquant.export.verification import MARGIN, Run, Verification
+from vitquant.files import check_writable
+from vitquant.miniature.architectures import NAMES as MINIATURES
+from vitquant.models.model import Model
+
+FORMATS = ("onnx",)
+
+
+def export(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="A checkpoint that vitquant wrote; - reads its path from stdin."
+        ),
+    ],
+    format: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = "onnx",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE.onnx", help="Where to write; by default beside FILE as .onnx."
+        ),
+    ] = None,
+    container: Annotated[
+        str,
+        typer.Option(
+            "--container",
+            metavar="TYPE",
+            help=f"Narrowest type that weights are stored in: {', '.join(CONTAINERS)}. OpenVINO "
+            f"needs int4.",
+        ),
+    ] = INT2.name,
+    opset: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="By default the lowest that has the types of the weights."),
+    ] = None,
+    float_attention: Annotated[
+        bool,
+        typer.Option("--float-attention", help="Leave the two products of attention float."),
+    ] = False,
+    with_preprocessing: Annotated[
+        bool,
+        typer.Option(
+            "--with-preprocessing",
+            help="Let the graph take raw uint8 images and resize, crop and normalise them.",
+        ),
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="SOURCE",
+            help="Images to verify the file with, labelled or not; by default smooth noise.",
+        ),
+    ] = None,
+    images: Annotated[
+        int, typer.Option(metavar="N", help="How many images to verify with.")
+    ] = IMAGES,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Exit with code 1 where the file's first guess is the quantized model's for less "
+            f"than this fraction of the images. By default {MARGIN} less than that model agrees "
+            "with itself when its sums are rounded differently.",
+        ),
+    ] = None,
+    weights: options.Weights = None,
+    json: options.Json = False,
+) -> None:
+    """Write a quantized model as an ONNX file that runs on integer kernels, and verify the file.
+
+    Prints the path of the file. --weights is the float model, to be compared as well.
+    """
+    _check(format, images, min_agreement)
+    chosen = OnnxOptions(get_container(container), opset, float_attention, with_preprocessing)
+    name = Path(options.name_or_stdin(file))
+    path = out or name.with_suffix(".onnx")
+    checkpoint = read_checkpoint(name)
+    check_writable(path)
+    model = restore(checkpoint)
+    terminal = console.Terminal()
+    found = export_onnx(
+        model,
+        checkpoint.header,
+        path,
+        chosen,
+        size=checkpoint.bytes,
+        images=_images(data, model, images),
+        count=images,
+        float_model=_float(model, weights),
+        min_agreement=min_agreement,
+        progress=terminal,
+    )
+    terminal.table(_table(found))
+    for line in _lines(found):
+        terminal.say(line)
+    if json:
+        console.result_json(_result(path, found, checkpoint))
+    else:
+        console.result(str(path))
+    found.check()
+
+
+def _check(format: str, images: int, min_agreement: float | None) -> None:
+    if format not in FORMATS:
+        raise UserError(f"--format: {format!r} is not known; {', '.join(FORMATS)} is accepted")
+    if images < 1:
+        raise UserError(f"--images: {images} is too few; 1 or more")
+    if min_agreement is not None and not 0 <= min_agreement <= 1:
+        raise UserError(
+            f"--min-agreement: {min_agreement} is not a fraction from 0 to 1, such as 0.9"
+        )
+
+
+def _images(data: str | None, model: Model, count: int) -> ImageSource | None:
+    if data is None:
+        return None
+    return open_source(
+        data,
+        flag="--data",
+        classes=model.classes,
+        num_classes=model.num_classes,
+        role=Role.CALIBRATION,
+        limit=count,
+    )
+
+
+def _float(model: Model, weights: Path | None) -> Model | None:
+    """The float model, if it is at hand: nothing is downloaded for a comparison."""
+    if weights is None and model.identity.name not in MINIATURES:
+        return None
+    return float_model(model.identity, weights)
+
+
+def _table(found: Verification) -> Table:
+    table = Table("model", "MB", "ms", "agreement %", "difference")
+    rows = [*found.compared, *found.exported]
+    twin = Run("quantized, rounded differently", 0, 0.0, found.twin)
+    rows.insert(2, twin)
+    for run in rows:
+        agreement = difference = ""
+        if run.likeness is not None:
+            difference = f"{run.likeness.difference:.4f}"
+            if run.likeness.agreement is not None:
+                agreement = f"{100 * run.likeness.agreement:.1f}"
+        size = f"{run.bytes / 1e6:.2f}" if run.bytes else ""
+        time = f"{run.milliseconds:.1f}" if run.milliseconds else ""
+        table.add_row(run.name, size, time, agreement, difference)
+    return table
+
+
+def _lines(found: Verification) -> list[str]:
+    running = len(found.expected) - len(found.in_float)
+    return [
+        f"{running} of {len(found.expected)} products on integer kernels in ONNX Runtime",
+        *found.remarks,
+        f"agreement and difference: with the quantized model in PyTorch, on {found.images} images "
+        f"of {found.source}; at least {found.bound:.1%} has to agree",
+    ]
+
+
+def _result(path: Path, found: Verification, checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "output": str(path),
+        "format": "onnx",
+        "model": checkpoint.header.model["name"],
+        "bits": checkpoint.header.bits,
+        "bytes": found.exported[0].bytes,
+        "integer_kernels": len(found.expected) - len(found.in_float),
+        "expected_integer_kernels": len(found.expected),
+        "agreement": found.agreement,
+        "min_agreement": found.bound,
+        "images": found.images,
+        "data": found.source,
+        "twin_agreement": found.twin.agreement,
+        "runs": [
+            {
+                "name": run.name,
+                "bytes": run.bytes,
+                "milliseconds": round(run.milliseconds, 3),
+                "agreement": run.likeness and run.likeness.agreement,
+                "difference": run.likeness and run.likeness.difference,
+            }
+            for run in (*found.compared, *found.exported)
+        ],
+        "remarks": found.remarks,
+    }

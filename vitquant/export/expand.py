@@ -1,0 +1,69 @@
+"""Put operators in the place of placeholders."""
+
+import onnx
+from onnx import ModelProto, NodeProto
+from torch import nn
+
+from vitquant.export import placeholders
+from vitquant.export.containers import Container
+from vitquant.export.convolution import convolution
+from vitquant.export.graph import Graph
+from vitquant.export.linear import linear
+from vitquant.export.product import float_product, product
+
+
+def expand(
+    traced: ModelProto, modules: dict[str, nn.Module], narrowest: Container, float_attention: bool
+) -> list[str]:
+    """Replace the placeholders of ``traced``, in place.
+
+    Args:
+        modules: what they stand for, by name.
+        narrowest: the smallest type for weights.
+        float_attention: leave the products of activations float.
+
+    Returns:
+        The names of the nodes that are to run on integer kernels.
+    """
+    graph = Graph()
+    integer = []
+    for node in traced.graph.node:
+        if node.domain != placeholders.DOMAIN:
+            graph.nodes.append(node)
+        elif _replace(graph, node, modules, narrowest, float_attention):
+            integer.append(_label(node))
+    del traced.graph.node[:]
+    traced.graph.node.extend(graph.nodes)
+    traced.graph.initializer.extend(graph.initializers.values())
+    kept = [o for o in traced.opset_import if o.domain != placeholders.DOMAIN]
+    del traced.opset_import[:]
+    traced.opset_import.extend(kept)
+    return integer
+
+
+def _replace(
+    graph: Graph,
+    node: NodeProto,
+    modules: dict[str, nn.Module],
+    narrowest: Container,
+    float_attention: bool,
+) -> bool:
+    """Whether it became an integer product."""
+    label, inputs, output = _label(node), list(node.input), node.output[0]
+    module = modules[label]
+    if node.op_type == placeholders.LINEAR:
+        bias = bool(_attribute(node, "bias"))
+        return linear(graph, module, label, inputs[0], output, narrowest, bias)
+    if node.op_type == placeholders.CONVOLUTION:
+        return convolution(graph, module, label, inputs[0], output, narrowest)
+    if float_attention:
+        return float_product(graph, label, inputs, output)
+    return product(graph, module, label, inputs, output)
+
+
+def _label(node: NodeProto) -> str:
+    return _attribute(node, "layer").decode()
+
+
+def _attribute(node: NodeProto, name: str):
+    return next(onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name)

@@ -1,0 +1,107 @@
+"""Quantized modules that trace as one node each, to be expanded into ONNX operators afterwards.
+
+Tracing what the modules compute in PyTorch would give a graph of float operations in which no
+runtime recognises an integer product. So while a model is traced, each quantized module is a node
+of the domain ``vitquant`` that says no more than which module it stands for. As in
+``layers.interception``, only the class of a module is swapped.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.onnx.ops import symbolic
+
+from vitquant.layers.conv import IntegerConv2d
+from vitquant.layers.linear import IntegerLinear
+from vitquant.layers.product import Product
+
+DOMAIN = "vitquant"
+LINEAR, CONVOLUTION, PRODUCT = "Linear", "Convolution", "Product"
+
+
+@contextmanager
+def placeholders(model: nn.Module) -> Iterator[dict[str, nn.Module]]:
+    """Swap the quantized modules of ``model`` for placeholders; yields them by name."""
+    swapped = {name: m for name, m in model.named_modules() if type(m) in _PLACEHOLDERS}
+    for name, module in swapped.items():
+        module.__class__ = _PLACEHOLDERS[type(module)]
+        module.label = name
+    try:
+        yield swapped
+    finally:
+        for module in swapped.values():
+            module.__class__ = type(module).__mro__[1]
+            del module.label
+
+
+class _LinearPlaceholder(IntegerLinear):
+    def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        # Some attentions bring a bias of their own, which is then added outside the node.
+        own = bias is self.bias
+        y = _rows(x, self.label, self.out_features, own)
+        return y if own or bias is None else y + bias
+
+
+class _ConvPlaceholder(IntegerConv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        if cuts_patches(self, tuple(x.shape[-2:])):
+            return self._patches(x)
+        like = F.conv2d(x, self.weight, None, **self.settings)
+        attributes = {"layer": self.label}
+        return _node(CONVOLUTION, [x], attributes, [x.shape[0], *like.shape[1:]])
+
+    def _patches(self, x: Tensor) -> Tensor:
+        """The convolution as a Linear on the pixels of each patch: (B, C, H, W) → (B, O, h, w)."""
+        channels, (height, width) = x.shape[1], self.codes.shape[2:]
+        h, w = x.shape[2] // height, x.shape[3] // width
+        x = x.reshape(-1, channels, h, height, w, width).permute(0, 2, 4, 1, 3, 5)
+        y = _rows(x.reshape(-1, h * w, channels * height * width), self.label, len(self.codes))
+        return y.mT.reshape(-1, len(self.codes), h, w)
+
+
+class _ProductPlaceholder(Product):
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+        shape = [*batch, left.shape[-2], right.shape[-1]]
+        return _node(PRODUCT, [left, right], {"layer": self.label}, shape)
+
+
+_PLACEHOLDERS: dict[type, type] = {
+    IntegerLinear: _LinearPlaceholder,
+    IntegerConv2d: _ConvPlaceholder,
+    Product: _ProductPlaceholder,
+}
+
+
+def cuts_patches(layer: IntegerConv2d, size: tuple[int, int]) -> bool:
+    """Whether a convolution of an image (height, width) is a Linear on patches side by side."""
+    kernel = tuple(layer.codes.shape[2:])
+    settings = layer.settings
+    return (
+        tuple(settings["stride"]) == kernel
+        and settings["padding"] in (0, (0, 0), "valid")
+        and settings["groups"] == 1
+        and all(pixels % side == 0 for pixels, side in zip(size, kernel, strict=True))
+        and tuple(settings["dilation"]) == (1, 1)
+    )
+
+
+def _rows(x: Tensor, label: str, features: int, bias: bool = True) -> Tensor:
+    """(B, ..., I) → (B, ..., features) through a node that sees a matrix (rows, I).
+
+    Only a matrix becomes a Gemm, and only a Gemm keeps its quantized operands: graph optimisers
+    tear a product of higher rank, followed by an addition, from its dequantization.
+    """
+    rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
+    attributes = {"layer": label, "bias": int(bias)}
+    y = _node(LINEAR, [rows], attributes, [rows.shape[0], features])
+    return y if x.dim() == 2 else y.reshape(-1, *x.shape[1:-1], features)
+
+
+def _node(kind: str, inputs: list[Tensor], attributes: dict, shape: list) -> Tensor:
+    return symbolic(
+        f"{DOMAIN}::{kind}", inputs, attributes, dtype=inputs[0].dtype, shape=shape, version=1
+    )
