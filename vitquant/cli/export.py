@@ -1,5 +1,7 @@
 """``vitquant export``."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +19,13 @@ from vitquant.export.engine import IMAGES, export_onnx
 from vitquant.export.onnx_model import OnnxOptions
 from vitquant.export.verification import MARGIN, Run, Verification
 from vitquant.files import check_writable
+from vitquant.hub.publish import push
+from vitquant.hub.repository import check_identifier
+from vitquant.interchange.compressed import check_folder, write
 from vitquant.miniature.architectures import NAMES as MINIATURES
 from vitquant.models.model import Model
 
-FORMATS = ("onnx",)
+FORMATS = ("onnx", "safetensors")
 
 
 def export(
@@ -30,13 +35,33 @@ def export(
             metavar="FILE", help="A checkpoint that vitquant wrote; - reads its path from stdin."
         ),
     ],
-    format: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = "onnx",
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="onnx, or safetensors: a folder that the library compressed-tensors reads.",
+        ),
+    ] = "onnx",
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FILE.onnx", help="Where to write; by default beside FILE as .onnx."
+            "--out",
+            metavar="FILE.onnx",
+            help="Where to write; by default beside FILE, as .onnx, or as a folder named "
+            "-compressed.",
         ),
     ] = None,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            "--push-to-hub",
+            metavar="OWNER/NAME",
+            help="Upload checkpoint, ONNX file and a model card to this repository of the Hub.",
+        ),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="With --push-to-hub: a private repository.")
+    ] = False,
     container: Annotated[
         str,
         typer.Option(
@@ -89,6 +114,10 @@ def export(
     Prints the path of the file. --weights is the float model, to be compared as well.
     """
     _check(format, images, min_agreement)
+    _check_push(push_to_hub, private, format)
+    if format == "safetensors":
+        _rewrite(Path(options.name_or_stdin(file)), out, json)
+        return
     chosen = OnnxOptions(get_container(container), opset, float_attention, with_preprocessing)
     name = Path(options.name_or_stdin(file))
     path = out or name.with_suffix(".onnx")
@@ -111,11 +140,55 @@ def export(
     terminal.table(_table(found))
     for line in _lines(found):
         terminal.say(line)
+    result = _result(path, found, checkpoint)
+    if push_to_hub is not None:
+        found.check()  # what fails its own test is not for others
+        result["hub"] = _push(name, push_to_hub, private, path, result, terminal)
     if json:
-        console.result_json(_result(path, found, checkpoint))
+        console.result_json(result)
     else:
         console.result(str(path))
     found.check()
+
+
+def _check_push(push_to_hub: str | None, private: bool, format: str) -> None:
+    if push_to_hub is None:
+        if private:
+            raise UserError("--private: it says how --push-to-hub uploads; add --push-to-hub")
+        return
+    if format != "onnx":
+        raise UserError(
+            "--push-to-hub: what is uploaded has an ONNX file; --format onnx is accepted"
+        )
+    check_identifier(push_to_hub)
+
+
+def _push(
+    checkpoint: Path,
+    repository: str,
+    private: bool,
+    onnx: Path,
+    result: dict[str, Any],
+    terminal: console.Terminal,
+) -> dict[str, Any]:
+    command = shlex.join(["vitquant", *sys.argv[1:]])
+    done = push(
+        checkpoint, repository, private=private, onnx=onnx, exported=result, command=command
+    )
+    terminal.say(f"uploaded to {done.url}")
+    return done.to_json()
+
+
+def _rewrite(file: Path, out: Path | None, json: bool) -> None:
+    """The checkpoint as a folder in another convention."""
+    folder = out or file.with_name(f"{file.stem}-compressed")
+    checkpoint = read_checkpoint(file)
+    check_folder(folder, "--out")
+    size = write(checkpoint, folder)
+    if json:
+        console.result_json({"output": str(folder), "format": "safetensors", "bytes": size})
+    else:
+        console.result(str(folder))
 
 
 def _check(format: str, images: int, min_agreement: float | None) -> None:
