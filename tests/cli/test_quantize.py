@@ -86,7 +86,7 @@ def test_a_run_that_diverges_writes_nothing(quantize, tmp_path):
     ended = quantize("--method", "joint", "--lr-weights", "1e38", "--steps", 3, "--batch-size", 2)
     assert (ended.code, ended.out) == (1, "")
     last = ended.err.splitlines()[-1]
-    assert re.match(r"vitquant: training diverged: .* at step \d of 3;.* lower --lr-weights", last)
+    assert re.match(r"vitquant: training diverged: .* at step \d;.* lower --lr-weights", last)
     assert os.listdir(tmp_path) == []
 
 
@@ -147,7 +147,6 @@ def test_a_checkpoint_is_not_quantized_again(quantize, checkpoint):
 
 
 def test_options_that_are_missing_or_unknown(vitquant):
-    vitquant("quantize", "vit_digits", "--bits", "w4a4").refused("--calib")
     vitquant("quantize", "vit_digits", "--calib", "digits").refused("--bits")
     vitquant("quantize", "vit_digits", "--colour", "red").refused("--colour", "quantize --help")
 

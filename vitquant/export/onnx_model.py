@@ -77,7 +77,7 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
         integer_kernels=integer,
         settings=header.settings
         | {
-            "container": options.narrowest.name,
+            "weight_types": sorted({c.name for c in _containers(model.module, options)}),
             "opset": opset,
             "float_attention": options.float_attention,
             "checkpoint_sha256": header.content_sha256,
@@ -93,9 +93,7 @@ def choose_opset(network: nn.Module, options: OnnxOptions) -> int:
     Raises:
         UserError: the one asked for has no type for the weights.
     """
-    layers = [m for m in network.modules() if isinstance(m, IntegerWeight)]
-    containers = {container_for(layer.grid, options.narrowest) for layer in layers}
-    lowest = max(containers, key=lambda container: container.opset)
+    lowest = max(_containers(network, options), key=lambda container: container.opset)
     if options.opset is None:
         return lowest.opset
     if options.opset < lowest.opset:
@@ -109,3 +107,9 @@ def choose_opset(network: nn.Module, options: OnnxOptions) -> int:
             f"accepted"
         )
     return options.opset
+
+
+def _containers(network: nn.Module, options: OnnxOptions) -> set[Container]:
+    """The types that the weights of a network will have."""
+    layers = [m for m in network.modules() if isinstance(m, IntegerWeight)]
+    return {container_for(layer.grid, options.narrowest) for layer in layers}

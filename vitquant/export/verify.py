@@ -11,6 +11,7 @@ from torch import Tensor
 from vitquant.data.batches import batches
 from vitquant.data.image_source import ImageSource
 from vitquant.export.comparison import likeness
+from vitquant.export.containers import INT2
 from vitquant.export.float_attention import float_products
 from vitquant.export.kernels import integer_kernels
 from vitquant.export.metadata import Metadata
@@ -78,7 +79,7 @@ def verify(
         try:
             other = open_openvino(path, opened)
         except RuntimeError as error:
-            remarks.append(f"OpenVINO does not run the file: {_reason(error)}")
+            remarks.append(f"OpenVINO does not run the file ({_reason(error)}){_advice(metadata)}")
         else:
             exported.append(run("exported, OpenVINO", other, file_size))
             layers = _layers(model, metadata.integer_kernels)
@@ -117,6 +118,12 @@ def _milliseconds(model: Model, images: ImageSource) -> float:
 def _layers(model: Model, names: list[str]) -> int:
     """How many of the names are those of layers rather than of products of activations."""
     return sum(isinstance(model.module.get_submodule(name), IntegerWeight) for name in names)
+
+
+def _advice(metadata: Metadata) -> str:
+    if INT2.name not in metadata.settings["weight_types"]:
+        return ""
+    return ": it has no integers of 2 bits; --container int4 does without"
 
 
 def _reason(error: BaseException) -> str:
