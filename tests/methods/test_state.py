@@ -148,7 +148,7 @@ def test_a_disk_that_is_full_does_not_stop_the_run(trained, monkeypatch):
 
 @pytest.mark.parametrize("steps", [6, 1])
 def test_a_loss_that_is_no_number_ends_the_run(steps, trained):
-    with pytest.raises(CheckFailedError, match=r"diverged: .* at step \d of \d.*--lr-weights"):
+    with pytest.raises(CheckFailedError, match=r"diverged: .*--lr-weights"):
         trained(lr_weights=1e38, steps=steps)
     assert not trained.path.exists()
     assert not os.path.exists(trained.path.with_name("model"))
