@@ -170,5 +170,3 @@ def test_exporting_to_onnx(saved, tmp_path):
     found = vitquant.export(quantized, out, container="int4", float_attention=True, count=4)
     assert found.agreement is not None
     assert out.is_file()
-    # The subpackage of the same name is imported by now, and must not be in the way.
-    vitquant.export(saved, tmp_path / "folder", format="safetensors")

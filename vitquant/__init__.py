@@ -3,10 +3,8 @@
 ``load``, ``quantize`` and ``export`` are documented in docs/python.md.
 """
 
-import sys
 from importlib import import_module
 from importlib.metadata import version
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,22 +33,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES})
-
-
-class _Callable(ModuleType):
-    """The subpackage ``export``, which can be called like the function of the same name."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return __getattr__("export")(*args, **kwargs)
-
-
-class _Package(ModuleType):
-    """This package. Importing a subpackage makes it an attribute, in front of ``__getattr__``."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "export" and isinstance(value, ModuleType):
-            value.__class__ = _Callable
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -120,9 +120,9 @@ def export(
         out: the file to write with ``"onnx"``, the folder with ``"safetensors"``.
         format: ``"onnx"``, or ``"safetensors"`` for the layout of compressed-tensors.
         revision: on the Hub, as for :func:`load`.
-        options: with ``"onnx"``, the fields of :class:`vitquant.export.onnx_model.OnnxOptions`,
+        options: with ``"onnx"``, the fields of :class:`vitquant.deploy.onnx_model.OnnxOptions`,
             ``container`` being the name of the narrowest type, and the keyword arguments of
-            :func:`vitquant.export.engine.export_onnx`.
+            :func:`vitquant.deploy.engine.export_onnx`.
 
     Returns:
         With ``"onnx"`` how the file compares with the model; with ``"safetensors"`` its bytes.
@@ -165,9 +165,9 @@ def _to_onnx(
     **how: Any,
 ) -> Any:
     # onnx and its runtime take a second to import, and are needed by nothing else here.
-    from vitquant.export.containers import get_container
-    from vitquant.export.engine import export_onnx
-    from vitquant.export.onnx_model import OnnxOptions
+    from vitquant.deploy.containers import get_container
+    from vitquant.deploy.engine import export_onnx
+    from vitquant.deploy.onnx_model import OnnxOptions
 
     chosen = OnnxOptions(
         **({} if container is None else {"narrowest": get_container(container)}),

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.deploy.opened import is_onnx, open_onnx
 from vitquant.errors import UserError
-from vitquant.export.opened import is_onnx, open_onnx
 from vitquant.hub.download import checkpoint_file, quantized_config
 from vitquant.hub.repository import Repository
 from vitquant.models.load import HUB, load_float

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vitquant.cli.main import main
 from vitquant.data.digits import CLASS_NAMES, digits
-from vitquant.export.weight import accumulator_bias
+from vitquant.deploy.weight import accumulator_bias
 from vitquant.miniature.architectures import weights_path
 
 KEYS = {"output", "format", "bytes", "integer_kernels", "expected_integer_kernels", "agreement"}
@@ -97,7 +97,7 @@ def test_a_file_that_computes_something_else_fails(vitquant, checkpoint, monkeyp
         steps, units = accumulator_bias(layer)
         return -20 * steps, units
 
-    monkeypatch.setattr("vitquant.export.linear.accumulator_bias", wrong)
+    monkeypatch.setattr("vitquant.deploy.linear.accumulator_bias", wrong)
     out = tmp_path / "wrong.onnx"
     asked = ("--out", out, "--data", "digits", "--min-agreement", 0.9, "--json")
     ended = vitquant("export", checkpoint, *asked)

@@ -9,9 +9,9 @@ from rich.table import Table
 from vitquant import parallel
 from vitquant.cli import console, options
 from vitquant.data.source import Role, open_source
+from vitquant.deploy.opened import is_onnx, largest_batch
 from vitquant.errors import CheckFailedError, UserError
 from vitquant.evaluation.accuracy import Evaluation, evaluate
-from vitquant.export.opened import is_onnx, largest_batch
 from vitquant.miniature.architectures import NAMES as MINIATURES
 from vitquant.models.load import HUB, load_float
 from vitquant.models.model import Identity, Model

@@ -13,11 +13,11 @@ from vitquant.cli import console, options
 from vitquant.cli.eval import float_model
 from vitquant.data.image_source import ImageSource
 from vitquant.data.source import Role, open_source
+from vitquant.deploy.containers import CONTAINERS, INT2, get_container
+from vitquant.deploy.engine import IMAGES, export_onnx
+from vitquant.deploy.onnx_model import OnnxOptions
+from vitquant.deploy.verification import MARGIN, Run, Verification
 from vitquant.errors import UserError
-from vitquant.export.containers import CONTAINERS, INT2, get_container
-from vitquant.export.engine import IMAGES, export_onnx
-from vitquant.export.onnx_model import OnnxOptions
-from vitquant.export.verification import MARGIN, Run, Verification
 from vitquant.files import check_writable
 from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier

@@ -4,12 +4,12 @@ import onnx
 from onnx import ModelProto, NodeProto
 from torch import nn
 
-from vitquant.export import placeholders
-from vitquant.export.containers import Container
-from vitquant.export.convolution import convolution
-from vitquant.export.graph import Graph
-from vitquant.export.linear import linear
-from vitquant.export.product import float_product, product
+from vitquant.deploy import placeholders
+from vitquant.deploy.containers import Container
+from vitquant.deploy.convolution import convolution
+from vitquant.deploy.graph import Graph
+from vitquant.deploy.linear import linear
+from vitquant.deploy.product import float_product, product
 
 
 def expand(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnx
 
-from vitquant.export.runtime import OnnxModule
+from vitquant.deploy.runtime import OnnxModule
 
 # Operators of ONNX and of ONNX Runtime that multiply integers.
 _INTEGER = frozenset(

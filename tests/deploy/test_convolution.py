@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from vitquant.export.comparison import likeness
-from vitquant.export.containers import INT2
-from vitquant.export.expand import expand
-from vitquant.export.kernels import integer_kernels
-from vitquant.export.placeholders import cuts_patches, placeholders
-from vitquant.export.runtime import OnnxModule
-from vitquant.export.trace import trace
+from vitquant.deploy.comparison import likeness
+from vitquant.deploy.containers import INT2
+from vitquant.deploy.expand import expand
+from vitquant.deploy.kernels import integer_kernels
+from vitquant.deploy.placeholders import cuts_patches, placeholders
+from vitquant.deploy.runtime import OnnxModule
+from vitquant.deploy.trace import trace
 from vitquant.layers.conv import LearnedConv2d
 from vitquant.quantizers.grid import grids
 

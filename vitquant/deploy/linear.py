@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from vitquant.export.activation import on_grid
-from vitquant.export.containers import Container
-from vitquant.export.graph import Graph
-from vitquant.export.weight import accumulator_bias, float_weight, integer_weight
+from vitquant.deploy.activation import on_grid
+from vitquant.deploy.containers import Container
+from vitquant.deploy.graph import Graph
+from vitquant.deploy.weight import accumulator_bias, float_weight, integer_weight
 from vitquant.layers.weight import IntegerWeight
 
 

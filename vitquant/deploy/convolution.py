@@ -10,10 +10,10 @@ import numpy as np
 from onnx import TensorProto
 from torch import Tensor
 
-from vitquant.export.activation import quantized
-from vitquant.export.containers import Container
-from vitquant.export.graph import Graph
-from vitquant.export.weight import float_weight, integer_weight
+from vitquant.deploy.activation import quantized
+from vitquant.deploy.containers import Container
+from vitquant.deploy.graph import Graph
+from vitquant.deploy.weight import float_weight, integer_weight
 from vitquant.layers.conv import IntegerConv2d
 
 

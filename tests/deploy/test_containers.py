@@ -4,8 +4,7 @@ import onnx
 import pytest
 import torch
 
-from vitquant.errors import UserError
-from vitquant.export.containers import (
+from vitquant.deploy.containers import (
     CONTAINERS,
     INT2,
     INT4,
@@ -14,6 +13,7 @@ from vitquant.export.containers import (
     get_container,
     integers,
 )
+from vitquant.errors import UserError
 from vitquant.quantizers.grid import weight_grid
 
 

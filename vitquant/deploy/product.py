@@ -1,7 +1,7 @@
 """A product of two activations, as nodes that ONNX Runtime runs as one integer product."""
 
-from vitquant.export.activation import on_grid
-from vitquant.export.graph import Graph
+from vitquant.deploy.activation import on_grid
+from vitquant.deploy.graph import Graph
 from vitquant.layers.product import Product
 
 

@@ -11,10 +11,10 @@ from onnx import ModelProto
 
 from vitquant.bits import parse_bits
 from vitquant.checkpoint.schema import Header
+from vitquant.deploy.onnx_model import OnnxOptions, to_onnx
+from vitquant.deploy.pictures import PictureSource
+from vitquant.deploy.weight import accumulator_bias
 from vitquant.engine import quantize
-from vitquant.export.onnx_model import OnnxOptions, to_onnx
-from vitquant.export.pictures import PictureSource
-from vitquant.export.weight import accumulator_bias
 from vitquant.layers.weight import IntegerWeight
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings

@@ -5,10 +5,10 @@ from pathlib import Path
 from vitquant.checkpoint.schema import Header
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.sample import choose
-from vitquant.export.onnx_model import OnnxOptions, choose_opset, to_onnx
-from vitquant.export.pictures import PictureSource
-from vitquant.export.verification import Verification
-from vitquant.export.verify import verify
+from vitquant.deploy.onnx_model import OnnxOptions, choose_opset, to_onnx
+from vitquant.deploy.pictures import PictureSource
+from vitquant.deploy.verification import Verification
+from vitquant.deploy.verify import verify
 from vitquant.files import check_writable, write_whole
 from vitquant.models.load import build
 from vitquant.models.model import Model
@@ -41,7 +41,7 @@ def export_onnx(
         images: what to verify with, by default smooth noise; up to ``count`` of them are used.
         float_model: what was quantized, for comparison; without it, only its speed is measured.
         min_agreement: the least agreement of the file with ``model``, from 0 to 1; see
-            :data:`vitquant.export.verification.MARGIN` for the default.
+            :data:`vitquant.deploy.verification.MARGIN` for the default.
 
     Raises:
         UserError: the file cannot be written, the options do not fit the model, or an image cannot

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vitquant.export.graph import Graph
+from vitquant.deploy.graph import Graph
 from vitquant.layers.quantizer import FixedQuantizer
 
 

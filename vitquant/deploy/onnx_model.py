@@ -9,15 +9,15 @@ from torch import nn
 
 import vitquant
 from vitquant.checkpoint.schema import Header
+from vitquant.deploy.containers import INT2, Container, container_for
+from vitquant.deploy.expand import expand
+from vitquant.deploy.halves import store_as_halves
+from vitquant.deploy.metadata import Metadata
+from vitquant.deploy.placeholders import placeholders
+from vitquant.deploy.preprocessing import Preprocessing
+from vitquant.deploy.tidy import tidy
+from vitquant.deploy.trace import trace
 from vitquant.errors import UserError
-from vitquant.export.containers import INT2, Container, container_for
-from vitquant.export.expand import expand
-from vitquant.export.halves import store_as_halves
-from vitquant.export.metadata import Metadata
-from vitquant.export.placeholders import placeholders
-from vitquant.export.preprocessing import Preprocessing
-from vitquant.export.tidy import tidy
-from vitquant.export.trace import trace
 from vitquant.layers.weight import IntegerWeight
 from vitquant.models.model import Model
 

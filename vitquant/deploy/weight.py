@@ -3,8 +3,8 @@
 import numpy as np
 from onnx import TensorProto
 
-from vitquant.export.containers import Container, container_for, integers
-from vitquant.export.graph import Graph
+from vitquant.deploy.containers import Container, container_for, integers
+from vitquant.deploy.graph import Graph
 from vitquant.layers.weight import IntegerWeight
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vitquant.deploy.metadata import Metadata
+from vitquant.deploy.runtime import OnnxModule
 from vitquant.errors import UserError
-from vitquant.export.metadata import Metadata
-from vitquant.export.runtime import OnnxModule
 from vitquant.models.model import Model
 
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from vitquant.export.containers import INT2
-from vitquant.export.expand import expand
-from vitquant.export.kernels import integer_kernels
-from vitquant.export.placeholders import placeholders
-from vitquant.export.runtime import OnnxModule
-from vitquant.export.trace import trace
-from vitquant.export.weight import accumulator_bias
+from vitquant.deploy.containers import INT2
+from vitquant.deploy.expand import expand
+from vitquant.deploy.kernels import integer_kernels
+from vitquant.deploy.placeholders import placeholders
+from vitquant.deploy.runtime import OnnxModule
+from vitquant.deploy.trace import trace
+from vitquant.deploy.weight import accumulator_bias
 from vitquant.layers.linear import LearnedLinear
 from vitquant.quantizers.grid import grids
 

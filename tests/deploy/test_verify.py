@@ -6,17 +6,17 @@ import onnx
 import pytest
 import torch
 
+from vitquant.deploy import openvino_runtime, twin
+from vitquant.deploy.containers import INT4
+from vitquant.deploy.verify import verify
 from vitquant.errors import CheckFailedError
-from vitquant.export import openvino_runtime, twin
-from vitquant.export.containers import INT4
-from vitquant.export.verify import verify
 from vitquant.layers.weight import IntegerWeight
 
 
 @pytest.fixture
 def verified(make_small, pictures, tmp_path, monkeypatch):
     """verified(exported, spoil, …) → the verification of the file, after ``spoil(graph)``."""
-    monkeypatch.setattr("vitquant.export.verify.installed", lambda: False)
+    monkeypatch.setattr("vitquant.deploy.verify.installed", lambda: False)
 
     def run(made, spoil=None, min_agreement=None, family="vit"):
         graph = onnx.ModelProto()

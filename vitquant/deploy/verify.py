@@ -10,15 +10,15 @@ from torch import Tensor
 
 from vitquant.data.batches import batches
 from vitquant.data.image_source import ImageSource
-from vitquant.export.comparison import likeness
-from vitquant.export.containers import INT2
-from vitquant.export.float_attention import float_products
-from vitquant.export.kernels import integer_kernels
-from vitquant.export.metadata import Metadata
-from vitquant.export.opened import largest_batch, open_onnx
-from vitquant.export.openvino_runtime import installed, open_openvino
-from vitquant.export.twin import rounded_differently
-from vitquant.export.verification import MARGIN, Run, Verification
+from vitquant.deploy.comparison import likeness
+from vitquant.deploy.containers import INT2
+from vitquant.deploy.float_attention import float_products
+from vitquant.deploy.kernels import integer_kernels
+from vitquant.deploy.metadata import Metadata
+from vitquant.deploy.opened import largest_batch, open_onnx
+from vitquant.deploy.openvino_runtime import installed, open_openvino
+from vitquant.deploy.twin import rounded_differently
+from vitquant.deploy.verification import MARGIN, Run, Verification
 from vitquant.layers.weight import IntegerWeight
 from vitquant.models.model import Model
 from vitquant.progress import Progress, Silent

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitquant.export.weight import accumulator_bias
+from vitquant.deploy.weight import accumulator_bias
 from vitquant.layers.product import Product
 from vitquant.layers.weight import IntegerWeight
 

@@ -4,9 +4,9 @@ import onnx
 import pytest
 
 from vitquant.data.classes import ClassNames
+from vitquant.deploy.metadata import Metadata
+from vitquant.deploy.opened import largest_batch, open_onnx
 from vitquant.errors import UserError
-from vitquant.export.metadata import Metadata
-from vitquant.export.opened import largest_batch, open_onnx
 from vitquant.models.model import Identity
 from vitquant.opening import open_model
 
