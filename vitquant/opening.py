@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vitquant.checkpoint.read import read_checkpoint, restore
-from vitquant.deploy.opened import is_onnx, open_onnx
+from vitquant.deploy.opened import RUNTIMES, is_onnx, open_onnx
 from vitquant.errors import UserError
 from vitquant.hub.download import checkpoint_file, quantized_config
 from vitquant.hub.repository import Repository
@@ -11,18 +11,27 @@ from vitquant.models.load import HUB, load_float
 from vitquant.models.model import Model
 
 
-def open_model(name: str, weights: Path | None = None, num_classes: int | None = None) -> Model:
+def open_model(
+    name: str,
+    weights: Path | None = None,
+    num_classes: int | None = None,
+    runtime: str | None = None,
+) -> Model:
     """Open a model in eval mode; see :func:`vitquant.models.load.load_float` for names.
+
+    runtime: of an ONNX file, see :func:`vitquant.deploy.opened.open_onnx`.
 
     Raises:
         UserError: there is no such model, or its file cannot be used.
     """
+    if runtime is not None and not is_onnx(name):
+        raise UserError(f"--runtime: {name} is no ONNX file; only such a file has a runtime")
     if not is_checkpoint(name):
         return load_float(name, weights, num_classes)
     if weights is not None or num_classes is not None:
         raise UserError(f"--weights, --num-classes: {name} is a checkpoint and holds its own")
     if is_onnx(name):
-        return open_onnx(Path(name))
+        return open_onnx(Path(name), runtime or RUNTIMES[0])
     return restore(read_checkpoint(checkpoint_path(name)))
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from vitquant.cli.main import main
 from vitquant.data.digits import CLASS_NAMES, digits
+from vitquant.deploy.openvino_runtime import installed
 from vitquant.deploy.weight import accumulator_bias
 from vitquant.miniature.architectures import weights_path
 
@@ -77,6 +78,22 @@ def test_eval_of_the_file(vitquant, exported, checkpoint, digits_by_class):
     assert found["top1"] >= 0.9
     beside = vitquant("eval", exported[0], "--data", digits_by_class, "--reference", "float")
     assert "vit_digits (reference)" in beside.err
+
+
+@pytest.mark.skipif(not installed(), reason="no OpenVINO")
+def test_eval_in_openvino(vitquant, exported, checkpoint, digits_by_class):
+    asked = ("--data", digits_by_class, "--reference", checkpoint, "--runtime", "openvino")
+    assert vitquant("eval", exported[0], *asked, "--json").json["agreement"] >= 0.95
+
+
+def test_a_runtime_that_cannot_be(vitquant, exported, checkpoint, digits_by_class, monkeypatch):
+    def asked(model, runtime):
+        return vitquant("eval", model, "--data", digits_by_class, "--runtime", runtime)
+
+    asked(exported[0], "tensorrt").refused("--runtime: 'tensorrt'", "onnxruntime, openvino")
+    asked(checkpoint, "openvino").refused("--runtime", "no ONNX file")
+    monkeypatch.setattr("vitquant.deploy.openvino_runtime.find_spec", lambda name: None)
+    asked(exported[0], "openvino").refused("--runtime", "pip install openvino")
 
 
 def test_eval_of_a_file_that_takes_images_of_any_size(vitquant, raw, checkpoint, tmp_path):

@@ -9,7 +9,7 @@ from rich.table import Table
 from vitquant import parallel
 from vitquant.cli import console, options
 from vitquant.data.source import Role, open_source
-from vitquant.deploy.opened import is_onnx, largest_batch
+from vitquant.deploy.opened import RUNTIMES, is_onnx, largest_batch
 from vitquant.errors import CheckFailedError, UserError
 from vitquant.evaluation.accuracy import Evaluation, evaluate
 from vitquant.miniature.architectures import NAMES as MINIATURES
@@ -51,6 +51,13 @@ def eval_(
         ),
     ] = False,
     batch_size: Annotated[int, typer.Option(metavar="N")] = 64,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"What runs an ONNX file: {' or '.join(RUNTIMES)}; by default the first.",
+        ),
+    ] = None,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
@@ -65,7 +72,7 @@ def eval_(
     name = options.name_or_stdin(model)
     where = options.device("cpu" if is_onnx(name) else device)
     terminal = console.Terminal()
-    opened, beside = _open(name, reference, weights, num_classes)
+    opened, beside = _open(name, reference, weights, num_classes, runtime)
     _check_pair(opened, beside)
     images = open_source(
         data,
@@ -98,7 +105,11 @@ def eval_(
 
 
 def _open(
-    name: str, reference: str | None, weights: Path | None, num_classes: int | None
+    name: str,
+    reference: str | None,
+    weights: Path | None,
+    num_classes: int | None,
+    runtime: str | None,
 ) -> tuple[Model, Model | None]:
     quantized = is_checkpoint(name)
     own, others = ((None, None), (weights, num_classes))
@@ -109,7 +120,7 @@ def _open(
             f"--weights: {name} is a checkpoint and holds its own; with --reference "
             f"the file is accepted, for the reference"
         )
-    opened = open_model(name, *own)
+    opened = open_model(name, *own, runtime)
     if reference is None:
         return opened, None
     if reference == "float":

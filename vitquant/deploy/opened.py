@@ -8,9 +8,12 @@ import torch
 from PIL import Image
 
 from vitquant.deploy.metadata import Metadata
+from vitquant.deploy.openvino_runtime import open_openvino
 from vitquant.deploy.runtime import OnnxModule
 from vitquant.errors import UserError
 from vitquant.models.model import Model
+
+RUNTIMES = ("onnxruntime", "openvino")
 
 
 class RawImageModel(Model):
@@ -29,12 +32,15 @@ def is_onnx(name: str) -> bool:
     return name.endswith(".onnx")
 
 
-def open_onnx(path: Path) -> Model:
-    """A file that ``vitquant export`` wrote, run by ONNX Runtime on the CPU.
+def open_onnx(path: Path, runtime: str = RUNTIMES[0]) -> Model:
+    """A file that ``vitquant export`` wrote, run on the CPU by one of ``RUNTIMES``.
 
     Raises:
-        UserError: the file is missing, damaged, or of another origin.
+        UserError: the file is missing, damaged, or of another origin, or the runtime is missing or
+            does not accept it.
     """
+    if runtime not in RUNTIMES:
+        raise UserError(f"--runtime: {runtime!r} is not known; {', '.join(RUNTIMES)} is accepted")
     if not path.is_file():
         raise UserError(f"FILE: {path} is not a file; one that vitquant export wrote is accepted")
     module = OnnxModule(path)
@@ -46,6 +52,16 @@ def open_onnx(path: Path) -> Model:
             f"its preprocessing and classes are not known"
         ) from error
     module.num_classes = metadata.num_classes
+    opened = _model(module, metadata)
+    if runtime == RUNTIMES[0]:
+        return opened
+    try:
+        return open_openvino(path, opened)
+    except UserError as error:
+        raise UserError(f"--runtime: {error}") from error
+
+
+def _model(module: OnnxModule, metadata: Metadata) -> Model:
     if not metadata.raw_images:
         return Model(module, metadata.identity, metadata.preprocessing, metadata.classes)
     # A reference beside it needs a transform of its own: what differs is not shared.

@@ -7,6 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from vitquant.deploy.containers import INT2
+from vitquant.deploy.metadata import Metadata
+from vitquant.errors import UserError
 from vitquant.models.model import Model
 
 # What OpenVINO calls the layers that a quantized Linear or Conv2d becomes.
@@ -23,9 +26,20 @@ def open_openvino(path: Path, opened: Model) -> Model:
     """The file in OpenVINO. opened: the same in ONNX Runtime.
 
     Raises:
-        RuntimeError: OpenVINO does not accept the file.
+        UserError: OpenVINO is not installed, or does not accept the file: it knows no 2-bit
+            integers.
     """
-    return replace(opened, module=OpenVinoModule(path, opened.num_classes))
+    if not installed():
+        raise UserError("OpenVINO is not installed; pip install openvino")
+    try:
+        return replace(opened, module=OpenVinoModule(path, opened.num_classes))
+    except RuntimeError as error:
+        stored = Metadata.read(opened.module.metadata).settings["weight_types"]
+        advice = ": it has no integers of 2 bits; --container int4 does without"
+        raise UserError(
+            f"OpenVINO does not run the file ({_reason(error)})"
+            f"{advice if INT2.name in stored else ''}"
+        ) from error
 
 
 class OpenVinoModule(nn.Module):
@@ -61,3 +75,9 @@ class OpenVinoModule(nn.Module):
             and info["runtimePrecision"].astype(str) in _INTEGER
             for info in described
         )
+
+
+def _reason(error: BaseException) -> str:
+    """Of OpenVINO's several lines, the last says what is the matter."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

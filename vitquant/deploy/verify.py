@@ -11,7 +11,6 @@ from torch import Tensor
 from vitquant.data.batches import batches
 from vitquant.data.image_source import ImageSource
 from vitquant.deploy.comparison import likeness
-from vitquant.deploy.containers import INT2
 from vitquant.deploy.float_attention import float_products
 from vitquant.deploy.kernels import integer_kernels
 from vitquant.deploy.metadata import Metadata
@@ -19,6 +18,7 @@ from vitquant.deploy.opened import largest_batch, open_onnx
 from vitquant.deploy.openvino_runtime import installed, open_openvino
 from vitquant.deploy.twin import rounded_differently
 from vitquant.deploy.verification import MARGIN, Run, Verification
+from vitquant.errors import UserError
 from vitquant.layers.weight import IntegerWeight
 from vitquant.models.model import Model
 from vitquant.progress import Progress, Silent
@@ -78,8 +78,8 @@ def verify(
     if installed():
         try:
             other = open_openvino(path, opened)
-        except RuntimeError as error:
-            remarks.append(f"OpenVINO does not run the file ({_reason(error)}){_advice(metadata)}")
+        except UserError as error:
+            remarks.append(str(error))
         else:
             exported.append(run("exported, OpenVINO", other, file_size))
             layers = _layers(model, metadata.integer_kernels)
@@ -118,15 +118,3 @@ def _milliseconds(model: Model, images: ImageSource) -> float:
 def _layers(model: Model, names: list[str]) -> int:
     """How many of the names are those of layers rather than of products of activations."""
     return sum(isinstance(model.module.get_submodule(name), IntegerWeight) for name in names)
-
-
-def _advice(metadata: Metadata) -> str:
-    if INT2.name not in metadata.settings["weight_types"]:
-        return ""
-    return ": it has no integers of 2 bits; --container int4 does without"
-
-
-def _reason(error: BaseException) -> str:
-    """Of OpenVINO's several lines, the last says what is the matter."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
