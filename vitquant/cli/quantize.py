@@ -91,8 +91,26 @@ def quantize(
     ] = _PLAIN.batch_size,
     seed: Annotated[int, typer.Option(metavar="N")] = _PLAIN.seed,
     init_images: Annotated[
-        int, typer.Option(metavar="N", help="Images for the scale search.")
+        int, typer.Option(metavar="N", help="Images for scale search and correction.")
     ] = _PLAIN.init_images,
+    reparameterise: Annotated[
+        bool,
+        typer.Option(
+            "--reparameterise",
+            help="With dfq: make channels behind normalisations alike first, as repq does.",
+        ),
+    ] = False,
+    damping: Annotated[
+        float, typer.Option(metavar="X", help="With dfq: how cautiously layers are corrected.")
+    ] = _PLAIN.damping,
+    start: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="With joint and block: start from the scale search (search), or from corrected "
+            "layers (dfq).",
+        ),
+    ] = _PLAIN.start,
     lr_weights: Annotated[
         float | None,
         typer.Option(metavar="X", help="Learning rate; by default 1e-4, or 3e-4 if ternary."),
@@ -213,6 +231,9 @@ def quantize(
         batch_size=batch_size,
         seed=seed,
         init_images=init_images,
+        reparameterise=reparameterise,
+        damping=damping,
+        start=start,
         lr_weights=lr_weights,
         lr_scales=lr_scales,
         lr_zero_points=lr_zero_points,

@@ -8,6 +8,7 @@ from vitquant.errors import UserError
 from vitquant.methods.scheme import Scheme
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+STARTS = ("search", "dfq")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,10 @@ class Settings:
         steps: joint optimisation steps.
         batch_size: images in a step.
         seed: of everything random.
-        init_images: images that the scales are searched on.
+        init_images: images that the scales are searched on, and dfq's correction is fitted to.
+        reparameterise: search dfq's scales as repq does, not as rtn does.
+        damping: of dfq's correction, a share of the mean second moment of a layer's inputs.
+        start: what joint and block start from: search, or dfq for a correction after it.
         lr_weights, lr_scales, lr_zero_points, lr_rescaling: Adam's learning rates. Scales and
             rescaling are learned as logarithms, zero points in levels. None for the weights means
             1e-4, or 3e-4 where they are ternary: a ternary weight has further to go.
@@ -49,6 +53,9 @@ class Settings:
     batch_size: int = 16
     seed: int = 0
     init_images: int = 32
+    reparameterise: bool = False
+    damping: float = 0.1
+    start: str = "search"
     lr_weights: float | None = None
     lr_scales: float = 3e-3
     lr_zero_points: float = 3e-2
@@ -86,6 +93,10 @@ class Settings:
                 raise UserError(
                     f"{_flag(name)}: {getattr(self, name)} is not 0 or a positive number"
                 )
+        if not 0 < self.damping < float("inf"):
+            raise UserError(f"--damping: {self.damping} is not a positive number")
+        if self.start not in STARTS:
+            raise UserError(f"--start: {self.start!r} is not one; accepted: {', '.join(STARTS)}")
         if self.precision not in PRECISIONS:
             raise UserError(
                 f"--precision: {self.precision!r} is not one; accepted: {', '.join(PRECISIONS)}"

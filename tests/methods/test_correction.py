@@ -1,0 +1,88 @@
+"""Closed-form correction: layer after layer, folded into what a checkpoint stores anyway."""
+
+import pytest
+import torch
+
+from vitquant.engine import quantize
+from vitquant.layers.linear import LearnedLinear
+from vitquant.methods.correction import correct
+from vitquant.methods.repq import repq
+from vitquant.methods.rtn import rtn
+from vitquant.methods.start import start
+
+
+@torch.no_grad()
+def error(model, job, batch) -> float:
+    wanted = job.reference(batch)
+    return float((model(batch) - wanted).square().mean())
+
+
+@torch.no_grad()
+def test_a_corrected_model_is_nearer_to_float(small, batch, settings, make_job):
+    job = make_job(small, settings("w3a8", "dfq", init_images=4))
+    learned = rtn(job)
+    before = error(learned, job, batch)
+    correct(job, learned)
+    assert error(learned, job, batch) < 0.5 * before
+
+
+@pytest.mark.parametrize("family", ["vit", "swinv2"], indirect=True)
+@pytest.mark.parametrize("begin", [repq, start])
+def test_so_is_one_with_rescaling(begin, small, batch, settings, make_job):
+    job = make_job(small, settings("w3a8", "dfq", init_images=4))
+    learned = begin(job)
+    before = error(learned, job, batch)
+    correct(job, learned)
+    assert error(learned, job, batch) < 0.5 * before
+
+
+@torch.no_grad()
+def test_mean_outputs_are_those_of_float(make_small, settings, make_job):
+    job = make_job(make_small("swin"), settings("w3a4", "dfq"))
+    learned = rtn(job)
+    correct(job, learned)
+    found = {}
+    for which, model in (("float", job.reference), ("corrected", learned)):
+        for name in ("layers.0.blocks.0.attn.qkv", "layers.1.blocks.1.mlp.fc2", "head.fc"):
+
+            def see(module, args, out, key=(which, name)):
+                found[key] = out.flatten(0, -2).mean(0)
+
+            model.get_submodule(name).register_forward_hook(see)
+        model(job.first_images)
+    for which, name in found:
+        mean = found["float", name]
+        assert torch.allclose(found[which, name], mean, atol=1e-3 * float(mean.abs().max()))
+
+
+@torch.no_grad()
+def test_rounding_again_changes_nothing(make_small, settings, make_job):
+    job = make_job(make_small("vit"), settings("w4a4", "dfq"))
+    learned = start(job)
+    correct(job, learned)
+    layers = [m for m in learned.modules() if isinstance(m, LearnedLinear)]
+    for layer in layers:
+        weight = layer.rescaled_weight()
+        assert torch.allclose(layer.quantized_weight(), weight, rtol=1e-4, atol=1e-7)
+
+
+def test_it_says_what_it_leaves_alone(make_small, settings, make_job, monkeypatch):
+    job = make_job(make_small("vit"), settings("w4a4", "dfq"))
+    said = []
+    monkeypatch.setattr(type(job.progress), "say", lambda self, text: said.append(text))
+    correct(job, rtn(job))
+    assert said == ["9 layers corrected, 1 convolutions not"]
+
+
+def test_the_checkpoint_holds_nothing_more(make_small, images, settings, tmp_path):
+    sizes = {}
+    for method in ("rtn", "dfq"):
+        quantized = quantize(make_small("vit"), images, settings("w4a4", method))
+        sizes[method] = {n: t.shape for n, t in quantized.module.state_dict().items()}
+    assert sizes["rtn"] == sizes["dfq"]
+
+
+def test_joint_goes_on_from_there(make_small, images, settings):
+    for method in ("joint", "block"):
+        quantized = quantize(make_small("vit"), images, settings("w4a4", method, start="dfq"))
+        assert quantized.history
