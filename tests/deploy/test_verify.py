@@ -6,7 +6,8 @@ import onnx
 import pytest
 import torch
 
-from vitquant.deploy import openvino_runtime, twin
+from vitquant.deploy import opened, openvino_runtime, twin
+from vitquant.deploy.comparison import likeness
 from vitquant.deploy.containers import INT4
 from vitquant.deploy.verify import verify
 from vitquant.errors import CheckFailedError
@@ -124,6 +125,16 @@ def test_openvino_computes_it_too(bits, exported, pictures, make_small):
     found.check()
     assert [run.name for run in found.exported] == ["exported, ONNX Runtime", "exported, OpenVINO"]
     assert "OpenVINO runs 10 of 10 layers on integer kernels" in found.remarks
+
+
+@pytest.mark.skipif(not openvino_runtime.installed(), reason="no OpenVINO")
+def test_openvino_computes_stored_rescaling(exported, batch):
+    made = exported("vit", "w3a3", "joint")
+    assert any(layer.rescaling == "stored" for layer in made.header.layers)
+    with torch.inference_mode():
+        expected = made.model.module(batch)
+        found = opened.open_onnx(made.path, "openvino").module(batch)
+    assert likeness(expected, found, 10).difference < 1e-5
 
 
 @pytest.mark.skipif(not openvino_runtime.installed(), reason="no OpenVINO")

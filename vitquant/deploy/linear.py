@@ -20,6 +20,8 @@ def linear(
 ) -> bool:
     """Rows ``x`` (N, I) through the layer to ``output`` (N, O); whether in integers.
 
+    Where the layer has a multiplier, the rows have been multiplied already.
+
     layer: a Linear, or a convolution on patches side by side, each of which is a row. bias: whether
     the layer's own is added.
     """
@@ -29,9 +31,6 @@ def linear(
         inputs = [x, weight, *([_float_bias(graph, layer, name)] if bias else [])]
         graph.add("Gemm", inputs, name, output, transB=1)
         return False
-    if layer.multiplier is not None:
-        factors = graph.constant(f"{name}.multiplier", layer.multiplier.numpy())
-        x = graph.add("Mul", [x, factors], f"{name}/rescale")
     x = on_grid(graph, x, layer.input, f"{name}.input")
     codes = integer_weight(graph, layer, name, narrowest, flat=True)
     scale = graph.constant(f"{name}.weight_scale", layer.scale.numpy())

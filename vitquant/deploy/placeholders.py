@@ -39,10 +39,16 @@ def placeholders(model: nn.Module) -> Iterator[dict[str, nn.Module]]:
 
 class _LinearPlaceholder(IntegerLinear):
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        shape = x.shape[:-1]
+        if self.multiplier is not None:
+            # In front of a reshape, also where none is needed: OpenVINO (2026.4) computes something
+            # else where a product with a constant meets the range of a quantizer.
+            x = (x if x.dim() > 2 else x.unsqueeze(1)) * self.multiplier
         # Some attentions bring a bias of their own, which is then added outside the node.
         own = bias is self.bias
         y = _rows(x, self.label, self.out_features, own)
-        return y if own or bias is None else y + bias
+        y = y if own or bias is None else y + bias
+        return y if y.dim() == len(shape) + 1 else y.reshape(*shape, self.out_features)
 
 
 class _ConvPlaceholder(IntegerConv2d):
