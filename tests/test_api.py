@@ -147,6 +147,16 @@ def test_images_by_name(tmp_path):
         assert vitquant.quantize("vit_digits", "w8a8", calib, **QUICK).samples == 8
 
 
+def test_images_that_are_drawn_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITQUANT_CACHE", str(tmp_path))
+    # One learned prompt a class would take as many steps as twenty; texts take none.
+    quick = QUICK | {"samples": 10}
+    assert vitquant.quantize("vit_digits", "w8a8", "template", **quick).samples == 10
+    assert list(tmp_path.iterdir())
+    with pytest.raises(vitquant.UserError, match="generator: --calib noise draws nothing"):
+        vitquant.quantize("vit_digits", "w8a8", "noise", generator="sd-digits", **quick)
+
+
 def test_a_file_that_is_none(tmp_path):
     with pytest.raises(vitquant.UserError, match="is not a file"):
         vitquant.load(tmp_path / "none.safetensors")

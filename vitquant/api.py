@@ -14,10 +14,9 @@ from torch import nn
 
 from vitquant import engine
 from vitquant.bits import parse_bits
+from vitquant.calibration import Drawing, calibration_images
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.data.image_source import ImageSource, ListSource
-from vitquant.data.noise import NoiseSource
-from vitquant.data.source import Role, open_source
 from vitquant.engine import Quantized
 from vitquant.errors import UserError
 from vitquant.interchange.compressed import write
@@ -29,7 +28,7 @@ from vitquant.models.load import load_float
 from vitquant.models.model import Model
 from vitquant.models.timm_config import pretrained_cfg
 from vitquant.opening import checkpoint_path
-from vitquant.progress import Progress
+from vitquant.progress import Progress, Silent
 from vitquant.usual_scheme import usual_scheme
 
 FORMATS = ("onnx", "safetensors")
@@ -59,8 +58,10 @@ def load(checkpoint: str | Path, *, revision: str | None = None, device: str = "
 def quantize(
     model: str | nn.Module,
     bits: str,
-    calib: str | Path | Sequence[Image.Image] | ImageSource,
+    calib: str | Path | Sequence[Image.Image] | ImageSource = "synthetic",
     *,
+    generator: str | None = None,
+    prompts: str | None = None,
     weights: str | Path | None = None,
     num_classes: int | None = None,
     arguments: dict[str, Any] | None = None,
@@ -76,9 +77,10 @@ def quantize(
     Args:
         model: a name as on the command line, or a module that ``timm.create_model`` returned.
         bits: of weights and activations, such as ``"w4a4"``.
-        calib: calibration images: PIL images, or what ``--calib`` takes that need not be drawn
-            first (a folder, a tar, a data set that timm reads, ``"digits"``, ``"noise"``), or an
-            :class:`vitquant.data.image_source.ImageSource`.
+        calib: calibration images: PIL images, what ``--calib`` takes, or an
+            :class:`vitquant.data.image_source.ImageSource`. What has to be drawn is drawn first,
+            however long it takes, and kept in the cache.
+        generator, prompts: for images that are drawn, as on the command line.
         weights, num_classes: with a name, as on the command line.
         arguments: with a module, the arguments that timm built it with, where timm has not kept
             them.
@@ -99,7 +101,8 @@ def quantize(
     scheme = usual_scheme(parse_bits(bits, "bits"), patch_embed_bits, head_bits)
     chosen = Settings(scheme, **settings)
     opened = _open(model, weights, num_classes, arguments)
-    images = _images(calib, opened, chosen)
+    drawing = Drawing(generator, prompts, device)
+    images = _images(calib, opened, chosen, drawing, progress or Silent())
     kept = None if state is None else State(Path(state), None)
     return engine.quantize(opened, images, chosen, progress, device, kept)
 
@@ -203,18 +206,15 @@ def _open(
 
 
 def _images(
-    calib: str | Path | Sequence[Image.Image] | ImageSource, model: Model, settings: Settings
+    calib: str | Path | Sequence[Image.Image] | ImageSource,
+    model: Model,
+    settings: Settings,
+    drawing: Drawing,
+    progress: Progress,
 ) -> ImageSource:
-    if calib == "noise":
-        return NoiseSource(settings.samples, model.input_size[1:], settings.seed)
     if isinstance(calib, (str, Path)):
-        return open_source(
-            str(calib),
-            flag="calib",
-            classes=model.classes,
-            num_classes=model.num_classes,
-            role=Role.CALIBRATION,
-            limit=settings.samples,
+        return calibration_images(
+            str(calib), model, settings.samples, settings.seed, drawing, progress
         )
     if not isinstance(calib, Sequence):
         return calib

@@ -1,6 +1,7 @@
 """Reading a model back from a Hub over HTTP."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -53,6 +54,29 @@ def test_revisions(hub, checkpoint, tmp_path):
         vitquant.load(checkpoint, revision="main")
 
 
+def run(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "vitquant", *arguments],
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_inspect_and_export_take_it_from_there(hub, checkpoint, tmp_path):
+    push(checkpoint, NAME)
+    shown = run("inspect", MODEL, "--json", cwd=tmp_path)
+    assert json.loads(shown.stdout)["model"] == "vit_digits", shown.stderr
+    done = run("export", MODEL, "--images", "2", cwd=tmp_path)
+    assert done.stdout == "vit-digits-w4a4.onnx\n", done.stderr
+    assert (tmp_path / "vit-digits-w4a4.onnx").is_file()
+    again = run("quantize", MODEL, "--bits", "w4a4", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "quantized already" in again.stderr.splitlines()[-1]
+
+
 def test_the_program_evaluates_it(hub, checkpoint, tmp_path):
     push(checkpoint, NAME)
     for label, name in enumerate(CLASS_NAMES):
@@ -60,12 +84,8 @@ def test_the_program_evaluates_it(hub, checkpoint, tmp_path):
         image = next(image for image, of in digits("test") if of == label)
         image.save(tmp_path / "images" / name / "0.png")
     arguments = ["eval", MODEL, "--data", str(tmp_path / "images"), "--reference", "float"]
-    done = subprocess.run(
-        [sys.executable, "-m", "vitquant", *arguments, "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run(*arguments, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["model"] == MODEL
     assert found["top1"] >= 0.9

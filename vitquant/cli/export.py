@@ -23,7 +23,9 @@ from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier
 from vitquant.interchange.compressed import check_folder, write
 from vitquant.miniature.architectures import NAMES as MINIATURES
+from vitquant.models.load import HUB
 from vitquant.models.model import Model
+from vitquant.opening import checkpoint_path
 
 FORMATS = ("onnx", "safetensors")
 
@@ -32,7 +34,9 @@ def export(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", help="A checkpoint that vitquant wrote; - reads its path from stdin."
+            metavar="FILE",
+            help="A checkpoint that vitquant wrote, or hf-hub:OWNER/NAME of one; - reads it from "
+            "stdin.",
         ),
     ],
     format: Annotated[
@@ -115,12 +119,15 @@ def export(
     """
     _check(format, images, min_agreement)
     _check_push(push_to_hub, private, format)
+    given = options.name_or_stdin(file)
+    name = checkpoint_path(given)
+    # What comes from the Hub lies in a cache, which is no place for a result.
+    beside = Path(given.split("/")[-1]) if given.startswith(HUB) else name
     if format == "safetensors":
-        _rewrite(Path(options.name_or_stdin(file)), out, json)
+        _rewrite(name, out or beside.with_name(f"{beside.stem}-compressed"), json)
         return
     chosen = OnnxOptions(get_container(container), opset, float_attention, with_preprocessing)
-    name = Path(options.name_or_stdin(file))
-    path = out or name.with_suffix(".onnx")
+    path = out or beside.with_name(f"{beside.stem}.onnx")
     checkpoint = read_checkpoint(name)
     check_writable(path)
     model = restore(checkpoint)
@@ -179,9 +186,8 @@ def _push(
     return done.to_json()
 
 
-def _rewrite(file: Path, out: Path | None, json: bool) -> None:
+def _rewrite(file: Path, folder: Path, json: bool) -> None:
     """The checkpoint as a folder in another convention."""
-    folder = out or file.with_name(f"{file.stem}-compressed")
     checkpoint = read_checkpoint(file)
     check_folder(folder, "--out")
     size = write(checkpoint, folder)

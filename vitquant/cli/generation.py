@@ -6,17 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from vitquant import parallel
 from vitquant.cli.console import Terminal
 from vitquant.errors import Interrupted, UserError
 from vitquant.generate.duration import in_words
-from vitquant.generate.generator import Generator
-from vitquant.generate.pipeline import DEFAULT, LICENCE, is_downloaded
-from vitquant.methods.settings import PRECISIONS
-from vitquant.miniature.architectures import NAMES
+from vitquant.generate.pipeline import DEFAULT
 from vitquant.miniature.generator_files import GENERATOR
 
 GeneratorName = Annotated[
@@ -53,23 +49,6 @@ Yes = Annotated[
 ]
 
 _LONG = 3600.0
-
-
-def load_generator(
-    name: str | None, model: str, precision: str, device: str, terminal: Terminal
-) -> Generator:
-    """The generator that ``--generator`` names, or that goes with the model.
-
-    Raises:
-        UserError: it cannot be loaded, or there is no such precision.
-    """
-    if precision not in PRECISIONS:
-        raise UserError(f"--precision: {precision!r} is not one; accepted: {', '.join(PRECISIONS)}")
-    name = name or (GENERATOR if model in NAMES else DEFAULT)
-    if name == DEFAULT and parallel.is_main() and not is_downloaded(name):
-        terminal.say(f"downloading {name}; {LICENCE}")
-    low = precision == "bfloat16" or (precision == "auto" and device.startswith("cuda"))
-    return Generator.load(name, device, torch.bfloat16 if low else torch.float32)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """``vitquant inspect``."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,20 +8,23 @@ from rich.table import Table
 from vitquant.checkpoint.read import read_checkpoint
 from vitquant.checkpoint.report import report
 from vitquant.cli import console, options
+from vitquant.opening import checkpoint_path
 
 
 def inspect(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", help="A checkpoint that vitquant wrote; - reads its path from stdin."
+            metavar="FILE",
+            help="A checkpoint that vitquant wrote, or hf-hub:OWNER/NAME of one; - reads it from "
+            "stdin.",
         ),
     ],
     json: options.Json = False,
 ) -> None:
     """Show what a checkpoint holds: layers, bits, bytes, and what stayed float."""
     file = options.name_or_stdin(file)
-    found = report(read_checkpoint(Path(file)))
+    found = report(read_checkpoint(checkpoint_path(file)))
     if json:
         console.result_json(found)
         return

@@ -11,8 +11,9 @@ from vitquant.files import check_writable
 from vitquant.generate.learn_prompts import Learning
 from vitquant.generate.learn_prompts import learn_prompts as run
 from vitquant.generate.names import subjects
-from vitquant.generate.prompts import Figures, PromptFile
+from vitquant.generate.prompts import summarise
 from vitquant.generate.settings import LearnSettings
+from vitquant.generate.usual_generator import load_generator
 from vitquant.models.load import load_float
 
 _PLAIN = LearnSettings()
@@ -83,7 +84,7 @@ def learn_prompts(
     terminal = console.Terminal()
     opened = load_float(name, weights, num_classes)
     chosen = subjects(opened, classes)
-    source = generation.load_generator(generator, name, precision, where, terminal)
+    source = load_generator(generator, name, precision, where, terminal)
     terminal.say(
         f"{prompts_per_class} prompts for each of {len(chosen)} classes of "
         f"{opened.identity.name}, {steps} steps, drawn by {source.identity.name} on "
@@ -115,14 +116,3 @@ def learn_prompts(
             "settings": settings.to_json(),
         }
     )
-
-
-def summarise(learned: PromptFile, terminal: console.Terminal) -> tuple[Figures, Figures]:
-    """Tell what learning changed, and return the figures before and after."""
-    before = Figures.mean(prompts.before for prompts in learned.prompts.values())
-    after = Figures.mean(prompts.after for prompts in learned.prompts.values())
-    terminal.say(
-        f"recognised {before.top1:.1%} as texts, {after.top1:.1%} learned; similarity within a "
-        f"class {before.similarity:.3f} as texts, {after.similarity:.3f} learned"
-    )
-    return before, after

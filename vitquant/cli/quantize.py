@@ -2,6 +2,8 @@
 
 import resource
 import sys
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,8 +12,8 @@ import typer
 
 from vitquant import parallel
 from vitquant.bits import Bits, parse_bits
+from vitquant.calibration import DRAWN, Drawing, calibration_images
 from vitquant.cli import console, generation, options
-from vitquant.cli.calibration import Drawing, calibration_images
 from vitquant.data.image_source import ImageSource
 from vitquant.engine import Quantized, check_resumes
 from vitquant.engine import quantize as run
@@ -45,8 +47,8 @@ def quantize(
             "--calib",
             metavar="SOURCE",
             help="Calibration images: synthetic (drawn from prompts that are learned first), "
-            "template (drawn from texts), a folder, a .tar, digits, noise, or a data set such as "
-            "hfds/… that timm reads.",
+            "template (drawn from texts), inversion (optimised through MODEL itself), a folder, a "
+            ".tar, digits, noise, or a data set such as hfds/… that timm reads.",
         ),
     ] = "synthetic",
     generator: generation.GeneratorName = None,
@@ -256,8 +258,8 @@ def quantize(
     name = options.name_or_stdin(model)
     if is_checkpoint(name):
         raise UserError(
-            f"MODEL: {name} is a file; the name of a float model is accepted, with "
-            f"--weights FILE for its weights"
+            f"MODEL: {name} is a file, or quantized already; the name of a float model is "
+            f"accepted, with --weights FILE for its weights"
         )
     path = out or Path(f"{name.replace('/', '-').replace(':', '-')}-{chosen}.safetensors")
     if parallel.is_main():
@@ -266,8 +268,9 @@ def quantize(
     where = options.device(device)
     terminal = console.Terminal()
     opened = load_float(name, weights, num_classes)
-    drawing = Drawing(generator, prompts, yes, where)
-    images = calibration_images(calib, opened, samples, seed, drawing, terminal)
+    drawing = Drawing(generator, prompts, where, partial(generation.asking, yes, terminal))
+    with generation.resumable() if calib in DRAWN else nullcontext():
+        images = calibration_images(calib, opened, samples, seed, drawing, terminal)
     if images.labels is not None:
         _warn_about_few_classes(images, opened, terminal)
     _announce(opened, images, settings, where, terminal)

@@ -21,6 +21,7 @@ from vitquant.generate.settings import LearnSettings
 from vitquant.generate.synthesize import DrawSettings, Images, Synthesis
 from vitquant.generate.synthesize import synthesize as run
 from vitquant.generate.templates import described, plain
+from vitquant.generate.usual_generator import load_generator
 from vitquant.models.load import load_float
 from vitquant.models.model import Model
 
@@ -110,7 +111,7 @@ def synthesize(
             role=Role.CALIBRATION,
         )
     chosen = subjects(opened, classes)
-    source = generation.load_generator(generator, name, precision, where, terminal)
+    source = load_generator(generator, name, precision, where, terminal)
     tell = generation.asking(yes, terminal, "fewer --samples, --prompts-per-class or --classes")
     if template or text:
         templates = [text] if text else (plain(1) if plain_text else described(prompts_per_class))

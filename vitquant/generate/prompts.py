@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vitquant.errors import UserError
 from vitquant.files import write_whole
+from vitquant.progress import Progress
 
 KEY = "vitquant-prompts"
 FORMAT = 1
@@ -133,3 +134,14 @@ def _class(about: Mapping[str, Any], file: Any) -> ClassPrompts:
         before=Figures(**about["before"]),
         after=Figures(**about["after"]),
     )
+
+
+def summarise(learned: PromptFile, progress: Progress) -> tuple[Figures, Figures]:
+    """Tell what learning changed, and return the figures before and after."""
+    before = Figures.mean(prompts.before for prompts in learned.prompts.values())
+    after = Figures.mean(prompts.after for prompts in learned.prompts.values())
+    progress.say(
+        f"recognised {before.top1:.1%} as texts, {after.top1:.1%} learned; similarity within a "
+        f"class {before.similarity:.3f} as texts, {after.similarity:.3f} learned"
+    )
+    return before, after

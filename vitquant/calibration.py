@@ -1,11 +1,9 @@
 """The images that ``--calib`` names, drawn first where that is what it says."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vitquant import parallel
-from vitquant.cli import generation
-from vitquant.cli.console import Terminal
-from vitquant.cli.learn_prompts import summarise
 from vitquant.data.image_source import ImageSource
 from vitquant.data.noise import NoiseSource
 from vitquant.data.source import Role, open_source
@@ -17,30 +15,38 @@ from vitquant.generate.generator import Generator
 from vitquant.generate.learn_prompts import Learning
 from vitquant.generate.modes import LearnedModes, Modes, TemplateModes
 from vitquant.generate.names import Subject, subjects
+from vitquant.generate.prompts import summarise
 from vitquant.generate.settings import LearnSettings
 from vitquant.generate.synthesize import DrawSettings, Synthesis
 from vitquant.generate.templates import described
+from vitquant.generate.usual_generator import load_generator
 from vitquant.models.model import Model
+from vitquant.progress import Progress
 
 DRAWN = ("synthetic", "template")
 _MOST_PROMPTS = LearnSettings().prompts_per_class
 
 
+def _goes_on(shorter: str) -> Callable[[float], None]:
+    return lambda seconds: None
+
+
 @dataclass(frozen=True)
 class Drawing:
-    """How images are drawn for calibration: the options of ``quantize`` that say so.
+    """How images are drawn for calibration.
 
-    generator, prompts: as on the command line. yes: whether long work needs no question.
+    generator, prompts: as on the command line. asking: from how to make a run shorter, in words, to
+    what hears how many seconds it takes, and may raise to stop it.
     """
 
-    generator: str | None
-    prompts: str | None
-    yes: bool
-    device: str
+    generator: str | None = None
+    prompts: str | None = None
+    device: str = "cpu"
+    asking: Callable[[str], Callable[[float], None]] = _goes_on
 
 
 def calibration_images(
-    calib: str, model: Model, samples: int, seed: int, drawing: Drawing, terminal: Terminal
+    calib: str, model: Model, samples: int, seed: int, drawing: Drawing, progress: Progress
 ) -> ImageSource:
     """The source that ``--calib`` names.
 
@@ -52,7 +58,7 @@ def calibration_images(
             if value is not None:
                 raise UserError(f"{flag}: --calib {calib} draws nothing; --calib synthetic does")
     if calib in DRAWN:
-        return _drawn(calib, model, samples, seed, drawing, terminal)
+        return _drawn(calib, model, samples, seed, drawing, progress)
     if calib == "noise":
         return NoiseSource(samples, model.input_size[1:], seed)
     return open_source(
@@ -66,7 +72,7 @@ def calibration_images(
 
 
 def _drawn(
-    calib: str, model: Model, samples: int, seed: int, drawing: Drawing, terminal: Terminal
+    calib: str, model: Model, samples: int, seed: int, drawing: Drawing, progress: Progress
 ) -> ImageSource:
     if calib == "template" and drawing.prompts is not None:
         raise UserError("--prompts: --calib template draws from texts; --calib synthetic does not")
@@ -74,26 +80,25 @@ def _drawn(
     # Read before the generator is loaded, which takes longer than to find a name misspelt.
     file = None if drawing.prompts is None else prompt_file(drawing.prompts)
     name = model.identity.name
-    source = generation.load_generator(drawing.generator, name, "auto", drawing.device, terminal)
+    source = load_generator(drawing.generator, name, "auto", drawing.device, progress)
     count = max(1, min(_MOST_PROMPTS, samples // len(chosen)))
-    tell = generation.asking(drawing.yes, terminal, "fewer --samples, or learn-prompts --classes,")
+    tell = drawing.asking("fewer --samples, or learn-prompts --classes,")
     if calib == "template":
         modes: Modes = TemplateModes(tuple(described(count)))
     elif file is not None:
         modes = LearnedModes(file)
         modes.check(source, chosen)
     else:
-        modes = _learned(model, source, chosen, count, seed, drawing, terminal)
+        modes = _learned(model, source, chosen, count, seed, drawing, progress)
     synthesis = Synthesis(model, source, chosen, modes, DrawSettings(samples=samples, seed=seed))
-    terminal.say(
+    progress.say(
         f"{synthesis.per_class} images for each of {len(chosen)} classes, drawn by "
         f"{source.identity.name}, kept in {cache.root()}"
     )
-    with generation.resumable():
-        images = cache.drawn(synthesis, terminal, tell)
+    images = cache.drawn(synthesis, progress, tell)
     recognised = sum(row["recognised"] for row in images.rows) / len(images.rows)
     if parallel.is_main():
-        terminal.say(f"{len(images.rows)} images, {recognised:.1%} recognised: {images.path}")
+        progress.say(f"{len(images.rows)} images, {recognised:.1%} recognised: {images.path}")
     return DrawnSource(images.path, calib)
 
 
@@ -104,18 +109,15 @@ def _learned(
     count: int,
     seed: int,
     drawing: Drawing,
-    terminal: Terminal,
+    progress: Progress,
 ) -> LearnedModes:
     settings = LearnSettings(prompts_per_class=count, seed=seed)
-    terminal.say(
+    progress.say(
         f"learning {count} prompts for each of {len(chosen)} classes, {settings.steps} steps, kept "
         f"in {cache.root()}"
     )
-    tell = generation.asking(
-        drawing.yes, terminal, "fewer --samples, or prompts learned elsewhere (--prompts),"
-    )
-    with generation.resumable():
-        learned = cache.learned(Learning(model, source, chosen, settings), terminal, tell)
+    tell = drawing.asking("fewer --samples, or prompts learned elsewhere (--prompts),")
+    learned = cache.learned(Learning(model, source, chosen, settings), progress, tell)
     if parallel.is_main():
-        summarise(learned, terminal)
+        summarise(learned, progress)
     return LearnedModes(learned)
