@@ -12,6 +12,8 @@ from vitquant.generate import cache
 from vitquant.generate.drawn_source import DrawnSource
 from vitquant.generate.fetch import prompt_file
 from vitquant.generate.generator import Generator
+from vitquant.generate.inversion_settings import InversionSettings
+from vitquant.generate.invert import Inversion, aims_of
 from vitquant.generate.learn_prompts import Learning
 from vitquant.generate.modes import LearnedModes, Modes, TemplateModes
 from vitquant.generate.names import Subject, subjects
@@ -23,7 +25,7 @@ from vitquant.generate.usual_generator import load_generator
 from vitquant.models.model import Model
 from vitquant.progress import Progress
 
-DRAWN = ("synthetic", "template")
+DRAWN = ("synthetic", "template", "inversion")
 _MOST_PROMPTS = LearnSettings().prompts_per_class
 
 
@@ -53,10 +55,12 @@ def calibration_images(
     Raises:
         UserError: it cannot be used, or options go with another source.
     """
-    if calib not in DRAWN:
+    if calib not in DRAWN or calib == "inversion":
         for flag, value in (("--generator", drawing.generator), ("--prompts", drawing.prompts)):
             if value is not None:
                 raise UserError(f"{flag}: --calib {calib} draws nothing; --calib synthetic does")
+    if calib == "inversion":
+        return _inverted(model, samples, seed, drawing, progress)
     if calib in DRAWN:
         return _drawn(calib, model, samples, seed, drawing, progress)
     if calib == "noise":
@@ -69,6 +73,18 @@ def calibration_images(
         role=Role.CALIBRATION,
         limit=samples,
     )
+
+
+def _inverted(
+    model: Model, samples: int, seed: int, drawing: Drawing, progress: Progress
+) -> ImageSource:
+    # An image takes long to make: more than the usual number must be asked for by name.
+    settings = InversionSettings(samples=min(samples, InversionSettings().samples), seed=seed)
+    inversion = Inversion(model, aims_of(model), settings, drawing.device)
+    progress.say(f"{inversion}, kept in {cache.root()}")
+    tell = drawing.asking("fewer --samples, or synthesize --inversion with fewer --iterations,")
+    images = cache.inverted(inversion, progress, tell)
+    return DrawnSource(images.path, "inversion")
 
 
 def _drawn(

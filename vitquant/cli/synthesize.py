@@ -6,13 +6,15 @@ from typing import Annotated
 import typer
 
 from vitquant import parallel
-from vitquant.cli import console, generation, options
+from vitquant.cli import console, generation, inversion, options
 from vitquant.data.source import ImageSource, Role, open_source
 from vitquant.errors import UserError
 from vitquant.generate import cache
 from vitquant.generate.drawn_source import DrawnSource
 from vitquant.generate.fetch import prompt_file
 from vitquant.generate.generator import Generator
+from vitquant.generate.inversion_settings import InversionSettings
+from vitquant.generate.invert import Inversion, aims_of, make_images
 from vitquant.generate.learn_prompts import Learning
 from vitquant.generate.measure import measure
 from vitquant.generate.modes import LearnedModes, Modes, TemplateModes
@@ -25,7 +27,7 @@ from vitquant.generate.usual_generator import load_generator
 from vitquant.models.load import load_float
 from vitquant.models.model import Model
 
-_PLAIN, _LEARN = DrawSettings(), LearnSettings()
+_PLAIN, _LEARN, _INVERTED = DrawSettings(), LearnSettings(), InversionSettings()
 
 
 def synthesize(
@@ -45,8 +47,21 @@ def synthesize(
             "--template", help="Texts instead: 'a bright photo of a small CLASS' and the like."
         ),
     ] = False,
-    plain_text: Annotated[
-        bool, typer.Option("--plain", help="With --template: 'a photo of a CLASS'.")
+    by_inversion: Annotated[
+        bool,
+        typer.Option(
+            "--inversion",
+            help="No generator: optimise images through MODEL itself, from the whole image to "
+            "small crops.",
+        ),
+    ] = False,
+    as_plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain",
+            help="With --template: 'a photo of a CLASS'. With --inversion: the whole image "
+            "throughout.",
+        ),
     ] = False,
     text: Annotated[
         str | None,
@@ -56,8 +71,13 @@ def synthesize(
     classes: generation.Classes = None,
     prompts_per_class: generation.PromptsPerClass = _LEARN.prompts_per_class,
     samples: Annotated[
-        int, typer.Option(metavar="N", help="Images, spread evenly over the classes.")
-    ] = _PLAIN.samples,
+        int | None,
+        typer.Option(
+            metavar="N",
+            help=f"Images, spread evenly over the classes; by default {_PLAIN.samples}, or "
+            f"{_INVERTED.samples} with --inversion.",
+        ),
+    ] = None,
     min_confidence: Annotated[
         float,
         typer.Option(
@@ -67,6 +87,14 @@ def synthesize(
     attempts: Annotated[
         int, typer.Option(metavar="N", help="How often an image is drawn at most.")
     ] = _PLAIN.attempts,
+    iterations: inversion.Iterations = None,
+    rounds: inversion.Rounds = None,
+    lr: inversion.Rate = None,
+    smallest_crop: inversion.SmallestCrop = None,
+    class_weight: inversion.ClassWeight = None,
+    entropy_weight: inversion.EntropyWeight = None,
+    variation_weight: inversion.VariationWeight = None,
+    variation: inversion.Variation = None,
     compare: Annotated[
         str | None,
         typer.Option(
@@ -92,8 +120,28 @@ def synthesize(
 
     Prints the path of the folder. Run again after an interruption, it goes on.
     """
-    settings = DrawSettings(samples, seed, batch_size, min_confidence, attempts)
-    _check(prompts, template, plain_text, text)
+    settings = DrawSettings(
+        _PLAIN.samples if samples is None else samples, seed, batch_size, min_confidence, attempts
+    )
+    _check(prompts, template, by_inversion, as_plain, text)
+    given = {
+        "iterations": iterations,
+        "rounds": rounds,
+        "lr": lr,
+        "smallest_crop": smallest_crop,
+        "class_weight": class_weight,
+        "entropy_weight": entropy_weight,
+        "variation_weight": variation_weight,
+        "variation": variation,
+    }
+    inverted = None
+    if by_inversion:
+        if generator is not None:
+            raise UserError("--generator: --inversion needs none; without it, one draws the images")
+        common = {"samples": samples, "seed": seed, "batch_size": batch_size, "plain": as_plain}
+        inverted = inversion.chosen(given | common | {"precision": precision})
+    else:
+        inversion.refuse_without(given)
     name = options.name_or_stdin(model)
     path = out or Path(f"{name.replace('/', '-').replace(':', '-')}-images")
     if not path.parent.is_dir():
@@ -110,11 +158,20 @@ def synthesize(
             num_classes=opened.num_classes,
             role=Role.CALIBRATION,
         )
+    if inverted is not None:
+        aims = aims_of(opened, classes)
+        work = Inversion(opened, aims, inverted, where)
+        tell = generation.asking(yes, terminal, "fewer --samples or --iterations")
+        terminal.say(str(work))
+        with generation.resumable():
+            images = make_images(work, path, terminal, tell)
+        _finish(images, opened, len(aims), None, real, where, terminal, json)
+        return
     chosen = subjects(opened, classes)
     source = load_generator(generator, name, precision, where, terminal)
     tell = generation.asking(yes, terminal, "fewer --samples, --prompts-per-class or --classes")
     if template or text:
-        templates = [text] if text else (plain(1) if plain_text else described(prompts_per_class))
+        templates = [text] if text else (plain(1) if as_plain else described(prompts_per_class))
         modes: Modes = TemplateModes(tuple(templates))
         modes.told(source, chosen[0])
     elif prompts:
@@ -135,32 +192,54 @@ def synthesize(
     )
     with generation.resumable():
         images = run(synthesis, path, terminal, tell)
-    if not parallel.is_main():
-        return
-    result = _summarise(images, opened, real, where, terminal)
-    if json:
-        facts = {"output": str(path), "model": opened.identity.name, "classes": len(chosen)}
-        console.result_json(facts | {"generator": source.identity.to_json()} | result)
-    else:
-        console.result(str(path))
+    _finish(images, opened, len(chosen), source, real, where, terminal, json)
 
 
-def _check(prompts: str | None, template: bool, plain_text: bool, text: str | None) -> None:
-    given = [
-        flag
-        for flag, used in (("--prompts", prompts), ("--template", template), ("--text", text))
-        if used
-    ]
+def _check(
+    prompts: str | None, template: bool, by_inversion: bool, as_plain: bool, text: str | None
+) -> None:
+    sources = {
+        "--prompts": prompts,
+        "--template": template,
+        "--text": text,
+        "--inversion": by_inversion,
+    }
+    given = [flag for flag, used in sources.items() if used]
     if len(given) > 1:
         raise UserError(f"{given[1]}: cannot be combined with {given[0]}; one of them is accepted")
-    if plain_text and not template:
-        raise UserError("--plain: it says which texts --template takes; add --template")
+    if as_plain and not (template or by_inversion):
+        raise UserError(
+            "--plain: it says which texts --template takes, or how --inversion looks at images; "
+            "add one of them"
+        )
 
 
 def _from_file(name: str, generator: Generator, chosen: list[Subject]) -> LearnedModes:
     modes = LearnedModes(prompt_file(name))
     modes.check(generator, chosen)
     return modes
+
+
+def _finish(
+    images: Images,
+    model: Model,
+    classes: int,
+    source: Generator | None,
+    real: ImageSource | None,
+    where: str,
+    terminal: console.Terminal,
+    json: bool,
+) -> None:
+    """Measure the images and print the result; source: the generator that drew them."""
+    if not parallel.is_main():
+        return
+    result = _summarise(images, model, real, where, terminal)
+    if json:
+        facts = {"output": str(images.path), "model": model.identity.name, "classes": classes}
+        generator = None if source is None else source.identity.to_json()
+        console.result_json(facts | {"generator": generator} | result)
+    else:
+        console.result(str(images.path))
 
 
 def _summarise(

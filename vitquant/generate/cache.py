@@ -10,10 +10,11 @@ from typing import Any
 
 from vitquant import parallel
 from vitquant.errors import UserError
-from vitquant.generate.image_folder import read_index, read_run
+from vitquant.generate.image_folder import Images, read_index, read_run
+from vitquant.generate.invert import Inversion, make_images
 from vitquant.generate.learn_prompts import Learning, learn_prompts
 from vitquant.generate.prompts import PromptFile, read_prompts
-from vitquant.generate.synthesize import Images, Synthesis, synthesize
+from vitquant.generate.synthesize import Synthesis, synthesize
 from vitquant.progress import Progress
 
 VARIABLE = "VITQUANT_CACHE"
@@ -44,7 +45,21 @@ def drawn(synthesis: Synthesis, progress: Progress, tell: Callable[[float], None
 
     A damaged folder is told of, removed and drawn again. Raises what ``synthesize`` does.
     """
-    path = _place("images", synthesis.run(), "")
+    path = _images_of(synthesis.run(), progress)
+    return synthesize(synthesis, path, progress, tell)
+
+
+def inverted(inversion: Inversion, progress: Progress, tell: Callable[[float], None]) -> Images:
+    """The images from the cache, or made now and kept there.
+
+    A damaged folder is told of, removed and made again. Raises what ``make_images`` does.
+    """
+    path = _images_of(inversion.run(), progress)
+    return make_images(inversion, path, progress, tell)
+
+
+def _images_of(run: Mapping[str, Any], progress: Progress) -> Path:
+    path = _place("images", run, "")
 
     def check() -> None:
         if read_run(path) is None:
@@ -52,7 +67,7 @@ def drawn(synthesis: Synthesis, progress: Progress, tell: Callable[[float], None
         read_index(path, VARIABLE)
 
     _usable(path, progress, check)
-    return synthesize(synthesis, path, progress, tell)
+    return path
 
 
 def _place(kind: str, run: Mapping[str, Any], suffix: str) -> Path:

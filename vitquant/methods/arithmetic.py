@@ -48,9 +48,7 @@ def choose(
     Raises:
         UserError: quantizers must be compiled and cannot be.
     """
-    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(settings.precision)
-    if dtype is None:
-        dtype = torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
+    dtype = product_dtype(settings.precision, device)
     compiled = settings.compile
     if compiled is None and parameters * settings.steps * settings.batch_size < _WORTH_COMPILING:
         compiled = False
@@ -62,6 +60,14 @@ def choose(
             progress.say(f"quantizers are not compiled here, steps are slower ({reason})")
         compiled = not reason
     return Arithmetic(device, dtype, compiled)
+
+
+def product_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """What one of ``PRECISIONS`` means on a device."""
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(precision)
+    if dtype is not None:
+        return dtype
+    return torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
