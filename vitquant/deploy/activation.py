@@ -26,7 +26,7 @@ def quantized(graph: Graph, x: str, quantizer: FixedQuantizer, name: str) -> tup
     return graph.add("QuantizeLinear", [x, *grid], f"{name}/quantize"), grid
 
 
-def on_grid(graph: Graph, x: str, quantizer: FixedQuantizer, name: str) -> str:
+def on_grid(graph: Graph, x: str, quantizer: FixedQuantizer, name: str, output: str = "") -> str:
     """``x`` quantized and read back: what a runtime fuses with the product behind it."""
     codes, grid = quantized(graph, x, quantizer, name)
-    return graph.add("DequantizeLinear", [codes, *grid], f"{name}/dequantize")
+    return graph.add("DequantizeLinear", [codes, *grid], f"{name}/dequantize", output)

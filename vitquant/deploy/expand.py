@@ -5,6 +5,7 @@ from onnx import ModelProto, NodeProto
 from torch import nn
 
 from vitquant.deploy import placeholders
+from vitquant.deploy.activation import on_grid
 from vitquant.deploy.containers import Container
 from vitquant.deploy.convolution import convolution
 from vitquant.deploy.graph import Graph
@@ -51,6 +52,9 @@ def _replace(
     """Whether it became an integer product."""
     label, inputs, output = _label(node), list(node.input), node.output[0]
     module = modules[label]
+    if node.op_type == placeholders.INPUT:
+        on_grid(graph, inputs[0], module.input, f"{label}.input", output)
+        return False
     if node.op_type == placeholders.LINEAR:
         bias = bool(_attribute(node, "bias"))
         return linear(graph, module, label, inputs[0], output, narrowest, bias)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from vitquant.deploy.activation import on_grid
 from vitquant.deploy.containers import Container
 from vitquant.deploy.graph import Graph
 from vitquant.deploy.weight import accumulator_bias, float_weight, integer_weight
@@ -18,9 +17,7 @@ def linear(
     narrowest: Container,
     bias: bool,
 ) -> bool:
-    """Rows ``x`` (N, I) through the layer to ``output`` (N, O); whether in integers.
-
-    Where the layer has a multiplier, the rows have been multiplied already.
+    """Rows ``x`` (N, I), which are on the grid of the layer's input, to ``output`` (N, O).
 
     layer: a Linear, or a convolution on patches side by side, each of which is a row. bias: whether
     the layer's own is added.
@@ -31,7 +28,6 @@ def linear(
         inputs = [x, weight, *([_float_bias(graph, layer, name)] if bias else [])]
         graph.add("Gemm", inputs, name, output, transB=1)
         return False
-    x = on_grid(graph, x, layer.input, f"{name}.input")
     codes = integer_weight(graph, layer, name, narrowest, flat=True)
     scale = graph.constant(f"{name}.weight_scale", layer.scale.numpy())
     # ONNX takes zero for a zero point that is left out; ONNX Runtime then computes in float.

@@ -17,9 +17,10 @@ from torch.onnx.ops import symbolic
 from vitquant.layers.conv import IntegerConv2d
 from vitquant.layers.linear import IntegerLinear
 from vitquant.layers.product import Product
+from vitquant.layers.weight import IntegerWeight
 
 DOMAIN = "vitquant"
-LINEAR, CONVOLUTION, PRODUCT = "Linear", "Convolution", "Product"
+INPUT, LINEAR, CONVOLUTION, PRODUCT = "Input", "Linear", "Convolution", "Product"
 
 
 @contextmanager
@@ -40,15 +41,18 @@ def placeholders(model: nn.Module) -> Iterator[dict[str, nn.Module]]:
 class _LinearPlaceholder(IntegerLinear):
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
         shape = x.shape[:-1]
-        if self.multiplier is not None:
-            # In front of a reshape, also where none is needed: OpenVINO (2026.4) computes something
-            # else where a product with a constant meets the range of a quantizer.
+        if self.multiplier is None:
+            rows = _as_rows(_on_grid(self, x))
+        else:
+            # OpenVINO (2026.4) computes something else where a product with a constant meets the
+            # range of a quantizer, so that a reshape goes between, also where none is needed.
             x = (x if x.dim() > 2 else x.unsqueeze(1)) * self.multiplier
+            rows = _on_grid(self, _as_rows(x))
         # Some attentions bring a bias of their own, which is then added outside the node.
         own = bias is self.bias
-        y = _rows(x, self.label, self.out_features, own)
+        y = _product(self, rows, self.out_features, own)
         y = y if own or bias is None else y + bias
-        return y if y.dim() == len(shape) + 1 else y.reshape(*shape, self.out_features)
+        return y if len(shape) == 1 else y.reshape(*shape, self.out_features)
 
 
 class _ConvPlaceholder(IntegerConv2d):
@@ -64,7 +68,8 @@ class _ConvPlaceholder(IntegerConv2d):
         channels, (height, width) = x.shape[1], self.codes.shape[2:]
         h, w = x.shape[2] // height, x.shape[3] // width
         x = x.reshape(-1, channels, h, height, w, width).permute(0, 2, 4, 1, 3, 5)
-        y = _rows(x.reshape(-1, h * w, channels * height * width), self.label, len(self.codes))
+        rows = _as_rows(_on_grid(self, x.reshape(-1, h * w, channels * height * width)))
+        y = _product(self, rows, len(self.codes)).reshape(-1, h * w, len(self.codes))
         return y.mT.reshape(-1, len(self.codes), h, w)
 
 
@@ -95,16 +100,30 @@ def cuts_patches(layer: IntegerConv2d, size: tuple[int, int]) -> bool:
     )
 
 
-def _rows(x: Tensor, label: str, features: int, bias: bool = True) -> Tensor:
-    """(B, ..., I) → (B, ..., features) through a node that sees a matrix (rows, I).
+def _on_grid(layer: IntegerWeight, x: Tensor) -> Tensor:
+    """The input of a layer, rounded.
+
+    In front of the reshape that makes rows of it: then a runtime can round where it computes what
+    comes before.
+    """
+    if layer.input is None:
+        return x
+    return _node(INPUT, [x], {"layer": layer.label}, [*x.shape])
+
+
+def _as_rows(x: Tensor) -> Tensor:
+    """(B, ..., I) → (rows, I).
 
     Only a matrix becomes a Gemm, and only a Gemm keeps its quantized operands: graph optimisers
     tear a product of higher rank, followed by an addition, from its dequantization.
     """
-    rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
-    attributes = {"layer": label, "bias": int(bias)}
-    y = _node(LINEAR, [rows], attributes, [rows.shape[0], features])
-    return y if x.dim() == 2 else y.reshape(-1, *x.shape[1:-1], features)
+    return x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
+
+
+def _product(layer: IntegerWeight, rows: Tensor, features: int, bias: bool = True) -> Tensor:
+    """(rows, I) → (rows, features)."""
+    attributes = {"layer": layer.label, "bias": int(bias)}
+    return _node(LINEAR, [rows], attributes, [rows.shape[0], features])
 
 
 def _node(kind: str, inputs: list[Tensor], attributes: dict, shape: list) -> Tensor:
