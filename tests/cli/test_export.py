@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+from pathlib import Path
 
 import onnx
 import pytest
@@ -107,6 +108,18 @@ def test_eval_of_a_file_that_takes_images_of_any_size(vitquant, raw, checkpoint,
     assert found["images"] == 12
     assert found["agreement"] == 1.0
     assert found["top1"] == found["reference"]["top1"]
+
+
+def test_the_code_of_the_documentation(raw, tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    code = text.partition("<!-- onnxruntime -->\n```python\n")[2].partition("```")[0]
+    namespace = {}
+    exec(code, namespace)
+    right = 0
+    for i, (image, label) in enumerate(digits("test")[:10]):
+        image.resize((50 + i, 50 + i), Image.Resampling.BICUBIC).save(tmp_path / f"{i}.png")
+        right += namespace["classify"](raw, tmp_path / f"{i}.png") == CLASS_NAMES[label]
+    assert right >= 9
 
 
 def test_a_file_that_computes_something_else_fails(vitquant, checkpoint, monkeypatch, tmp_path):
