@@ -1,6 +1,8 @@
 """``vitquant synthesize``, and what quantize makes of it."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -72,6 +74,29 @@ def test_synthetic_calibration_is_the_default_and_is_kept(vitquant, cache):
     again = vitquant(*arguments, "--out", "again")
     assert again.code == 0
     assert "is there already" in again.err
+
+
+def test_two_processes_end_with_the_same_folder(tmp_path):
+    """Also where an image is drawn again until the model is sure of it."""
+    arguments = ["synthesize", "vit_digits", "--template", "--plain", "--samples", "20"]
+    arguments += ["--min-confidence", "0.9", "--attempts", "2", "--out"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    found = {}
+    for name, launcher in (("one", []), ("two", torchrun)):
+        ended = subprocess.run(
+            [sys.executable, *launcher, "-m", "vitquant", *arguments, name],
+            cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert (ended.returncode, ended.stdout) == (0, f"{name}\n"), ended.stderr
+        files = [file for file in (tmp_path / name).rglob("*") if file.is_file()]
+        found[name] = {str(f.relative_to(tmp_path / name)): f.read_bytes() for f in files}
+    assert 10 <= len([file for file in found["one"] if file.endswith(".png")]) <= 20
+    assert found["one"] == found["two"]
 
 
 def test_quantize_takes_templates_and_files_of_prompts(vitquant, prompts):
