@@ -56,6 +56,18 @@ def test_mean_outputs_are_those_of_float(make_small, settings, make_job):
 
 
 @torch.no_grad()
+def test_biases_can_be_left_alone(make_small, batch, settings, make_job):
+    job = make_job(make_small("vit"), settings("w3a8", "dfq", correct_bias=False, init_images=4))
+    learned = rtn(job)
+    before = error(learned, job, batch)
+    correct(job, learned)
+    assert error(learned, job, batch) < before
+    for name, layer in job.reference.named_modules():
+        if isinstance(layer, torch.nn.Linear):
+            assert torch.equal(learned.get_submodule(name).bias, layer.bias)
+
+
+@torch.no_grad()
 def test_rounding_again_changes_nothing(make_small, settings, make_job):
     job = make_job(make_small("vit"), settings("w4a4", "dfq"))
     learned = start(job)

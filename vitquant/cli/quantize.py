@@ -105,6 +105,13 @@ def quantize(
     damping: Annotated[
         float, typer.Option(metavar="X", help="With dfq: how cautiously layers are corrected.")
     ] = _PLAIN.damping,
+    correct_bias: Annotated[
+        bool,
+        typer.Option(
+            "--correct-bias/--no-correct-bias",
+            help="With dfq: correct biases too. Of use with real images, harmful with others.",
+        ),
+    ] = _PLAIN.correct_bias,
     start: Annotated[
         str,
         typer.Option(
@@ -235,6 +242,7 @@ def quantize(
         init_images=init_images,
         reparameterise=reparameterise,
         damping=damping,
+        correct_bias=correct_bias,
         start=start,
         lr_weights=lr_weights,
         lr_scales=lr_scales,

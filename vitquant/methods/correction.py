@@ -9,7 +9,8 @@ input that the corrected layers before it give:
   moments of the quantized input (GPTQ, arXiv 2210.17323). The correction is the matrix that takes
   the rounded weight W Q to the float one, and it is folded into W before it is stored;
 - its bias takes up what is left of the difference between the mean outputs of the quantized and the
-  float model (bias correction, Nagel et al., arXiv 1906.04721, section 4.2).
+  float model (bias correction, Nagel et al., arXiv 1906.04721, section 4.2), unless the settings
+  leave biases alone: means are those of the images, and of made ones they are not those of others.
 
 A model that reads its answer off a class token cares little for most rows of an activation. There
 the class token's row weighs as much as all patches' together, in the moments and in the mean.
@@ -50,12 +51,13 @@ def correct(job: Job, learned: nn.Module) -> None:
     layers = {n: m for n, m in learned.named_modules() if isinstance(m, LearnedLinear)}
     layers = {n: m for n, m in layers.items() if n in means}
     left = job.progress.track(range(len(layers)), len(layers), "correcting layers")
-    damping = job.settings.damping
+    settings = job.settings
 
     def before(name: str, layer: LearnedLinear, x: Tensor) -> None:
         next(left, None)
         weights = token_weights(job.reference, x)
-        _correct(layer, x, weights, means[name], damping)
+        target = means[name] if settings.correct_bias and layer.bias is not None else None
+        _correct(layer, x, weights, target, settings.damping)
 
     with _stopping_at(layers, before):
         learned(job.first_images)
@@ -67,19 +69,19 @@ def correct(job: Job, learned: nn.Module) -> None:
 
 
 def _correct(
-    layer: LearnedLinear, x: Tensor, weights: Tensor | None, wanted: Tensor, damping: float
+    layer: LearnedLinear, x: Tensor, weights: Tensor | None, wanted: Tensor | None, damping: float
 ) -> None:
     """Round the layer's weight for its input ``x`` (..., I) and set its bias.
 
     weights: of the rows of ``x``, (..., 1), or None where all weigh the same. wanted: (O,), the
-    mean output of the float layer. damping: what is added to the moments' diagonal, as a share of
-    its mean.
+    mean output of the float layer, or None to leave the bias alone. damping: what is added to the
+    moments' diagonal, as a share of its mean.
     """
     count, total, moments = _sums(x, layer.input_parameters(), weights)
     parallel.sum_([moments, total, count])
     mean, moments = total / count, moments / count
     # What the bias can take up need not be made up for by weights.
-    if layer.bias is not None:
+    if wanted is not None:
         moments -= mean[:, None] * mean
     spread = moments.diag().mean().clamp_min(1e-12)
     moments.diagonal().add_(damping * spread)
@@ -89,7 +91,7 @@ def _correct(
     scale = layer.log_scale.exp()
     rounded = compensated_codes(weight, scale, layer.grid, moments) * scale[:, None]
     layer.weight.copy_(rounded if layer.rescale is None else rounded * layer.rescale.reciprocal())
-    if layer.bias is not None:
+    if wanted is not None:
         layer.bias.copy_(wanted - rounded.double() @ mean)
 
 

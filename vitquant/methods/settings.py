@@ -25,6 +25,7 @@ class Settings:
         init_images: images that the scales are searched on, and dfq's correction is fitted to.
         reparameterise: search dfq's scales as repq does, not as rtn does.
         damping: of dfq's correction, a share of the mean second moment of a layer's inputs.
+        correct_bias: whether dfq's correction moves biases too, or weights alone.
         start: what joint and block start from: search, or dfq for a correction after it.
         lr_weights, lr_scales, lr_zero_points, lr_rescaling: Adam's learning rates. Scales and
             rescaling are learned as logarithms, zero points in levels. None for the weights means
@@ -55,6 +56,7 @@ class Settings:
     init_images: int = 32
     reparameterise: bool = False
     damping: float = 0.1
+    correct_bias: bool = True
     start: str = "search"
     lr_weights: float | None = None
     lr_scales: float = 3e-3
