@@ -1,6 +1,9 @@
 """Run the program in this process, on small folders of digits."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +47,27 @@ def vitquant(capsys, monkeypatch, tmp_path):
         capsys.readouterr()
         code = main([str(argument) for argument in arguments])
         return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def processes(tmp_path):
+    """processes(count, *arguments) → how so many processes of the program ended, in that folder."""
+
+    def run(count: int, *arguments) -> Ended:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+        launcher = [] if count == 1 else torchrun
+        ended = subprocess.run(
+            [sys.executable, *launcher, "-m", "vitquant", *map(str, arguments)],
+            cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     return run
 

@@ -86,21 +86,11 @@ def test_ctrl_c_says_that_what_is_done_stays(three, tmp_path):
     )
 
 
-def test_two_processes_end_with_the_same_file(three, tmp_path):
-    arguments = ["learn-prompts", "vit_digits", *SHORT, "--classes", str(three)]
-    arguments += ["--batch-size", "2", "--out"]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for name, launcher in (("one", []), ("two", torchrun)):
-        ended = subprocess.run(
-            [sys.executable, *launcher, "-m", "vitquant", *arguments, name],
-            cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert (ended.returncode, ended.stdout) == (0, f"{name}\n"), ended.stderr
+def test_two_processes_end_with_the_same_file(three, processes, tmp_path):
+    arguments = ["learn-prompts", "vit_digits", *SHORT, "--classes", three, "--batch-size", 2]
+    for name, count in (("one", 1), ("two", 2)):
+        ended = processes(count, *arguments, "--out", name)
+        assert (ended.code, ended.out) == (0, f"{name}\n"), ended.err
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
