@@ -1,5 +1,7 @@
 """One small model of each family, with random weights, and images to calibrate it with."""
 
+import os
+
 import pytest
 import timm
 import torch
@@ -11,6 +13,10 @@ from vitquant.data.noise import NoiseSource
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
 from vitquant.models.model import Identity, Model
+
+# As many tests run side by side as there are cores; what they start takes the same.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 
 _PLAIN = {"img_size": 32, "patch_size": 8, "depth": 2, "embed_dim": 48, "num_heads": 3}
 _WINDOWS = {
