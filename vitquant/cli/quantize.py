@@ -109,7 +109,7 @@ def quantize(
         bool,
         typer.Option(
             "--correct-bias/--no-correct-bias",
-            help="With dfq: correct biases too. Of use with real images, harmful with others.",
+            help="With dfq: correct biases too. Of most use with real images.",
         ),
     ] = _PLAIN.correct_bias,
     start: Annotated[
