@@ -44,7 +44,9 @@ def test_calibration_makes_them_once(vitquant, tmp_path, monkeypatch):
     brief = partial(InversionSettings, iterations=2)
     monkeypatch.setattr("vitquant.calibration.InversionSettings", brief)
     arguments = ("quantize", "swin_digits", "--bits", "w4a4", "--method", "dfq", "--samples", 2)
-    assert vitquant(*arguments, "--calib", "inversion", "--json").json["calib"] == "inversion"
+    found = vitquant(*arguments, "--calib", "inversion", "--json").json
+    assert found["calib"] == "inversion"
+    assert not found["settings"]["correct_bias"]
     assert "is there already" in vitquant(*arguments, "--calib", "inversion").err
 
 

@@ -28,6 +28,8 @@ from vitquant.models.model import Model
 from vitquant.opening import is_checkpoint
 
 _METHODS = " ".join(f"{m.name}: {m.summary}" for m in METHODS.values())
+# Images whose means say nothing of those that a model will see.
+_UNLIKE = ("inversion", "noise")
 _PLAIN = Settings(Scheme(*[Bits(8, 8)] * 3))
 
 
@@ -106,12 +108,13 @@ def quantize(
         float, typer.Option(metavar="X", help="With dfq: how cautiously layers are corrected.")
     ] = _PLAIN.damping,
     correct_bias: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--correct-bias/--no-correct-bias",
-            help="With dfq: correct biases too. Of most use with real images.",
+            help="With dfq: correct biases too; by default unless --calib is inversion or noise, "
+            "whose means are not those of photographs.",
         ),
-    ] = _PLAIN.correct_bias,
+    ] = None,
     start: Annotated[
         str,
         typer.Option(
@@ -242,7 +245,7 @@ def quantize(
         init_images=init_images,
         reparameterise=reparameterise,
         damping=damping,
-        correct_bias=correct_bias,
+        correct_bias=calib not in _UNLIKE if correct_bias is None else correct_bias,
         start=start,
         lr_weights=lr_weights,
         lr_scales=lr_scales,
