@@ -147,11 +147,19 @@ def test_images_by_name(tmp_path):
         assert vitquant.quantize("vit_digits", "w8a8", calib, **QUICK).samples == 8
 
 
+def test_noise_corrects_no_biases():
+    settings = {"method": "dfq", "samples": 8, "init_images": 8}
+    made = vitquant.quantize("vit_digits", "w4a8", "noise", **settings)
+    assert made.header.settings["correct_bias"] is False
+    made = vitquant.quantize("vit_digits", "w4a8", PICTURES, **settings)
+    assert made.header.settings["correct_bias"] is True
+
+
 def test_images_that_are_drawn_first(tmp_path, monkeypatch):
     monkeypatch.setenv("VITQUANT_CACHE", str(tmp_path))
     # One learned prompt a class would take as many steps as twenty; texts take none.
     quick = QUICK | {"samples": 10}
-    assert vitquant.quantize("vit_digits", "w8a8", "template", **quick).samples == 10
+    assert vitquant.quantize("vit_digits", "w8a8", "template", **quick).samples == 8
     assert list(tmp_path.iterdir())
     with pytest.raises(vitquant.UserError, match="generator: --calib noise draws nothing"):
         vitquant.quantize("vit_digits", "w8a8", "noise", generator="sd-digits", **quick)

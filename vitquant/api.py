@@ -14,7 +14,7 @@ from torch import nn
 
 from vitquant import engine
 from vitquant.bits import parse_bits
-from vitquant.calibration import Drawing, calibration_images
+from vitquant.calibration import UNLIKE, Drawing, calibration_images
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.engine import Quantized
@@ -99,6 +99,8 @@ def quantize(
         TypeError: there is no such setting.
     """
     scheme = usual_scheme(parse_bits(bits, "bits"), patch_embed_bits, head_bits)
+    if isinstance(calib, str) and calib in UNLIKE:
+        settings.setdefault("correct_bias", False)
     chosen = Settings(scheme, **settings)
     opened = _open(model, weights, num_classes, arguments)
     drawing = Drawing(generator, prompts, device)

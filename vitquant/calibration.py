@@ -26,6 +26,8 @@ from vitquant.models.model import Model
 from vitquant.progress import Progress
 
 DRAWN = ("synthetic", "template", "inversion")
+# Images whose means say nothing of those that a model will see: dfq leaves biases alone.
+UNLIKE = ("inversion", "noise")
 _MOST_PROMPTS = LearnSettings().prompts_per_class
 
 

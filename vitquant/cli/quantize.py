@@ -12,7 +12,7 @@ import typer
 
 from vitquant import parallel
 from vitquant.bits import Bits, parse_bits
-from vitquant.calibration import DRAWN, Drawing, calibration_images
+from vitquant.calibration import DRAWN, UNLIKE, Drawing, calibration_images
 from vitquant.cli import console, generation, options
 from vitquant.data.image_source import ImageSource
 from vitquant.engine import Quantized, check_resumes
@@ -28,8 +28,6 @@ from vitquant.models.model import Model
 from vitquant.opening import is_checkpoint
 
 _METHODS = " ".join(f"{m.name}: {m.summary}" for m in METHODS.values())
-# Images whose means say nothing of those that a model will see.
-_UNLIKE = ("inversion", "noise")
 _PLAIN = Settings(Scheme(*[Bits(8, 8)] * 3))
 
 
@@ -245,7 +243,7 @@ def quantize(
         init_images=init_images,
         reparameterise=reparameterise,
         damping=damping,
-        correct_bias=calib not in _UNLIKE if correct_bias is None else correct_bias,
+        correct_bias=calib not in UNLIKE if correct_bias is None else correct_bias,
         start=start,
         lr_weights=lr_weights,
         lr_scales=lr_scales,
