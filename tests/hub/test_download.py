@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 import vitquant
 from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.cli.main import main
 from vitquant.data.digits import CLASS_NAMES, digits
 from vitquant.errors import UserError
 from vitquant.hub.publish import push
@@ -65,16 +66,17 @@ def run(*arguments, cwd):
     )
 
 
-def test_inspect_and_export_take_it_from_there(hub, checkpoint, tmp_path):
+def test_inspect_and_export_take_it_from_there(hub, checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     push(checkpoint, NAME)
-    shown = run("inspect", MODEL, "--json", cwd=tmp_path)
-    assert json.loads(shown.stdout)["model"] == "vit_digits", shown.stderr
-    done = run("export", MODEL, "--images", "2", cwd=tmp_path)
-    assert done.stdout == "vit-digits-w4a4.onnx\n", done.stderr
+    capsys.readouterr()
+    assert main(["inspect", MODEL, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "vit_digits"
+    assert main(["export", MODEL, "--images", "2"]) == 0
+    assert capsys.readouterr().out == "vit-digits-w4a4.onnx\n"
     assert (tmp_path / "vit-digits-w4a4.onnx").is_file()
-    again = run("quantize", MODEL, "--bits", "w4a4", cwd=tmp_path)
-    assert again.returncode == 2
-    assert "quantized already" in again.stderr.splitlines()[-1]
+    assert main(["quantize", MODEL, "--bits", "w4a4"]) == 2
+    assert "quantized already" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_program_evaluates_it(hub, checkpoint, tmp_path):
