@@ -12,8 +12,8 @@ from vitquant.generate import cache
 from vitquant.generate.drawn_source import DrawnSource
 from vitquant.generate.fetch import prompt_file
 from vitquant.generate.generator import Generator
-from vitquant.generate.inversion_settings import InversionSettings
-from vitquant.generate.invert import Inversion, aims_of
+from vitquant.generate.inversion.invert import Inversion, aims_of
+from vitquant.generate.inversion.settings import InversionSettings
 from vitquant.generate.learn_prompts import Learning
 from vitquant.generate.modes import LearnedModes, Modes, TemplateModes
 from vitquant.generate.names import Subject, subjects

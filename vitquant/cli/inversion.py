@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from vitquant.errors import UserError
-from vitquant.generate.inversion_settings import InversionSettings
+from vitquant.generate.inversion.settings import InversionSettings
 
 _USUAL = InversionSettings()
 

@@ -13,8 +13,8 @@ from vitquant.generate import cache
 from vitquant.generate.drawn_source import DrawnSource
 from vitquant.generate.fetch import prompt_file
 from vitquant.generate.generator import Generator
-from vitquant.generate.inversion_settings import InversionSettings
-from vitquant.generate.invert import Inversion, aims_of, make_images
+from vitquant.generate.inversion.invert import Inversion, aims_of, make_images
+from vitquant.generate.inversion.settings import InversionSettings
 from vitquant.generate.learn_prompts import Learning
 from vitquant.generate.measure import measure
 from vitquant.generate.modes import LearnedModes, Modes, TemplateModes

@@ -11,7 +11,7 @@ from typing import Any
 from vitquant import parallel
 from vitquant.errors import UserError
 from vitquant.generate.image_folder import Images, read_index, read_run
-from vitquant.generate.invert import Inversion, make_images
+from vitquant.generate.inversion.invert import Inversion, make_images
 from vitquant.generate.learn_prompts import Learning, learn_prompts
 from vitquant.generate.prompts import PromptFile, read_prompts
 from vitquant.generate.synthesize import Synthesis, synthesize

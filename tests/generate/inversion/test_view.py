@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from vitquant.generate.view import Axis, draw_axes, show
+from vitquant.generate.inversion.view import Axis, draw_axes, show
 
 
 @pytest.fixture

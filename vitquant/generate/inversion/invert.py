@@ -16,7 +16,6 @@ from vitquant.errors import UserError
 from vitquant.generate.contact_sheet import write_sheet
 from vitquant.generate.drawing import Drawing
 from vitquant.generate.duration import Stopwatch
-from vitquant.generate.frame import framed
 from vitquant.generate.image_folder import (
     Images,
     class_folder,
@@ -27,8 +26,9 @@ from vitquant.generate.image_folder import (
     read_index,
     sheet_of,
 )
-from vitquant.generate.inversion import invert
-from vitquant.generate.inversion_settings import InversionSettings
+from vitquant.generate.inversion.frame import framed
+from vitquant.generate.inversion.optimise import invert
+from vitquant.generate.inversion.settings import InversionSettings
 from vitquant.generate.names import Subject, subjects
 from vitquant.generate.noise import seed_of
 from vitquant.generate.parts import Parts

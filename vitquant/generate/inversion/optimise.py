@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitquant.generate.inversion_settings import InversionSettings
+from vitquant.generate.inversion.patch_similarity import attention_tokens, similarity_entropy
+from vitquant.generate.inversion.settings import InversionSettings
+from vitquant.generate.inversion.view import draw_axes, show
 from vitquant.generate.noise import noise, seed_of
-from vitquant.generate.patch_similarity import attention_tokens, similarity_entropy
-from vitquant.generate.view import draw_axes, show
 from vitquant.methods.arithmetic import product_dtype
 from vitquant.models.model import Model
 

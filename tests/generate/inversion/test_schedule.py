@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitquant.generate.schedule import Schedule
+from vitquant.generate.inversion.schedule import Schedule
 
 
 def test_the_area_shrinks_to_the_smallest():

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from vitquant.errors import UserError
-from vitquant.generate.inversion import invert, total_variation
-from vitquant.generate.inversion_settings import InversionSettings
+from vitquant.generate.inversion.optimise import invert, total_variation
+from vitquant.generate.inversion.settings import InversionSettings
 from vitquant.models.wiring import discover, example_images
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vitquant.errors import UserError
-from vitquant.generate.schedule import Schedule
+from vitquant.generate.inversion.schedule import Schedule
 from vitquant.methods.settings import PRECISIONS
 
 

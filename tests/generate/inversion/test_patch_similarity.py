@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vitquant.generate.patch_similarity import attention_tokens, similarity_entropy
+from vitquant.generate.inversion.patch_similarity import attention_tokens, similarity_entropy
 from vitquant.models.wiring import discover, example_images
 
 
@@ -47,7 +47,9 @@ def test_the_gradient_is_that_of_the_kernels_alone(monkeypatch):
     tokens = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0)).double()
     grid = -torch.ones(2, 16).double() + torch.arange(16).double() * 2 / 15
     width = torch.full((2, 1), 2 / 15).double()
-    monkeypatch.setattr("vitquant.generate.patch_similarity._grid", lambda v, n: (grid, width))
+    monkeypatch.setattr(
+        "vitquant.generate.inversion.patch_similarity._grid", lambda v, n: (grid, width)
+    )
     assert torch.autograd.gradcheck(similarity_entropy, tokens.requires_grad_())
 
 
