@@ -35,6 +35,7 @@ def quantized(layer, weight, activation, images):
 @pytest.mark.parametrize("name", LAYERS)
 def test_it_computes_what_pytorch_does(name, bits, tmp_path):
     torch.manual_seed(0)
+    LAYERS[name].reset_parameters()
     images = torch.randn(3, 4, 16, 24)
     network = quantized(LAYERS[name], *bits, images)
     # Twice the largest: padding and clipping have to be right as well.
@@ -51,6 +52,6 @@ def test_it_computes_what_pytorch_does(name, bits, tmp_path):
     found = OnnxModule(path)(images)
     assert found.shape == expected.shape
     # The bias of patches is rounded to a unit of the accumulator.
-    assert likeness(expected, found, 0).difference < (1e-6 if "patches" not in name else 5e-3)
+    assert likeness(expected, found, 0).difference < (1e-6 if "patches" not in name else 1e-2)
     assert integer_kernels(path) == expected_kernels == ([] if bits[1] == 16 else ["0"])
     assert cuts_patches(network[0], (16, 24)) == name.startswith("patches")
