@@ -13,10 +13,13 @@ from PIL import Image
 from torch import nn
 
 from vitquant import engine
-from vitquant.bits import parse_bits
-from vitquant.calibration import UNLIKE, Drawing, calibration_images
+from vitquant.bits import parse_bits, parse_given
+from vitquant.calibration import Drawing, bears_bias_correction, calibration_images
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.data.image_source import ImageSource, ListSource
+from vitquant.deploy.containers import get_container
+from vitquant.deploy.engine import export_onnx
+from vitquant.deploy.onnx_model import OnnxOptions
 from vitquant.engine import Quantized
 from vitquant.errors import UserError
 from vitquant.interchange.compressed import write
@@ -98,9 +101,12 @@ def quantize(
         CheckFailedError: training diverged.
         TypeError: there is no such setting.
     """
-    scheme = usual_scheme(parse_bits(bits, "bits"), patch_embed_bits, head_bits)
-    if isinstance(calib, str) and calib in UNLIKE:
-        settings.setdefault("correct_bias", False)
+    scheme = usual_scheme(
+        parse_bits(bits, "bits"),
+        parse_given(patch_embed_bits, "patch_embed_bits"),
+        parse_given(head_bits, "head_bits"),
+    )
+    settings.setdefault("correct_bias", bears_bias_correction(calib))
     chosen = Settings(scheme, **settings)
     opened = _open(model, weights, num_classes, arguments)
     drawing = Drawing(generator, prompts, device)
@@ -169,11 +175,6 @@ def _to_onnx(
     raw_images: bool = False,
     **how: Any,
 ) -> Any:
-    # onnx and its runtime take a second to import, and are needed by nothing else here.
-    from vitquant.deploy.containers import get_container
-    from vitquant.deploy.engine import export_onnx
-    from vitquant.deploy.onnx_model import OnnxOptions
-
     chosen = OnnxOptions(
         **({} if container is None else {"narrowest": get_container(container)}),
         opset=opset,

@@ -27,6 +27,11 @@ class Bits:
         return self.activation != FLOAT_BITS
 
 
+def parse_given(text: str | None, flag: str) -> Bits | None:
+    """What :func:`parse_bits` reads, or None where nothing was given."""
+    return None if text is None else parse_bits(text, flag)
+
+
 def parse_bits(text: str, flag: str = "--bits") -> Bits:
     """Read ``w<weight bits>a<activation bits>``, in either case.
 

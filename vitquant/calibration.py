@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from vitquant import parallel
 from vitquant.data.image_source import ImageSource
 from vitquant.data.noise import NoiseSource
-from vitquant.data.source import Role, open_source
+from vitquant.data.source import Role
 from vitquant.errors import UserError
 from vitquant.generate import cache
 from vitquant.generate.drawn_source import DrawnSource
@@ -22,12 +22,13 @@ from vitquant.generate.settings import LearnSettings
 from vitquant.generate.synthesize import DrawSettings, Synthesis
 from vitquant.generate.templates import described
 from vitquant.generate.usual_generator import load_generator
+from vitquant.model_images import images_for
 from vitquant.models.model import Model
 from vitquant.progress import Progress
 
-DRAWN = ("synthetic", "template", "inversion")
-# Images whose means say nothing of those that a model will see: dfq leaves biases alone.
-UNLIKE = ("inversion", "noise")
+_DRAWN = ("synthetic", "template")
+MADE = (*_DRAWN, "inversion")
+"""What takes long to make, and is kept."""
 _MOST_PROMPTS = LearnSettings().prompts_per_class
 
 
@@ -49,6 +50,11 @@ class Drawing:
     asking: Callable[[str], Callable[[float], None]] = _goes_on
 
 
+def bears_bias_correction(calib: object) -> bool:
+    """Whether dfq corrects biases by them: not where their means are unlike photographs'."""
+    return calib not in ("inversion", "noise")
+
+
 def calibration_images(
     calib: str, model: Model, samples: int, seed: int, drawing: Drawing, progress: Progress
 ) -> ImageSource:
@@ -57,24 +63,17 @@ def calibration_images(
     Raises:
         UserError: it cannot be used, or options go with another source.
     """
-    if calib not in DRAWN or calib == "inversion":
+    if calib not in _DRAWN:
         for flag, value in (("--generator", drawing.generator), ("--prompts", drawing.prompts)):
             if value is not None:
                 raise UserError(f"{flag}: --calib {calib} draws nothing; --calib synthetic does")
+    if calib in _DRAWN:
+        return _drawn(calib, model, samples, seed, drawing, progress)
     if calib == "inversion":
         return _inverted(model, samples, seed, drawing, progress)
-    if calib in DRAWN:
-        return _drawn(calib, model, samples, seed, drawing, progress)
     if calib == "noise":
         return NoiseSource(samples, model.input_size[1:], seed)
-    return open_source(
-        calib,
-        flag="--calib",
-        classes=model.classes,
-        num_classes=model.num_classes,
-        role=Role.CALIBRATION,
-        limit=samples,
-    )
+    return images_for(model, calib, "--calib", Role.CALIBRATION, limit=samples)
 
 
 def _inverted(

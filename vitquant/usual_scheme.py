@@ -1,19 +1,16 @@
 """The bits of the first and the last layer where nobody asks for others."""
 
-from vitquant.bits import Bits, parse_bits
+from vitquant.bits import Bits
 from vitquant.methods.scheme import Scheme
 
 
-def usual_scheme(bits: Bits, patch_embed: str | None = None, head: str | None = None) -> Scheme:
+def usual_scheme(bits: Bits, patch_embed: Bits | None = None, head: Bits | None = None) -> Scheme:
     """``bits`` throughout, but for the layer that sees the image: 8 bits, activations float where
-    those of ``bits`` are.
-
-    Raises:
-        UserError: ``patch_embed`` or ``head``, which replace this, are no bit widths.
+    those of ``bits`` are. ``patch_embed`` and ``head`` replace this.
     """
     first = Bits(8, 8 if bits.quantizes_activations else bits.activation)
     return Scheme(
         bits,
-        patch_embed=first if patch_embed is None else parse_bits(patch_embed, "patch_embed_bits"),
-        head=bits if head is None else parse_bits(head, "head_bits"),
+        patch_embed=first if patch_embed is None else patch_embed,
+        head=bits if head is None else head,
     )

@@ -30,12 +30,13 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from vitquant.data.batches import batches
 from vitquant.data.sample import choose
-from vitquant.data.source import Role, open_source
+from vitquant.data.source import Role
 from vitquant.deploy.opened import open_onnx
 from vitquant.deploy.openvino_runtime import OpenVinoModule
 from vitquant.deploy.runtime import OnnxModule
 from vitquant.deploy.trace import INPUT, trace
 from vitquant.errors import UserError
+from vitquant.model_images import images_for
 from vitquant.models.load import load_float
 from vitquant.models.model import Model
 
@@ -82,14 +83,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _images(model: Model, source: str, count: int) -> torch.Tensor:
-    images = open_source(
-        source,
-        flag="--calib",
-        classes=model.classes,
-        num_classes=model.num_classes,
-        role=Role.CALIBRATION,
-        limit=count,
-    )
+    images = images_for(model, source, "--calib", Role.CALIBRATION, limit=count)
     chosen = choose(images, count, 0)
     return torch.cat([batch for batch, _ in batches(images, chosen, model.transform(), count)])
 

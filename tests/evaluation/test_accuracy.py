@@ -1,5 +1,8 @@
 """Counting who is right, with a model that reads its answer off the picture's color."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
@@ -48,6 +51,14 @@ def test_a_reference_sees_the_same_pictures(same_preprocessing, wrapped):
     assert (found.accuracy.top1, found.reference.top1) == (0.5, 0.5)
     assert found.agreement == 0
     assert evaluate(model, pictures([0, 1]), reference=model).agreement == 1
+
+
+def test_pictures_are_read_once_for_preprocessing_from_a_file(wrapped):
+    model, reference = wrapped(Reader()), wrapped(Reader())
+    read = json.loads(json.dumps(reference.preprocessing))
+    assert read != reference.preprocessing
+    assert replace(reference, preprocessing=read).preprocesses_like(model)
+    assert not replace(reference, preprocessing=read | {"crop_pct": 0.9}).preprocesses_like(model)
 
 
 def test_pictures_without_a_label_are_left_out(wrapped):

@@ -147,6 +147,19 @@ def test_a_command_for_other_models(published):
     )
 
 
+@pytest.mark.parametrize(("calib", "correct"), [("noise", True), ("digits", False)])
+def test_a_command_tells_what_its_images_do_not_bring(calib, correct, published):
+    header = published().checkpoint.header
+
+    def command(correct):
+        settings = {"calib": calib, "method": "dfq", "correct_bias": correct}
+        return quantize_command(replace(header, settings=settings))
+
+    flag = "--correct-bias" if correct else "--no-correct-bias"
+    assert command(correct).endswith(f" {flag}")
+    assert "correct-bias" not in command(not correct)
+
+
 def test_evaluations(tmp_path):
     path = tmp_path / "eval.json"
     path.write_text(json.dumps(EVALUATION | REFERENCE))

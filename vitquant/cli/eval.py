@@ -8,11 +8,12 @@ from rich.table import Table
 
 from vitquant import parallel
 from vitquant.cli import console, options
-from vitquant.data.source import Role, open_source
+from vitquant.data.source import Role
 from vitquant.deploy.opened import RUNTIMES, is_onnx, largest_batch
 from vitquant.errors import CheckFailedError, UserError
 from vitquant.evaluation.accuracy import Evaluation, evaluate
 from vitquant.miniature.architectures import NAMES as MINIATURES
+from vitquant.model_images import images_for
 from vitquant.models.load import HUB, load_float
 from vitquant.models.model import Identity, Model
 from vitquant.opening import is_checkpoint, open_model
@@ -74,14 +75,7 @@ def eval_(
     terminal = console.Terminal()
     opened, beside = _open(name, reference, weights, num_classes, runtime)
     _check_pair(opened, beside)
-    images = open_source(
-        data,
-        flag="--data",
-        classes=opened.classes,
-        num_classes=opened.num_classes,
-        role=Role.EVALUATION,
-        ignore_unknown=ignore_unknown,
-    )
+    images = images_for(opened, data, "--data", Role.EVALUATION, ignore_unknown=ignore_unknown)
     if images.ignored:
         terminal.warn(
             f"{sum(images.ignored.values())} images left out, of "

@@ -12,7 +12,7 @@ from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.cli import console, options
 from vitquant.cli.eval import float_model
 from vitquant.data.image_source import ImageSource
-from vitquant.data.source import Role, open_source
+from vitquant.data.source import Role
 from vitquant.deploy.containers import CONTAINERS, INT2, get_container
 from vitquant.deploy.engine import IMAGES, export_onnx
 from vitquant.deploy.onnx_model import OnnxOptions
@@ -23,6 +23,7 @@ from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier
 from vitquant.interchange.compressed import check_folder, write
 from vitquant.miniature.architectures import NAMES as MINIATURES
+from vitquant.model_images import images_for
 from vitquant.models.load import HUB
 from vitquant.models.model import Model
 from vitquant.opening import checkpoint_path
@@ -211,14 +212,7 @@ def _check(format: str, images: int, min_agreement: float | None) -> None:
 def _images(data: str | None, model: Model, count: int) -> ImageSource | None:
     if data is None:
         return None
-    return open_source(
-        data,
-        flag="--data",
-        classes=model.classes,
-        num_classes=model.num_classes,
-        role=Role.CALIBRATION,
-        limit=count,
-    )
+    return images_for(model, data, "--data", Role.CALIBRATION, limit=count)
 
 
 def _float(model: Model, weights: Path | None) -> Model | None:

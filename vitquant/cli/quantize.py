@@ -11,8 +11,8 @@ import torch
 import typer
 
 from vitquant import parallel
-from vitquant.bits import Bits, parse_bits
-from vitquant.calibration import DRAWN, UNLIKE, Drawing, calibration_images
+from vitquant.bits import Bits, parse_bits, parse_given
+from vitquant.calibration import MADE, Drawing, bears_bias_correction, calibration_images
 from vitquant.cli import console, generation, options
 from vitquant.data.image_source import ImageSource
 from vitquant.engine import Quantized, check_resumes
@@ -26,6 +26,7 @@ from vitquant.methods.state import State
 from vitquant.models.load import load_float
 from vitquant.models.model import Model
 from vitquant.opening import is_checkpoint
+from vitquant.usual_scheme import usual_scheme
 
 _METHODS = " ".join(f"{m.name}: {m.summary}" for m in METHODS.values())
 _PLAIN = Settings(Scheme(*[Bits(8, 8)] * 3))
@@ -230,10 +231,12 @@ def quantize(
     get_method(method)
     chosen = parse_bits(bits)
     settings = Settings(
-        scheme=Scheme(
+        scheme=usual_scheme(
             chosen,
-            patch_embed=_patch_embed(chosen, patch_embed_bits),
-            head=chosen if head_bits is None else parse_bits(head_bits, "--head-bits"),
+            None
+            if patch_embed_bits is None
+            else parse_bits(patch_embed_bits, "--patch-embed-bits"),
+            parse_given(head_bits, "--head-bits"),
         ),
         method=method,
         samples=samples,
@@ -243,7 +246,7 @@ def quantize(
         init_images=init_images,
         reparameterise=reparameterise,
         damping=damping,
-        correct_bias=calib not in UNLIKE if correct_bias is None else correct_bias,
+        correct_bias=bears_bias_correction(calib) if correct_bias is None else correct_bias,
         start=start,
         lr_weights=lr_weights,
         lr_scales=lr_scales,
@@ -278,7 +281,7 @@ def quantize(
     terminal = console.Terminal()
     opened = load_float(name, weights, num_classes)
     drawing = Drawing(generator, prompts, where, partial(generation.asking, yes, terminal))
-    with generation.resumable() if calib in DRAWN else nullcontext():
+    with generation.resumable() if calib in MADE else nullcontext():
         images = calibration_images(calib, opened, samples, seed, drawing, terminal)
     if images.labels is not None:
         _warn_about_few_classes(images, opened, terminal)
@@ -317,12 +320,6 @@ def _state(path: Path, method: str, resume: bool, every: int | None) -> State | 
         for written in (path, beside):
             remove_leftovers(written)
     return State(beside, every)
-
-
-def _patch_embed(bits: Bits, given: str | None) -> Bits:
-    if given is not None:
-        return parse_bits(given, "--patch-embed-bits")
-    return Bits(8, 8 if bits.quantizes_activations else bits.activation)
 
 
 def _warn_about_few_classes(images: ImageSource, model: Model, terminal: console.Terminal) -> None:

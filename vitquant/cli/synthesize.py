@@ -7,7 +7,8 @@ import typer
 
 from vitquant import parallel
 from vitquant.cli import console, generation, inversion, options
-from vitquant.data.source import ImageSource, Role, open_source
+from vitquant.data.image_source import ImageSource
+from vitquant.data.source import Role
 from vitquant.errors import UserError
 from vitquant.generate import cache
 from vitquant.generate.drawn_source import DrawnSource
@@ -24,6 +25,7 @@ from vitquant.generate.synthesize import DrawSettings, Images, Synthesis
 from vitquant.generate.synthesize import synthesize as run
 from vitquant.generate.templates import described, plain
 from vitquant.generate.usual_generator import load_generator
+from vitquant.model_images import images_for
 from vitquant.models.load import load_float
 from vitquant.models.model import Model
 
@@ -151,13 +153,7 @@ def synthesize(
     opened = load_float(name, weights, num_classes)
     real = None
     if compare is not None:
-        real = open_source(
-            compare,
-            flag="--compare",
-            classes=opened.classes,
-            num_classes=opened.num_classes,
-            role=Role.CALIBRATION,
-        )
+        real = images_for(opened, compare, "--compare", Role.CALIBRATION)
     if inverted is not None:
         aims = aims_of(opened, classes)
         work = Inversion(opened, aims, inverted, where)

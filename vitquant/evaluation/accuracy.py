@@ -74,7 +74,7 @@ def evaluate(
     counts, reference_counts = _Counts(), _Counts()
     order = parallel.share(len(images), batch_size)
     loaded = batches(images, order, model.transform(), batch_size)
-    again = reference is not None and reference.preprocessing != model.preprocessing
+    again = reference is not None and not reference.preprocesses_like(model)
     others = batches(images, order, reference.transform(), batch_size) if again else None
     for batch, labels in progress.track(loaded, -(-len(order) // batch_size), "evaluating"):
         known = labels >= 0

@@ -5,6 +5,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from vitquant.bits import parse_bits
+from vitquant.calibration import bears_bias_correction
 from vitquant.checkpoint.schema import Header
 from vitquant.methods.settings import Settings
 from vitquant.models.load import HUB
@@ -43,7 +44,8 @@ def _scheme(bits: str, scheme: dict[str, str]) -> list[str]:
 
 def _changed(bits: str, settings: dict[str, Any]) -> list[str]:
     """Options for the settings that differ from what they are by default at these bits."""
-    usual = Settings(usual_scheme(parse_bits(bits)))
+    scheme = usual_scheme(parse_bits(bits))
+    usual = Settings(scheme, correct_bias=bears_bias_correction(settings.get("calib")))
     words = []
     for field in fields(Settings):
         if field.name in _ELSEWHERE or field.name not in settings or field.default is MISSING:

@@ -1,5 +1,6 @@
 """A model with everything that must travel with it."""
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -57,6 +58,12 @@ class Model:
     @property
     def input_size(self) -> tuple[int, int, int]:
         return tuple(self.preprocessing["input_size"])
+
+    def preprocesses_like(self, other: "Model") -> bool:
+        """Whether one transform serves both. What was read from a file has lists for tuples."""
+        return json.dumps(self.preprocessing, sort_keys=True) == json.dumps(
+            other.preprocessing, sort_keys=True
+        )
 
     def transform(self) -> Callable[[Image.Image], torch.Tensor]:
         """The model's own evaluation transform: PIL image → (C, H, W) float32."""

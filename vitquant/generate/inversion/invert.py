@@ -27,7 +27,7 @@ from vitquant.generate.image_folder import (
     sheet_of,
 )
 from vitquant.generate.inversion.frame import framed
-from vitquant.generate.inversion.optimise import invert
+from vitquant.generate.inversion.optimise import invert, normalisation
 from vitquant.generate.inversion.settings import InversionSettings
 from vitquant.generate.names import Subject, subjects
 from vitquant.generate.noise import seed_of
@@ -188,10 +188,7 @@ def _make(
 @torch.no_grad()
 def _drawings(inversion: Inversion, group: list[Aim], pixels: Tensor) -> Iterator[Drawing]:
     model = inversion.model
-    mean, std = (
-        torch.tensor(model.preprocessing[k], device=pixels.device).view(-1, 1, 1)
-        for k in ("mean", "std")
-    )
+    mean, std = normalisation(model, pixels.device)
     # The model sees what is written, not what was there before rounding.
     scores = model.module((pixels.float() / 255 - mean) / std).float().softmax(-1).cpu()
     for aim, image, score in zip(group, pixels, scores, strict=True):

@@ -44,10 +44,7 @@ def invert(
     module, schedule = model.module, settings.schedule
     dtype = product_dtype(settings.precision, torch.device(device))
     shape = model.input_size
-    mean, std = (
-        torch.tensor(model.preprocessing[key], device=device).view(-1, 1, 1)
-        for key in ("mean", "std")
-    )
+    mean, std = normalisation(model, device)
     black, white = -mean / std, (1 - mean) / std
     start = [noise(shape, seed_of(settings.seed, "inversion", n)) for n in numbers]
     images = torch.stack(start).to(device).clamp(black, white).requires_grad_()
@@ -80,6 +77,12 @@ def invert(
             sure, rich = (float(term.detach()) / len(images) for term in (hit, varied))
             tick(f"class {sure:.2f}, patches {rich:.2f}")
     return ((images.detach() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def normalisation(model: Model, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, (3, 1, 1) each, that the model's inputs are normalised by."""
+    mean, std = (torch.tensor(model.preprocessing[key], device=device) for key in ("mean", "std"))
+    return mean.view(-1, 1, 1), std.view(-1, 1, 1)
 
 
 def total_variation(images: Tensor) -> Tensor:
