@@ -32,14 +32,7 @@ FORMATS = ("onnx", "safetensors")
 
 
 def export(
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE",
-            help="A checkpoint that vitquant wrote, or hf-hub:OWNER/NAME of one; - reads it from "
-            "stdin.",
-        ),
-    ],
+    file: options.CheckpointName,
     format: Annotated[
         str,
         typer.Option(

@@ -1,8 +1,7 @@
 """``vitquant inspect``."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.table import Table
 
 from vitquant.checkpoint.read import read_checkpoint
@@ -12,14 +11,7 @@ from vitquant.opening import checkpoint_path
 
 
 def inspect(
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE",
-            help="A checkpoint that vitquant wrote, or hf-hub:OWNER/NAME of one; - reads it from "
-            "stdin.",
-        ),
-    ],
+    file: options.CheckpointName,
     json: options.Json = False,
 ) -> None:
     """Show what a checkpoint holds: layers, bits, bytes, and what stayed float."""

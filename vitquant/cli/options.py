@@ -14,6 +14,14 @@ from vitquant.models.load import ACCEPTED
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help=f"{ACCEPTED}; - reads it from stdin.")
 ]
+CheckpointName = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="A checkpoint that vitquant wrote, or hf-hub:OWNER/NAME of one; - reads it from "
+        "stdin.",
+    ),
+]
 Weights = Annotated[
     Path | None,
     typer.Option("--weights", metavar="FILE", help="Local safetensors file of the float weights."),
