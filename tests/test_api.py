@@ -163,6 +163,8 @@ def test_images_that_are_drawn_first(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir())
     with pytest.raises(vitquant.UserError, match="generator: --calib noise draws nothing"):
         vitquant.quantize("vit_digits", "w8a8", "noise", generator="sd-digits", **quick)
+    with pytest.raises(vitquant.UserError, match="calib has its own"):
+        vitquant.quantize("vit_digits", "w8a8", PICTURES, generator="sd-digits", **quick)
 
 
 def test_a_file_that_is_none(tmp_path):

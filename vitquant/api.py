@@ -219,6 +219,8 @@ def _images(
         return calibration_images(
             str(calib), model, settings.samples, settings.seed, drawing, progress
         )
+    if drawing.generator is not None or drawing.prompts is not None:
+        raise UserError("generator, prompts: they go with images that are drawn; calib has its own")
     if not isinstance(calib, Sequence):
         return calib
     pictures: list[Any] = list(calib)

@@ -173,6 +173,25 @@ def test_options_that_cannot_be(options, words, vitquant, checkpoint, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--container", "int2"),
+        ("--opset", 25),
+        ("--float-attention",),
+        ("--with-preprocessing",),
+        ("--data", "digits"),
+        ("--images", 8),
+        ("--min-agreement", 0.5),
+        ("--weights", "x.safetensors"),
+    ],
+)
+def test_options_of_onnx_go_with_no_other_format(options, vitquant, checkpoint, tmp_path):
+    arguments = ("--out", tmp_path / "x", "--format", "safetensors", *options)
+    vitquant("export", checkpoint, *arguments).refused(f"{options[0]}: ", "--format onnx")
+    assert not (tmp_path / "x").exists()
+
+
 def test_weights_that_are_not_those_of_the_checkpoint(vitquant, checkpoint, tmp_path):
     out = tmp_path / "x.onnx"
     asked = ("--out", out, "--weights", weights_path("swin_digits"))

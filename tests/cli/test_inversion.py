@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from vitquant.cli import inversion
 from vitquant.generate.cache import VARIABLE
 from vitquant.generate.image_folder import read_index
 from vitquant.generate.inversion.settings import InversionSettings
@@ -84,18 +85,29 @@ def test_an_interrupted_run_says_that_it_can_go_on(vitquant, monkeypatch):
         (("--inversion", "--template"), ("--inversion", "--template")),
         (("--inversion", "--prompts", "p"), ("--inversion", "--prompts")),
         (("--inversion", "--generator", "sd-digits"), ("--generator", "--inversion")),
+        (("--inversion", "--min-confidence", "0.5"), ("--min-confidence", "--inversion")),
+        (("--inversion", "--attempts", "4"), ("--attempts", "--inversion")),
+        (("--inversion", "--prompts-per-class", "2"), ("--prompts-per-class", "--inversion")),
+        (("--template", "--plain", "--prompts-per-class", "2"), ("--prompts-per-class",)),
+        (("--text", "a {}", "--prompts-per-class", "2"), ("--prompts-per-class",)),
         (("--inversion", "--samples", "0"), ("--samples", "0 is too few")),
         (("--inversion", "--iterations", "0"), ("--iterations", "0 is too few")),
         (("--inversion", "--smallest-crop", "0"), ("--smallest-crop", "0.0")),
         (("--inversion", "--lr", "-1"), ("--lr", "-1.0")),
         (("--inversion", "--precision", "half"), ("--precision", "half")),
-        (("--iterations", "5"), ("--iterations", "--inversion")),
-        (("--smallest-crop", "0.5"), ("--smallest-crop", "--inversion")),
+        (("--iterations", "200"), ("--iterations", "--inversion")),
         (("--plain",), ("--plain", "--inversion")),
     ],
 )
 def test_bad_input(arguments, words, vitquant, tmp_path):
     vitquant("synthesize", "vit_digits", *arguments).refused(*words)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", inversion.NAMES)
+def test_options_of_inversion_go_with_nothing_else(name, vitquant, tmp_path):
+    flag = f"--{name.replace('_', '-')}"
+    vitquant("synthesize", "vit_digits", flag, "1").refused(f"{flag}: ", "add --inversion")
     assert os.listdir(tmp_path) == []
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
-from vitquant.cli import console, options
+from vitquant.cli import console, given, options
 from vitquant.cli.eval import float_model
 from vitquant.data.image_source import ImageSource
 from vitquant.data.source import Role
@@ -29,9 +29,20 @@ from vitquant.models.model import Model
 from vitquant.opening import checkpoint_path
 
 FORMATS = ("onnx", "safetensors")
+_OF_ONNX = (
+    "container",
+    "opset",
+    "float_attention",
+    "with_preprocessing",
+    "data",
+    "images",
+    "min_agreement",
+    "weights",
+)
 
 
 def export(
+    context: typer.Context,
     file: options.CheckpointName,
     format: Annotated[
         str,
@@ -112,11 +123,13 @@ def export(
     Prints the path of the file. --weights is the float model, to be compared as well.
     """
     _check(format, images, min_agreement)
+    if format != "onnx":
+        given.refuse(context, _OF_ONNX, "it goes with --format onnx alone")
     _check_push(push_to_hub, private, format)
-    given = options.name_or_stdin(file)
-    name = checkpoint_path(given)
+    source = options.name_or_stdin(file)
+    name = checkpoint_path(source)
     # What comes from the Hub lies in a cache, which is no place for a result.
-    beside = Path(given.split("/")[-1]) if given.startswith(HUB) else name
+    beside = Path(source.split("/")[-1]) if source.startswith(HUB) else name
     if format == "safetensors":
         _rewrite(name, out or beside.with_name(f"{beside.stem}-compressed"), json)
         return

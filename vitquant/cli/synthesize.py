@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vitquant import parallel
-from vitquant.cli import console, generation, inversion, options
+from vitquant.cli import console, generation, given, inversion, options
 from vitquant.data.image_source import ImageSource
 from vitquant.data.source import Role
 from vitquant.errors import UserError
@@ -30,9 +30,11 @@ from vitquant.models.load import load_float
 from vitquant.models.model import Model
 
 _PLAIN, _LEARN, _INVERTED = DrawSettings(), LearnSettings(), InversionSettings()
+_OF_A_GENERATOR = ("generator", "prompts_per_class", "min_confidence", "attempts")
 
 
 def synthesize(
+    context: typer.Context,
     model: options.ModelName,
     prompts: Annotated[
         str | None,
@@ -89,14 +91,14 @@ def synthesize(
     attempts: Annotated[
         int, typer.Option(metavar="N", help="How often an image is drawn at most.")
     ] = _PLAIN.attempts,
-    iterations: inversion.Iterations = None,
-    rounds: inversion.Rounds = None,
-    lr: inversion.Rate = None,
-    smallest_crop: inversion.SmallestCrop = None,
-    class_weight: inversion.ClassWeight = None,
-    entropy_weight: inversion.EntropyWeight = None,
-    variation_weight: inversion.VariationWeight = None,
-    variation: inversion.Variation = None,
+    iterations: inversion.Iterations = _INVERTED.iterations,
+    rounds: inversion.Rounds = _INVERTED.rounds,
+    lr: inversion.Rate = _INVERTED.lr,
+    smallest_crop: inversion.SmallestCrop = _INVERTED.smallest_crop,
+    class_weight: inversion.ClassWeight = _INVERTED.class_weight,
+    entropy_weight: inversion.EntropyWeight = _INVERTED.entropy_weight,
+    variation_weight: inversion.VariationWeight = _INVERTED.variation_weight,
+    variation: inversion.Variation = _INVERTED.variation,
     compare: Annotated[
         str | None,
         typer.Option(
@@ -122,28 +124,37 @@ def synthesize(
 
     Prints the path of the folder. Run again after an interruption, it goes on.
     """
-    settings = DrawSettings(
+    _check(prompts, template, by_inversion, as_plain, text)
+    if by_inversion:
+        given.refuse(
+            context, _OF_A_GENERATOR, "it says how a generator draws, and --inversion has none"
+        )
+    else:
+        given.refuse(context, inversion.NAMES, "it says how images are inverted; add --inversion")
+    if prompts or text or (template and as_plain):
+        given.refuse(
+            context,
+            ("prompts_per_class",),
+            "there are as many prompts as --prompts or the text has",
+        )
+    drawn = DrawSettings(
         _PLAIN.samples if samples is None else samples, seed, batch_size, min_confidence, attempts
     )
-    _check(prompts, template, by_inversion, as_plain, text)
-    given = {
-        "iterations": iterations,
-        "rounds": rounds,
-        "lr": lr,
-        "smallest_crop": smallest_crop,
-        "class_weight": class_weight,
-        "entropy_weight": entropy_weight,
-        "variation_weight": variation_weight,
-        "variation": variation,
-    }
-    inverted = None
-    if by_inversion:
-        if generator is not None:
-            raise UserError("--generator: --inversion needs none; without it, one draws the images")
-        common = {"samples": samples, "seed": seed, "batch_size": batch_size, "plain": as_plain}
-        inverted = inversion.chosen(given | common | {"precision": precision})
-    else:
-        inversion.refuse_without(given)
+    inverted = InversionSettings(
+        samples=_INVERTED.samples if samples is None else samples,
+        iterations=iterations,
+        plain=as_plain,
+        seed=seed,
+        batch_size=batch_size,
+        rounds=rounds,
+        lr=lr,
+        class_weight=class_weight,
+        entropy_weight=entropy_weight,
+        variation_weight=variation_weight,
+        variation=variation,
+        smallest_crop=smallest_crop,
+        precision=precision,
+    )
     name = options.name_or_stdin(model)
     path = out or Path(f"{name.replace('/', '-').replace(':', '-')}-images")
     if not path.parent.is_dir():
@@ -154,7 +165,7 @@ def synthesize(
     real = None
     if compare is not None:
         real = images_for(opened, compare, "--compare", Role.CALIBRATION)
-    if inverted is not None:
+    if by_inversion:
         aims = aims_of(opened, classes)
         work = Inversion(opened, aims, inverted, where)
         tell = generation.asking(yes, terminal, "fewer --samples or --iterations")
@@ -181,7 +192,7 @@ def synthesize(
         with generation.resumable():
             learned = cache.learned(Learning(opened, source, chosen, learn), terminal, tell)
         modes = LearnedModes(learned)
-    synthesis = Synthesis(opened, source, chosen, modes, settings)
+    synthesis = Synthesis(opened, source, chosen, modes, drawn)
     terminal.say(
         f"{synthesis.per_class} images for each of {len(chosen)} classes, drawn by "
         f"{source.identity.name} on {options.place(where)}"
