@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from vitquant import parallel
 from vitquant.data.image_source import ImageSource
@@ -12,6 +13,7 @@ from vitquant.generate import cache
 from vitquant.generate.drawn_source import DrawnSource
 from vitquant.generate.fetch import prompt_file
 from vitquant.generate.generator import Generator
+from vitquant.generate.image_folder import is_inverted
 from vitquant.generate.inversion.invert import Inversion, aims_of
 from vitquant.generate.inversion.settings import InversionSettings
 from vitquant.generate.learn_prompts import Learning
@@ -52,7 +54,9 @@ class Drawing:
 
 def bears_bias_correction(calib: object) -> bool:
     """Whether dfq corrects biases by them: not where their means are unlike photographs'."""
-    return calib not in ("inversion", "noise")
+    if isinstance(calib, (str, Path)):
+        return str(calib) not in ("inversion", "noise") and not is_inverted(Path(calib))
+    return True
 
 
 def calibration_images(

@@ -23,9 +23,9 @@ SOURCES = ("noise", *INVERTED, "real")
 METHODS = {
     "rtn": ["--method", "rtn"],
     "repq": ["--method", "repq"],
-    "dfq": ["--method", "dfq"],
+    "dfq": ["--method", "dfq", "--correct-bias"],
     "dfq, weights alone": ["--method", "dfq", "--no-correct-bias"],
-    "dfq, reparameterised": ["--method", "dfq", "--reparameterise"],
+    "dfq, reparameterised": ["--method", "dfq", "--correct-bias", "--reparameterise"],
     "joint": ["--method", "joint", "--no-compile"],
     "joint from dfq": ["--method", "joint", "--no-compile", "--start", "dfq"],
 }

@@ -28,6 +28,7 @@ def test_images_that_quantize_reads(vitquant, tmp_path):
     )  # fmt: skip
     assert (ended.json["samples"], ended.json["steps"]) == (4, 0)
     assert ended.json["settings"]["reparameterise"]
+    assert not ended.json["settings"]["correct_bias"]
     assert "17 layers corrected, 1 convolutions not" in ended.err
 
 

@@ -110,8 +110,8 @@ def quantize(
         bool | None,
         typer.Option(
             "--correct-bias/--no-correct-bias",
-            help="With dfq: correct biases too; by default unless --calib is inversion or noise, "
-            "whose means are not those of photographs.",
+            help="With dfq: correct biases too; by default unless --calib is noise or inverted "
+            "images, whose means are not those of photographs.",
         ),
     ] = None,
     start: Annotated[

@@ -161,9 +161,16 @@ def read_index(folder: Path, flag: str = "--out") -> list[dict[str, Any]]:
 def read_run(folder: Path) -> dict[str, Any] | None:
     """What a folder was made with; None if it is no finished folder of ours."""
     try:
-        return json.loads((folder / RUN).read_text(encoding="utf-8"))
+        found = json.loads((folder / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) and isinstance(found.get("run"), dict) else None
+
+
+def is_inverted(folder: Path) -> bool:
+    """Whether a folder holds images that were optimised through a model."""
+    found = read_run(folder)
+    return found is not None and "inversion" in found["run"]
 
 
 def _rows(parts: Parts, piece: int) -> Path:
