@@ -144,6 +144,14 @@ def quantize(
     logit_weight: Annotated[
         float, typer.Option(metavar="X", help="Weight of the logits in the loss.")
     ] = _PLAIN.logit_weight,
+    teacher_forcing: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            help="Share of joint's steps in which blocks are fed the float model's features too, "
+            "less and less of them.",
+        ),
+    ] = _PLAIN.teacher_forcing,
     min_crop: Annotated[
         float,
         typer.Option(
@@ -255,6 +263,7 @@ def quantize(
         lr_norms=lr_norms,
         feature_weight=feature_weight,
         logit_weight=logit_weight,
+        teacher_forcing=teacher_forcing,
         min_crop=min_crop,
         flip=flip,
         color=color,

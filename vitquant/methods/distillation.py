@@ -1,12 +1,14 @@
 """How far a quantized model is from the float one, without labels."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from vitquant.methods.forcing import Guide
 
 
 class Outputs(NamedTuple):
@@ -16,25 +18,38 @@ class Outputs(NamedTuple):
     logits: Tensor
 
 
-Run = Callable[[Tensor], Outputs]
+class Run(Protocol):
+    """Runs a model on images (B, C, H, W); with a guide, its blocks are fed what that says."""
+
+    def __call__(self, images: Tensor, guide: Guide | None = None) -> Outputs: ...
 
 
 @contextmanager
 def watched(module: nn.Module, blocks: list[str]) -> Iterator[Run]:
     """A function that runs ``module`` on images and returns :class:`Outputs`."""
-    features: dict[str, Tensor] = {}
+    features: dict[int, Tensor] = {}
+    # Stays until the next run: blocks that are checkpointed are computed again on the way back.
+    guides: list[Guide | None] = [None]
 
-    def keep(name: str):
+    def keep(block: int):
         def hook(module, args, output):
-            features[name] = output[0] if isinstance(output, tuple) else output
+            several = isinstance(output, tuple)
+            features[block] = output[0] if several else output
+            if guides[0] is None:
+                return None
+            fed = guides[0].feed(block, features[block])
+            return (fed, *output[1:]) if several else fed
 
         return hook
 
-    handles = [module.get_submodule(b).register_forward_hook(keep(b)) for b in blocks]
+    handles = [
+        module.get_submodule(name).register_forward_hook(keep(i)) for i, name in enumerate(blocks)
+    ]
 
-    def run(images: Tensor) -> Outputs:
+    def run(images: Tensor, guide: Guide | None = None) -> Outputs:
+        guides[0] = guide
         logits = module(images)
-        return Outputs([features[name] for name in blocks], logits)
+        return Outputs([features[i] for i in range(len(blocks))], logits)
 
     try:
         yield run

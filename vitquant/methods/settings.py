@@ -32,6 +32,8 @@ class Settings:
             1e-4, or 3e-4 where they are ternary: a ternary weight has further to go.
         lr_norms: Adam's rate for what stays float: normalisations, embeddings, tokens.
         feature_weight, logit_weight: of the two terms of the distillation loss.
+        teacher_forcing: share of the steps in which joint's blocks are fed the float model's
+            features too, less and less of them.
         min_crop: the smallest random crop, as a fraction of the image's area; 1 for none.
         flip: probability of a horizontal flip.
         color: how far brightness, contrast and saturation of a view may be multiplied.
@@ -65,6 +67,7 @@ class Settings:
     lr_norms: float = 1e-3
     feature_weight: float = 100.0
     logit_weight: float = 1.0
+    teacher_forcing: float = 0.3
     min_crop: float = 0.4
     flip: float = 0.5
     color: float = 0.3
@@ -87,7 +90,7 @@ class Settings:
                 raise UserError(f"{_flag(name)}: {getattr(self, name)} is too few; 1 or more")
         if self.views < 0:
             raise UserError(f"--views: {self.views} is too few; 0 or more")
-        for name in ("min_crop", "flip", "color", "mixup", "cutmix"):
+        for name in ("teacher_forcing", "min_crop", "flip", "color", "mixup", "cutmix"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{_flag(name)}: {getattr(self, name)} is not from 0 to 1")
         for name in (n for n in vars(self) if n.startswith("lr_") or n.endswith("_weight")):

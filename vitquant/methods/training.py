@@ -11,6 +11,7 @@ from vitquant.errors import UserError
 from vitquant.methods.arithmetic import Arithmetic, choose
 from vitquant.methods.descent import adam, check_finite, diverged, set_rates
 from vitquant.methods.distillation import Run, feature_loss, logit_loss, watched
+from vitquant.methods.forcing import Guide, share
 from vitquant.methods.job import Job, Key
 from vitquant.methods.teacher import Teacher
 
@@ -47,7 +48,8 @@ def train(job: Job, learned: nn.Module) -> None:
         for step, (images, keys) in enumerate(steps, done + 1):
             set_rates(optimizer, step, settings.steps)
             optimizer.zero_grad()
-            losses = _backward(job, arithmetic, teacher, student, images, keys)
+            forced = share(step, settings)
+            losses = _backward(job, arithmetic, teacher, student, images, keys, forced)
             parallel.sum_([p.grad for p in learned.parameters() if p.grad is not None])
             if not math.isfinite(losses["loss"]):
                 raise diverged(job, f"the loss is {losses['loss']} at step {step}")
@@ -81,11 +83,13 @@ def _backward(
     student: Run,
     images: Tensor,
     keys: list[Key],
+    forced: float,
 ) -> dict[str, float]:
     """Gradients of the loss on a batch, added up over its parts; returns the loss and its terms.
 
     images: this process's share of the batch. The gradients are this share's and remain to be added
-    up; the returned numbers are those of the whole batch.
+    up; the returned numbers are those of the whole batch. forced: what blocks are fed of the float
+    model's features.
     """
     settings = job.settings
     classifies = job.model.num_classes > 0
@@ -94,12 +98,12 @@ def _backward(
         part_keys, keys = keys[: len(part)], keys[len(part) :]
         with arithmetic.products():
             target = teacher(part, part_keys)
-            output = student(part)
+            output = student(part, Guide(target.features, forced))
             features = feature_loss(output, target)
             logits = logit_loss(output, target, classifies)
             loss = settings.feature_weight * features + settings.logit_weight * logits
-        share = len(part) / settings.batch_size
-        (loss * share).backward()
+        weight = len(part) / settings.batch_size
+        (loss * weight).backward()
         for name, term in zip(sums, (loss, features, logits), strict=True):
-            sums[name] += share * term.item()
+            sums[name] += weight * term.item()
     return dict(zip(sums, parallel.totals(sums.values()), strict=True))
