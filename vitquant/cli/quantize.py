@@ -164,12 +164,21 @@ def quantize(
         typer.Option(metavar="X", help="How far brightness, contrast and saturation may change."),
     ] = _PLAIN.color,
     mixup: Annotated[
-        float, typer.Option(metavar="X", help="Probability that a view is blended with another.")
-    ] = _PLAIN.mixup,
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Probability that a view is blended with another; by default 0, or 0.3 if "
+            "ternary.",
+        ),
+    ] = None,
     cutmix: Annotated[
-        float,
-        typer.Option(metavar="X", help="Probability that a part of a view shows another image."),
-    ] = _PLAIN.cutmix,
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Probability that a part of a view shows another image; by default 0, or 0.5 if "
+            "ternary.",
+        ),
+    ] = None,
     views: Annotated[
         int,
         typer.Option(

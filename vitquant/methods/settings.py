@@ -9,6 +9,8 @@ from vitquant.methods.scheme import Scheme
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("search", "dfq")
+# Defaults that are others where weights are ternary.
+_BY_WEIGHTS = {"lr_weights": (1e-4, 3e-4), "mixup": (0.0, 0.3), "cutmix": (0.0, 0.5)}
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Settings:
         flip: probability of a horizontal flip.
         color: how far brightness, contrast and saturation of a view may be multiplied.
         mixup: probability that a view is blended with another image.
-        cutmix: probability that a part of a view shows another image.
+        cutmix: probability that a part of a view shows another image. For both, None means 0, or
+            0.3 and 0.5 where weights are ternary, which learn a thousand images by heart.
         views: different views of each image, for which the float model's outputs are computed once
             and kept in memory; 0 for a new view every time.
         accumulate: parts that a step's images are worked through in, one after the other.
@@ -71,8 +74,8 @@ class Settings:
     min_crop: float = 0.4
     flip: float = 0.5
     color: float = 0.3
-    mixup: float = 0.3
-    cutmix: float = 0.5
+    mixup: float | None = None
+    cutmix: float | None = None
     views: int = 0
     accumulate: int = 1
     checkpointing: bool = False
@@ -81,10 +84,10 @@ class Settings:
     allow_float: bool = False
 
     def __post_init__(self) -> None:
-        if self.lr_weights is None:
-            object.__setattr__(
-                self, "lr_weights", 3e-4 if self.scheme.bits.weight == 1.58 else 1e-4
-            )
+        for name, (usual, ternary) in _BY_WEIGHTS.items():
+            if getattr(self, name) is None:
+                chosen = ternary if self.scheme.bits.weight == 1.58 else usual
+                object.__setattr__(self, name, chosen)
         for name in ("samples", "steps", "batch_size", "init_images", "accumulate"):
             if getattr(self, name) < 1:
                 raise UserError(f"{_flag(name)}: {getattr(self, name)} is too few; 1 or more")
