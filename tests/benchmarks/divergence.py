@@ -1,0 +1,84 @@
+"""How far checkpoints of one float model are from it, and whether they differ from each other.
+
+    python tests/benchmarks/divergence.py --model deit_tiny --weights FILE --data DIR \
+        A.safetensors B.safetensors
+
+The divergence of a checkpoint's distribution over the classes from the float model's tells
+checkpoints apart that no top-1 on as many images could: each image says more than right or wrong,
+and differences are taken image by image. Prints means, and every checkpoint less the first, with
+their standard errors over the images.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.data.batches import batches
+from vitquant.data.source import Role, open_source
+from vitquant.models.load import load_float
+
+
+@torch.no_grad()
+def main() -> None:
+    options = _parse()
+    model = load_float(options.model, options.weights, None)
+    images = open_source(
+        options.data,
+        flag="--data",
+        classes=model.classes,
+        num_classes=model.num_classes,
+        role=Role.EVALUATION,
+        limit=None,
+    )
+    students = {path.stem: restore(read_checkpoint(path)).module for path in options.checkpoints}
+    found: dict[str, list[Tensor]] = {name: [] for name in students}
+    chosen = range(0, len(images), options.every)
+    for batch, labels in batches(images, list(chosen), model.transform(), 32):
+        target = model.module(batch).log_softmax(-1)
+        for name, student in students.items():
+            output = student(batch).log_softmax(-1)
+            divergence = (target.exp() * (target - output)).sum(-1)
+            guess = output.argmax(-1)
+            found[name].append(
+                torch.stack([divergence, guess == target.argmax(-1), guess == labels])
+            )
+    scores = {name: torch.cat(parts, 1) for name, parts in found.items()}
+    print(f"{len(chosen)} images\n")
+    print(_table(scores))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoints", nargs="+", type=Path)
+    parser.add_argument("--model", default="vit_digits")
+    parser.add_argument("--weights", type=Path, help="float weights")
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--every", type=int, default=1, help="score each so many images alone")
+    return parser.parse_args()
+
+
+def _table(scores: dict[str, Tensor]) -> str:
+    """scores: (3, images) each: divergence, agreement, hits."""
+    lines = [
+        "| checkpoint | KL | less the first's | agreement % | top-1 % |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    first = next(iter(scores))
+    for name, (divergence, agreed, hit) in scores.items():
+        difference = "" if name == first else _mean(divergence - scores[first][0])
+        lines.append(
+            f"| {name} | {_mean(divergence)} | {difference} "
+            f"| {100 * agreed.mean():.1f} | {100 * hit.mean():.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def _mean(values: Tensor) -> str:
+    return f"{values.mean():.3f} ± {values.std() / len(values) ** 0.5:.3f}"
+
+
+if __name__ == "__main__":
+    main()
