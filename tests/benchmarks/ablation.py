@@ -16,18 +16,19 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from divergence import divergence
 
 from vitquant.bits import parse_bits
 from vitquant.cli.console import Terminal
 from vitquant.data.batches import batches
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.sample import choose
-from vitquant.data.source import Role, open_source
+from vitquant.data.source import Role
 from vitquant.engine import quantize
-from vitquant.methods.distillation import Outputs, feature_loss, watched
+from vitquant.methods.distillation import feature_loss, watched
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
+from vitquant.model_images import images_for
 from vitquant.models.load import load_float
 from vitquant.models.model import Model
 from vitquant.models.wiring import discover, example_images
@@ -39,14 +40,7 @@ _SPLIT_SEED = 12345
 def main() -> None:
     options = _parse()
     model = load_float(options.model, options.weights, None)
-    images = open_source(
-        options.calib,
-        flag="--calib",
-        classes=model.classes,
-        num_classes=model.num_classes,
-        role=Role.CALIBRATION,
-        limit=None,
-    )
+    images = images_for(model, options.calib, "--calib", Role.CALIBRATION, limit=None)
     order = choose(images, None, _SPLIT_SEED)
     held_back, rest = order[:_HELD_BACK], sorted(order[_HELD_BACK:])
     settings = _settings(options)
@@ -94,21 +88,16 @@ def _score(
     with watched(model.module, blocks) as teacher, watched(quantized.module, blocks) as student:
         for batch, _ in batches(images, indices, model.transform(), 50):
             target, output = teacher(batch.to(device)), student(batch.to(device))
-            divergences.append(_divergence(output, target))
+            divergences.append(divergence(output.logits, target.logits))
             agreed += int((output.logits.argmax(-1) == target.logits.argmax(-1)).sum())
             features += feature_loss(output, target).item() * len(batch)
-    divergence = torch.cat(divergences)
+    found = torch.cat(divergences)
     return {
-        "kl": round(divergence.mean().item(), 4),
-        "kl_se": round(divergence.std().item() / len(indices) ** 0.5, 4),
+        "kl": round(found.mean().item(), 4),
+        "kl_se": round(found.std().item() / len(indices) ** 0.5, 4),
         "agreement": round(agreed / len(indices), 4),
         "features": round(features / len(indices), 4),
     }
-
-
-def _divergence(output: Outputs, target: Outputs) -> Tensor:
-    s, t = output.logits.log_softmax(-1), target.logits.log_softmax(-1)
-    return (t.exp() * (t - s)).sum(-1)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.data.batches import batches
-from vitquant.data.source import Role, open_source
+from vitquant.data.source import Role
+from vitquant.model_images import images_for
 from vitquant.models.load import load_float
 
 
@@ -25,29 +26,29 @@ from vitquant.models.load import load_float
 def main() -> None:
     options = _parse()
     model = load_float(options.model, options.weights, None)
-    images = open_source(
-        options.data,
-        flag="--data",
-        classes=model.classes,
-        num_classes=model.num_classes,
-        role=Role.EVALUATION,
-        limit=None,
-    )
+    images = images_for(model, options.data, "--data", Role.EVALUATION, limit=None)
     students = {path.stem: restore(read_checkpoint(path)).module for path in options.checkpoints}
     found: dict[str, list[Tensor]] = {name: [] for name in students}
     chosen = range(0, len(images), options.every)
     for batch, labels in batches(images, list(chosen), model.transform(), 32):
-        target = model.module(batch).log_softmax(-1)
+        target = model.module(batch)
         for name, student in students.items():
-            output = student(batch).log_softmax(-1)
-            divergence = (target.exp() * (target - output)).sum(-1)
+            output = student(batch)
             guess = output.argmax(-1)
             found[name].append(
-                torch.stack([divergence, guess == target.argmax(-1), guess == labels])
+                torch.stack(
+                    [divergence(output, target), guess == target.argmax(-1), guess == labels]
+                )
             )
     scores = {name: torch.cat(parts, 1) for name, parts in found.items()}
     print(f"{len(chosen)} images\n")
     print(_table(scores))
+
+
+def divergence(output: Tensor, target: Tensor) -> Tensor:
+    """(B,): from the distribution of the logits ``target`` to that of ``output``, in nats."""
+    s, t = output.log_softmax(-1), target.log_softmax(-1)
+    return (t.exp() * (t - s)).sum(-1)
 
 
 def _parse() -> argparse.Namespace:
@@ -67,10 +68,10 @@ def _table(scores: dict[str, Tensor]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     first = next(iter(scores))
-    for name, (divergence, agreed, hit) in scores.items():
-        difference = "" if name == first else _mean(divergence - scores[first][0])
+    for name, (distance, agreed, hit) in scores.items():
+        difference = "" if name == first else _mean(distance - scores[first][0])
         lines.append(
-            f"| {name} | {_mean(divergence)} | {difference} "
+            f"| {name} | {_mean(distance)} | {difference} "
             f"| {100 * agreed.mean():.1f} | {100 * hit.mean():.1f} |"
         )
     return "\n".join(lines)

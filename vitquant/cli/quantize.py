@@ -250,9 +250,7 @@ def quantize(
     settings = Settings(
         scheme=usual_scheme(
             chosen,
-            None
-            if patch_embed_bits is None
-            else parse_bits(patch_embed_bits, "--patch-embed-bits"),
+            parse_given(patch_embed_bits, "--patch-embed-bits"),
             parse_given(head_bits, "--head-bits"),
         ),
         method=method,
