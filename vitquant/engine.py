@@ -100,6 +100,8 @@ def quantize(
         refuse_unreachable(model.module, wiring)
     for name, why in wiring.unreachable.items():
         progress.warn(f"{name} stays float: {why}")
+    if not settings.per_head:
+        wiring.heads.clear()
     chosen = _decode(images, settings, progress)
     if state is not None:
         state.begin(identify(model, chosen, settings))
@@ -107,7 +109,12 @@ def quantize(
     learned = method.run(job)
     layers = finish(learned, model.module)
     products = [
-        ProductRecord(name, len(module.products), settings.scheme.bits.activation)
+        ProductRecord(
+            name,
+            len(module.products),
+            settings.scheme.bits.activation,
+            tuple(wiring.heads.get((name, i), 0) for i in range(len(module.products))),
+        )
         for name, module in intercepted(learned)
     ]
     header = Header(

@@ -19,10 +19,10 @@ def pictures():
 
 @pytest.fixture
 def quantized(settings, pictures):
-    """quantized(name, bits, method) → a quantized miniature."""
+    """quantized(name, bits, method, **settings) → a quantized miniature."""
 
-    def run(name="vit_digits", bits="w4a4", method="rtn") -> Quantized:
-        return quantize(open_model(name), pictures, settings(bits, method))
+    def run(name="vit_digits", bits="w4a4", method="rtn", **changes) -> Quantized:
+        return quantize(open_model(name), pictures, settings(bits, method, **changes))
 
     return run
 

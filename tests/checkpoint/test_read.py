@@ -103,6 +103,22 @@ def test_a_foreign_safetensors_file(tmp_path):
         refused(path, "was not written by vitquant.*--weights")
 
 
+def test_the_format_before_scales_of_heads(quantized, pictures, tmp_path):
+    run = quantized("vit_digits", "w4a4", "rtn", per_head=False)
+    run.save(path := tmp_path / "m.safetensors")
+
+    def older(header):
+        header["format_version"] = 1
+        for record in header["products"]:
+            assert record.pop("heads") == [0, 0]
+
+    rewrite(path, older)
+    images, _ = next(batches(pictures, range(32), run.model.transform(), 32))
+    with torch.inference_mode():
+        expected = run.model.module(images)
+        assert torch.equal(restore(read_checkpoint(path)).module(images), expected)
+
+
 def test_a_newer_format(saved):
     rewrite(saved, lambda header: header.update(format_version=FORMAT_VERSION + 1, more=[]))
     refused(saved, f"format version {FORMAT_VERSION + 1}.*a newer vitquant is needed")

@@ -61,13 +61,14 @@ def batch(pictures, make_small):
 
 @pytest.fixture
 def quantized(make_small, pictures):
-    """quantized(family, bits, method) → (model, header) with whole biases."""
+    """quantized(family, bits, method, **settings) → (model, header) with whole biases."""
 
-    def make(family="vit", bits="w4a4", method="rtn"):
+    def make(family="vit", bits="w4a4", method="rtn", **settings):
         chosen = parse_bits(bits)
         edge = "w8a8" if chosen.quantizes_activations else "w8a16"
         scheme = Scheme(chosen, patch_embed=parse_bits(edge), head=chosen)
         brief = {"samples": 4, "steps": 2, "batch_size": 2, "init_images": 2}
+        brief |= settings
         run = quantize(make_small(family), pictures, Settings(scheme, method, **brief))
         whole_biases(run.model.module)
         return run.model, run.header
@@ -84,10 +85,10 @@ def _done():
 def exported(quantized, tmp_path_factory, _done):
     """exported(family, bits, method, **options) → Exported; each is made once."""
 
-    def make(family="vit", bits="w4a4", method="rtn", **options) -> Exported:
-        key = (family, bits, method, *options.items())
+    def make(family="vit", bits="w4a4", method="rtn", per_head=True, **options) -> Exported:
+        key = (family, bits, method, per_head, *options.items())
         if key not in _done:
-            model, header = quantized(family, bits, method)
+            model, header = quantized(family, bits, method, per_head=per_head)
             graph = to_onnx(model, header, OnnxOptions(**options))
             path = tmp_path_factory.mktemp("exported") / f"{family}.onnx"
             path.write_bytes(graph.SerializeToString())

@@ -33,6 +33,14 @@ def test_every_layer_and_two_products_a_block_are_found(family, small):
     assert not wiring.unreachable
 
 
+def test_attention_weights_are_told_from_other_operands(small):
+    wiring = discover(small.module, example_images(small.input_size))
+    heads = {n: m.num_heads for n, m in small.module.named_modules() if hasattr(m, "num_heads")}
+    found = {(name, 1): heads[name] for name in wiring.products if heads[name] > 1}
+    assert wiring.heads == found
+    assert found
+
+
 def test_looking_leaves_the_model_as_it_was(small, batch):
     before = small.module(batch)
     discover(small.module, batch)

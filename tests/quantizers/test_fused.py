@@ -83,6 +83,23 @@ def test_activations_have_the_same_gradients(dtype, layout, multiplier, both):
             torch.testing.assert_close(ours, theirs, check_dtype=False, **near)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_heads_have_the_same_values_and_gradients(dtype, both):
+    x, grad = (numbers(4, 3, 5, 6, seed=seed).to(dtype) for seed in (0, 1))
+    scale = torch.tensor([0.1, 0.2, 0.5]).view(3, 1, 1)
+    q = PerTensor(activation_grid(4), scale, torch.tensor(6.0))
+    for each in (x, x.mT.contiguous().mT):
+        plain, compiled = both(lambda each=each: per_tensor.fake_quantize(each, q))
+        assert torch.equal(compiled, plain)
+        plain, compiled = both(lambda each=each: per_tensor.fake_quantize_backward(grad, each, q))
+        assert compiled.scale.shape == plain.scale.shape == scale.shape
+        near = {"rtol": 1e-4, "atol": 1e-4}
+        if dtype is torch.bfloat16:
+            near = {"rtol": 2e-2, "atol": 0.3}  # the plain form rounds its sums
+        for ours, theirs in zip(compiled[:3], plain[:3], strict=True):
+            torch.testing.assert_close(ours, theirs, check_dtype=False, **near)
+
+
 @pytest.mark.parametrize("shape", [(5, 12), (5, 3, 2, 2)])
 @pytest.mark.parametrize("bits", [1.58, 4, 8])
 @pytest.mark.parametrize("contiguous", [True, False])

@@ -37,6 +37,18 @@ def test_values_and_gradients_are_those_of_the_composition(
         torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-10)
 
 
+def test_scales_of_heads_are_those_of_a_composition(naive, randn, quantizer, gradients):
+    a, b = (x.requires_grad_() for x in (randn(2, 3, 7, 6), randn(2, 3, 6, 5)))
+    scale = torch.tensor([0.1, 0.2, 0.5], dtype=a.dtype).view(3, 1, 1).requires_grad_()
+    a_grid = quantizer(4)._replace(scale=scale)
+    leaves = [a, b, scale, a_grid.zero_point]
+    expected = naive(a, a_grid) @ b
+    ours = quantized_matmul(a, b, a_grid, None)
+    torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
+    for got, wanted in zip(gradients(ours, *leaves), gradients(expected, *leaves), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize("trained", ["operands", "grids"])
 def test_some_leaves_may_be_frozen(trained, naive, randn, quantizer, gradients):
     a, b = randn(2, 4, 6), randn(6, 3)

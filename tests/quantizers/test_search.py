@@ -6,7 +6,7 @@ import torch
 from vitquant.quantizers.grid import activation_grid, weight_grid
 from vitquant.quantizers.per_channel import codes
 from vitquant.quantizers.per_tensor import PerTensor, fake_quantize
-from vitquant.quantizers.search import search_per_channel, search_per_tensor
+from vitquant.quantizers.search import search_per_channel, search_per_head, search_per_tensor
 
 
 def min_max(x, grid):
@@ -108,3 +108,38 @@ def test_the_zero_point_is_an_integer_on_the_grid():
         _, zero_point = search_per_tensor(heavy_tailed(40, 10) + shift, grid)
         assert zero_point == zero_point.round()
         assert grid.qmin <= zero_point <= grid.qmax
+
+
+@pytest.fixture
+def heads():
+    """(2, 3, 8, 20): attention weights that are even in one head, sharp in another."""
+    logits = torch.randn(2, 3, 8, 20, generator=torch.Generator().manual_seed(0))
+    return (logits * torch.tensor([0.1, 1.0, 5.0]).view(3, 1, 1)).softmax(-1)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_heads_of_their_own_scales_have_less_error_than_with_one(bits, heads):
+    grid, values = activation_grid(bits), heavy_tailed(2, 3, 20, 5)
+
+    def error(scale, zero_point=0.0):
+        found = PerTensor(grid, scale, torch.tensor(float(zero_point)))
+        return ((fake_quantize(heads, found) - heads) @ values).square().mean((0, 2, 3))
+
+    own = search_per_head(heads, grid, lambda d: d @ values)
+    assert own.shape == (3, 1, 1)
+    one = error(*search_per_tensor(heads, grid, lambda d: d @ values))
+    assert (error(own) <= one * 1.001).all()
+    assert error(own).sum() < 0.9 * one.sum()
+
+
+def test_each_head_is_searched_alone(heads):
+    grid = activation_grid(4)
+    alone = [search_per_head(heads[:, i : i + 1], grid) for i in range(3)]
+    torch.testing.assert_close(search_per_head(heads, grid), torch.cat(alone), rtol=0, atol=0)
+
+
+def test_a_head_of_zeros_gets_a_usable_scale(heads):
+    heads[:, 1] = 0
+    scale = search_per_head(heads, activation_grid(4))
+    assert (scale > 0).all()
+    assert scale.isfinite().all()

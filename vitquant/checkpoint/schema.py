@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KEY = "vitquant"
 
 
@@ -31,11 +31,16 @@ class LayerRecord:
 
 @dataclass(frozen=True)
 class ProductRecord:
-    """A module whose products of two activations are quantized, in the order of execution."""
+    """A module whose products of two activations are quantized, in the order of execution.
+
+    heads: for each product, how many heads of its left operand have a scale of their own; 0 where
+    one scale is that of all.
+    """
 
     name: str
     count: int
     activation_bits: int
+    heads: tuple[int, ...]
 
 
 @dataclass
@@ -76,5 +81,9 @@ def load_header(text: str) -> Header:
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(f"format version {version}")
     raw["layers"] = [LayerRecord(**r | {"shape": tuple(r["shape"])}) for r in raw["layers"]]
-    raw["products"] = [ProductRecord(**r) for r in raw["products"]]
+    # Version 1 had one scale for all heads.
+    raw["products"] = [
+        ProductRecord(**r | {"heads": tuple(r.get("heads", (0,) * r["count"]))})
+        for r in raw["products"]
+    ]
     return Header(**raw)

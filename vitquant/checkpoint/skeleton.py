@@ -29,6 +29,6 @@ def fit(module: nn.Module, header: Header) -> nn.Module:
         module.set_submodule(record.name, made)
     for product in header.products:
         grid = activation_grid(product.activation_bits)
-        made = [fixed_product(grid) for _ in range(product.count)]
+        made = [fixed_product(grid, heads) for heads in product.heads]
         intercept(module.get_submodule(product.name), made)
     return module.eval().requires_grad_(False)

@@ -96,6 +96,14 @@ def quantize(
     init_images: Annotated[
         int, typer.Option(metavar="N", help="Images for scale search and correction.")
     ] = _PLAIN.init_images,
+    per_head: Annotated[
+        bool,
+        typer.Option(
+            "--per-head/--no-per-head",
+            help="Give each head's attention weights a scale of their own, or one to all heads, as "
+            "most published methods do.",
+        ),
+    ] = _PLAIN.per_head,
     reparameterise: Annotated[
         bool,
         typer.Option(
@@ -259,6 +267,7 @@ def quantize(
         batch_size=batch_size,
         seed=seed,
         init_images=init_images,
+        per_head=per_head,
         reparameterise=reparameterise,
         damping=damping,
         correct_bias=bears_bias_correction(calib) if correct_bias is None else correct_bias,

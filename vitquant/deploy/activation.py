@@ -6,14 +6,19 @@ from vitquant.deploy.graph import Graph
 from vitquant.layers.quantizer import FixedQuantizer
 
 
-def quantized(graph: Graph, x: str, quantizer: FixedQuantizer, name: str) -> tuple[str, list[str]]:
+def quantized(
+    graph: Graph, x: str, quantizer: FixedQuantizer, name: str, scale: np.ndarray | None = None
+) -> tuple[str, list[str]]:
     """``x`` as unsigned bytes: their name, and the names of [scale, zero point].
 
     A byte has more levels than an activation of fewer than 8 bits, so the value is clipped to the
     range of those that the checkpoint has. Runtimes recognise that form; they run types of 4 bits
     in float.
+
+    scale: by default the quantizer's own.
     """
-    scale, zero_point = quantizer.scale.numpy(), quantizer.zero_point.numpy()
+    scale = quantizer.scale.numpy() if scale is None else scale
+    zero_point = quantizer.zero_point.numpy()
     grid = [
         graph.constant(f"{name}.scale", scale),
         graph.constant(f"{name}.zero_point", zero_point),
@@ -26,7 +31,14 @@ def quantized(graph: Graph, x: str, quantizer: FixedQuantizer, name: str) -> tup
     return graph.add("QuantizeLinear", [x, *grid], f"{name}/quantize"), grid
 
 
-def on_grid(graph: Graph, x: str, quantizer: FixedQuantizer, name: str, output: str = "") -> str:
+def on_grid(
+    graph: Graph,
+    x: str,
+    quantizer: FixedQuantizer,
+    name: str,
+    output: str = "",
+    scale: np.ndarray | None = None,
+) -> str:
     """``x`` quantized and read back: what a runtime fuses with the product behind it."""
-    codes, grid = quantized(graph, x, quantizer, name)
+    codes, grid = quantized(graph, x, quantizer, name, scale)
     return graph.add("DequantizeLinear", [codes, *grid], f"{name}/dequantize", output)

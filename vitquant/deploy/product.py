@@ -1,5 +1,7 @@
 """A product of two activations, as nodes that ONNX Runtime runs as one integer product."""
 
+import numpy as np
+
 from vitquant.deploy.activation import on_grid
 from vitquant.deploy.graph import Graph
 from vitquant.layers.product import Product
@@ -7,9 +9,25 @@ from vitquant.layers.product import Product
 
 def product(graph: Graph, module: Product, name: str, operands: list[str], output: str) -> bool:
     """``left @ right`` of shapes (..., M, K) and (..., K, N) to ``output``, in integers."""
+    if module.left.scale.dim():
+        return _by_heads(graph, module, name, operands, output)
     left = on_grid(graph, operands[0], module.left, f"{name}.left")
     right = on_grid(graph, operands[1], module.right, f"{name}.right")
     graph.add("MatMul", [left, right], name, output)
+    return True
+
+
+def _by_heads(graph: Graph, module: Product, name: str, operands: list[str], output: str) -> bool:
+    """Runtimes multiply integers of one scale, so the heads' are taken out in front and put back
+    behind."""
+    scale = module.left.scale.numpy()
+    units = graph.add(
+        "Mul", [operands[0], graph.constant(f"{name}.per_unit", 1 / scale)], f"{name}.left/units"
+    )
+    left = on_grid(graph, units, module.left, f"{name}.left", scale=np.float32(1))
+    right = on_grid(graph, operands[1], module.right, f"{name}.right")
+    sums = graph.add("MatMul", [left, right], name)
+    graph.add("Mul", [sums, graph.constant(f"{name}.unit", scale)], f"{name}/scale", output)
     return True
 
 

@@ -9,7 +9,11 @@ from vitquant.quantizers.matmul import quantized_matmul
 
 
 class Product(nn.Module):
-    """``left @ right`` with each operand on its own grid. Shapes (..., M, K) and (..., K, N)."""
+    """``left @ right`` with each operand on its own grid. Shapes (..., M, K) and (..., K, N).
+
+    The left one's heads may have scales of their own: attention weights that are even, and so
+    small, in one head and sharp in another would need both small levels and large ones.
+    """
 
     def __init__(self, left: nn.Module, right: nn.Module) -> None:
         super().__init__()
@@ -29,9 +33,11 @@ class Product(nn.Module):
         return Product(self.left.fixed(), self.right.fixed())
 
 
-def learned_product(activation: Grid) -> Product:
-    return Product(LearnedQuantizer(activation), LearnedQuantizer(activation))
+def learned_product(activation: Grid, heads: int = 0) -> Product:
+    """To be trained. heads: how many of the left operand have a scale of their own; 0 for one."""
+    return Product(LearnedQuantizer(activation, heads), LearnedQuantizer(activation))
 
 
-def fixed_product(activation: Grid) -> Product:
-    return Product(FixedQuantizer(activation), FixedQuantizer(activation))
+def fixed_product(activation: Grid, heads: int = 0) -> Product:
+    """To be filled from a checkpoint; heads as in :func:`learned_product`."""
+    return Product(FixedQuantizer(activation, heads), FixedQuantizer(activation))

@@ -35,7 +35,8 @@ def assemble(
     for name in sorted(callers):
         products = wiring.products.get(name, 0) if activation else 0
         if products or name in wiring.functional.values():
-            made = [learned_product(activation) for _ in range(products)]
+            heads = [wiring.heads.get((name, i), 0) for i in range(products)]
+            made = [learned_product(activation, n) for n in heads]
             intercept(learned.get_submodule(name), made)
     return learned.to(next(model.parameters()).device)
 

@@ -18,6 +18,7 @@ class Wiring:
 
     layers: every Linear and Conv2d that is executed, in order of execution.
     products: for each module that multiplies activations, how many products it computes.
+    heads: of attention weights, by the module and the product whose left operand they are.
     blocks: the transformer blocks, whose outputs are the features to distil.
     functional: Linears whose weight another module uses through F.linear, with that module's name.
     constant: Linears whose input is the same for every image, such as Swin V2's position bias.
@@ -26,6 +27,7 @@ class Wiring:
 
     layers: list[str] = field(default_factory=list)
     products: dict[str, int] = field(default_factory=dict)
+    heads: dict[tuple[str, int], int] = field(default_factory=dict)
     blocks: list[str] = field(default_factory=list)
     functional: dict[str, str] = field(default_factory=dict)
     constant: list[str] = field(default_factory=list)
@@ -40,6 +42,7 @@ def discover(model: nn.Module, images: Tensor) -> Wiring:
     found = first.found
     found.constant = [n for n in found.layers if torch.equal(first.inputs[n], second.inputs[n])]
     found.layers = [n for n in found.layers if n not in found.constant]
+    found.heads = dict(first.found.heads.items() & second.found.heads.items())
     _find_unreached_attention(model, found)
     found.blocks = _blocks(model, found)
     return found
@@ -69,6 +72,9 @@ class _Recorder:
 
     def product(self, caller: str, index: int, left: Tensor, right: Tensor) -> None:
         self.found.products[caller] = index + 1
+        # What softmax puts out is known by its being (B, heads, M, K) and never negative.
+        if left.dim() == 4 and left.shape[1] > 1 and left.min() >= 0:
+            self.found.heads[caller, index] = left.shape[1]
 
     def opaque(self, caller: str, what: str) -> None:
         self.found.unreachable[caller] = what

@@ -49,14 +49,24 @@ def per_tensor_value(
     x: Tensor, factor: Tensor, low: Tensor, high: Tensor, scale: Tensor, dtype: torch.dtype
 ) -> Tensor:
     """``scale * clamp(round(x * factor), low, high)``, of ``dtype`` and of x's shape."""
-    value = _call(_per_tensor_value, _matrix(x), _vector(factor), low, high, scale, dtype)
-    return value.view(x.shape)
+    if scale.dim():
+        parts = _heads(x, len(scale)), factor.view(-1, 1), low, high, scale.view(-1, 1)
+    else:
+        parts = _matrix(x), _vector(factor), low, high, scale
+    return _call(_per_tensor_value, *parts, dtype).view(x.shape)
 
 
 def per_tensor_gradients(
     grad: Tensor, x: Tensor, factor: Tensor, low: Tensor, high: Tensor, multiplier: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Gradients of x, of scale, of zero point / scale, and of ``multiplier`` if there is one."""
+    """Gradients of x, of scale, of zero point / scale, and of ``multiplier`` if there is one.
+
+    Those of scale and zero point are of the shape of scale.
+    """
+    if factor.dim() == 3:
+        parts = (_heads(t, len(factor)) for t in (grad, x))
+        grad_x, *others = _call(_per_head_gradients, *parts, factor.view(-1, 1), low, high)
+        return grad_x.view(x.shape), *(t.view(factor.shape) for t in others), None
     grad_x, *others = _call(
         _per_tensor_gradients, _matrix(grad), _matrix(x), _vector(factor), low, high, multiplier
     )
@@ -94,6 +104,16 @@ def _per_tensor_gradients(grad, x, factor, low, high, multiplier):
     return (inside * multiplier).to(x.dtype), grad_scale, grad_zero_point, grad_multiplier
 
 
+def _per_head_gradients(grad, x, factor, low, high):
+    value, g = x.to(factor.dtype), grad.to(factor.dtype)
+    v = value * factor
+    rounded = v.round()
+    codes = rounded.clamp(low, high)
+    inside = torch.where(rounded == codes, g, 0.0)
+    grad_scale = (g * codes - inside * v).sum((0, 2))
+    return inside.to(x.dtype), grad_scale, (inside - g).sum((0, 2))
+
+
 def _per_channel_value(weight, scale, low, high):
     return (weight / scale[:, None]).round().clamp(low, high) * scale[:, None]
 
@@ -110,6 +130,10 @@ def _per_channel_gradients(grad, weight, scale, low, high):
 # compiled anew, up to a limit behind which nothing is compiled at all. So all is made alike first.
 def _matrix(x: Tensor) -> Tensor:
     return x.contiguous().view(-1, x.shape[-1])
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    return x.contiguous().view(-1, heads, x.shape[-2] * x.shape[-1])
 
 
 def _vector(x: Tensor) -> Tensor:

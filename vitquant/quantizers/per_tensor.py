@@ -1,4 +1,4 @@
-"""Fake quantization with one scale and zero point for a whole tensor: forward and backward.
+"""Fake quantization of a whole tensor, or of the heads in one: forward and backward.
 
 The straight-through gradients are those of LSQ+ (Bhalgat et al., 2020), written for a value that is
 stored as ``q = clamp(round(x / s) + z, qmin, qmax)`` and read as ``s * (q - z)``. The extra factor
@@ -24,8 +24,9 @@ _BLOCK = 1 << 17
 class PerTensor(NamedTuple):
     """What maps a tensor onto a grid.
 
-    scale: shape (), positive. zero_point: shape (), integer-valued float in [qmin, qmax].
-    multiplier: shape (C,) along the tensor's last dimension, or None.
+    scale: positive, of shape (), or (H, 1, 1) with one for each head of a tensor (..., H, M, N).
+    zero_point: shape (), integer-valued float in [qmin, qmax]. multiplier: shape (C,) along the
+    tensor's last dimension, or None; None where heads have scales of their own.
     """
 
     grid: Grid
@@ -66,10 +67,11 @@ def fake_quantize_backward(grad: Tensor, x: Tensor, q: PerTensor) -> PerTensorGr
     factor, low, high = _prepared(q)
     if fused.active():
         gradients = fused.per_tensor_gradients(grad, x, factor, low, high, q.multiplier)
-        grad_x, grad_scale, grad_zero_point, grad_multiplier = gradients
-        return PerTensorGradients(grad_x, grad_scale, grad_zero_point * q.scale, grad_multiplier)
+        grad_x, grad_scale, shifted, grad_multiplier = gradients
+        return PerTensorGradients(grad_x, grad_scale, (shifted * q.scale).sum(), grad_multiplier)
     grad_x = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    grad_scale, grad_zero_point = torch.zeros_like(q.scale), torch.zeros_like(q.scale)
+    grad_scale, shifted = torch.zeros_like(q.scale), torch.zeros_like(q.scale)
+    shape = q.scale.shape
     grad_multiplier = None if q.multiplier is None else torch.zeros_like(q.multiplier)
     for part, g, inside in _blocks(x, grad, grad_x):
         part = part.to(factor.dtype)
@@ -77,12 +79,12 @@ def fake_quantize_backward(grad: Tensor, x: Tensor, q: PerTensor) -> PerTensorGr
         rounded = v.round()
         code = rounded.clamp(low, high)
         torch.mul(g, rounded == code, out=inside)
-        grad_scale += (g * code).sum() - (inside * v).sum()
-        grad_zero_point += inside.sum() - g.sum()
+        grad_scale += (g * code).sum_to_size(shape) - (inside * v).sum_to_size(shape)
+        shifted += inside.sum_to_size(shape) - g.sum_to_size(shape)
         if grad_multiplier is not None:
             grad_multiplier += (inside * part).flatten(0, -2).sum(0)
             inside.mul_(q.multiplier)
-    return PerTensorGradients(grad_x, grad_scale, grad_zero_point * q.scale, grad_multiplier)
+    return PerTensorGradients(grad_x, grad_scale, (shifted * q.scale).sum(), grad_multiplier)
 
 
 def _prepared(q: PerTensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -69,6 +69,27 @@ def search_per_tensor(
     return q.scale, q.zero_point
 
 
+def search_per_head(
+    x: Tensor, grid: Grid, through: Through | None = None, candidates: int = 48
+) -> Tensor:
+    """Scales (H, 1, 1) for a sample ``x`` (B, H, M, N) that is never negative, one for each head.
+
+    What is minimised is each head's error after ``through``, as in :func:`search_per_tensor`; the
+    zero point is ``qmin``.
+    """
+    zero_point = x.new_tensor(float(grid.qmin))
+    widest = (x.amax((0, 2, 3)).view(-1, 1, 1) / (grid.levels - 1)).clamp_min(_TINY)
+    best, least = widest, torch.full_like(widest, torch.inf)
+    for fractions in (torch.logspace(0.0, -2.0, candidates), torch.arange(6, 16) / 10):
+        middle = best
+        for scale in (middle * fraction for fraction in fractions.tolist()):
+            difference = fake_quantize(x, PerTensor(grid, scale, zero_point)).sub_(x)
+            error = difference if through is None else through(difference)
+            error = error.square().mean((0, 2, 3)).view(-1, 1, 1)
+            best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
+    return best
+
+
 def _affine(like: Tensor, low: float, high: float, grid: Grid) -> PerTensor:
     scale = max((high - low) / (grid.levels - 1), _TINY)
     zero_point = min(max(grid.qmin - round(low / scale), grid.qmin), grid.qmax)
