@@ -1,5 +1,7 @@
 """The quantized Linear, Conv2d and product: trained and stored compute alike."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -101,3 +103,74 @@ def test_a_product_broadcasts_like_matmul(shapes):
     product.right.calibrate(right, lambda d: d)
     torch.testing.assert_close(product(left, right), left @ right, rtol=0, atol=0.2)
     assert torch.equal(product.integer()(left, right), product(left, right))
+
+
+@pytest.fixture
+def gelu_rows():
+    """(400, 6): what leaves a GELU, in channels of different widths."""
+    x = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
+    return F.gelu(x * torch.tensor([0.5, 1.0, 0.7, 0.9, 1.2, 0.4]) - 0.7)
+
+
+def with_offset(bits, rows):
+    layer = LearnedLinear(nn.Linear(6, 4), weight_grid(8), activation_grid(bits))
+    layer.rescale = Rescale(6, Site.STORED)
+    with torch.no_grad():
+        layer.rescale.log.copy_(torch.linspace(-0.3, 0.3, 6))
+    layer.add_offset()
+    layer.calibrate(rows)
+    return layer
+
+
+@pytest.mark.parametrize("consumed", [False, True])
+def test_an_offset_is_stored_as_a_shift(consumed, gelu_rows):
+    layer = with_offset(3, gelu_rows)
+    with torch.no_grad():
+        layer.offset.add_(torch.linspace(-0.4, 0.4, 6))
+    if consumed:
+        layer.consumer = Rescale(4, Site.LINEAR)
+        with torch.no_grad():
+            layer.consumer.log.copy_(torch.linspace(-0.5, 0.5, 4))
+    stored = layer.integer()
+    assert not torch.equal(stored.shift, torch.zeros(6))
+    torch.testing.assert_close(stored(gelu_rows), layer(gelu_rows), rtol=1e-5, atol=1e-5)
+
+
+def test_an_offset_costs_nothing_where_levels_are_fine(gelu_rows):
+    layer = with_offset(8, gelu_rows)
+    with torch.no_grad():
+        layer.offset.add_(0.3)
+    expected = F.linear(gelu_rows, layer.weight, layer.bias)
+    torch.testing.assert_close(layer(gelu_rows), expected, rtol=0.05, atol=0.05)
+
+
+@torch.no_grad()
+def test_an_offset_makes_more_of_few_levels(gelu_rows):
+    def error(layer):
+        exact = F.linear(gelu_rows, layer.weight, layer.bias)
+        return (layer(gelu_rows) - exact).var(0).sum().item()
+
+    torch.manual_seed(0)
+    moved = with_offset(3, gelu_rows)
+    assert moved.offset.abs().min() > 0
+    fixed = copy.deepcopy(moved)
+    fixed.offset = None
+    fixed.calibrate(gelu_rows)
+    assert error(moved) < 0.95 * error(fixed)
+
+
+@torch.no_grad()
+def test_the_product_sees_the_input_without_the_offset(gelu_rows):
+    layer = with_offset(3, gelu_rows)
+    seen = layer.seen(gelu_rows)
+    assert (seen.unique(dim=0).shape[0]) < len(gelu_rows)
+    out = F.linear(seen, layer.quantized_weight(), layer.bias)
+    torch.testing.assert_close(layer(gelu_rows), out, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_reach_the_offset(gelu_rows):
+    """Where values are clipped: rounding is straight-through, and moves with them elsewhere."""
+    layer = with_offset(3, gelu_rows)
+    layer(gelu_rows * 2).square().sum().backward()
+    assert layer.offset.grad.isfinite().all()
+    assert layer.offset.grad.abs().max() > 0.1

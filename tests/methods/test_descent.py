@@ -13,19 +13,20 @@ RATES = {
     "lr_scales": {"log_scale"},
     "lr_zero_points": {"zero_point"},
     "lr_rescaling": {"log"},
+    "lr_offsets": {"offset"},
 }
 ALL = (*RATES, "lr_norms")
 
 
 def test_each_parameter_is_in_one_group_with_its_rate(make_small, settings, make_job):
     rates = {"lr_weights": 1.0, "lr_scales": 2.0, "lr_zero_points": 3.0, "lr_rescaling": 4.0}
-    rates["lr_norms"] = 5.0
+    rates |= {"lr_norms": 5.0, "lr_offsets": 6.0}
     job = make_job(make_small("swin"), settings("w4a4", "joint", **rates))
     learned = start(job)
     groups = {
         g["lr"]: {id(p) for p in g["params"]} for g in parameter_groups(learned, job.settings)
     }
-    assert set(groups) == {1.0, 2.0, 3.0, 4.0, 5.0}
+    assert set(groups) == {1.0, 2.0, 3.0, 4.0, 5.0, 6.0}
     assert sum(map(len, groups.values())) == len(set().union(*groups.values()))
     for name, parameter in learned.named_parameters():
         found = [rate for rate, members in groups.items() if id(parameter) in members]
@@ -34,13 +35,21 @@ def test_each_parameter_is_in_one_group_with_its_rate(make_small, settings, make
         assert parameter.requires_grad == bool(found)
 
 
-def test_rates_fall_on_a_cosine_from_where_they_began():
+@pytest.mark.parametrize(
+    ("hold", "rates"),
+    [
+        (0.0, [2.0, 1.7071, 1.0, 0.2929]),
+        (0.5, [2.0, 2.0, 2.0, 1.0]),
+        (1.0, [2.0, 2.0, 2.0, 2.0]),
+    ],
+)
+def test_rates_are_held_and_then_fall_on_a_cosine(hold, rates, settings):
     optimizer = torch.optim.Adam(nn.Linear(1, 1).parameters(), lr=2.0)
     seen = []
     for step in range(1, 5):
-        set_rates(optimizer, step, 4)
+        set_rates(optimizer, step, settings("w4a4", "joint", steps=4, hold=hold))
         seen.append(optimizer.param_groups[0]["lr"])
-    assert seen == pytest.approx([2.0, 1.7071, 1.0, 0.2929], rel=1e-4)
+    assert seen == pytest.approx(rates, rel=1e-4)
 
 
 def test_training_nothing_is_refused(make_small, settings, make_job):

@@ -17,7 +17,8 @@ class LayerRecord:
 
     shape: of the weight, (O, I, ...). activation_bits: of its input; 16 where that stays float.
     sqnr_db: signal-to-noise ratio of the quantized weight against the float one, in decibels.
-    rescaling: "none", "stored", or "folded into <module>".
+    rescaling: "none", "stored", or "folded into <module>". shifted: whether something is added to
+    the input's channels first.
     """
 
     name: str
@@ -27,6 +28,7 @@ class LayerRecord:
     shape: tuple[int, ...]
     sqnr_db: float
     rescaling: str
+    shifted: bool
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,10 @@ def load_header(text: str) -> Header:
     version = raw["format_version"]
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(f"format version {version}")
-    raw["layers"] = [LayerRecord(**r | {"shape": tuple(r["shape"])}) for r in raw["layers"]]
-    # Version 1 had one scale for all heads.
+    # Version 1 shifted nothing, and had one scale for all heads.
+    raw["layers"] = [
+        LayerRecord(**{"shifted": False} | r | {"shape": tuple(r["shape"])}) for r in raw["layers"]
+    ]
     raw["products"] = [
         ProductRecord(**r | {"heads": tuple(r.get("heads", (0,) * r["count"]))})
         for r in raw["products"]

@@ -25,7 +25,8 @@ def fit(module: nn.Module, header: Header) -> nn.Module:
         if record.kind == "conv2d":
             made = IntegerConv2d(record.shape, convolution_settings(layer), **shared)
         else:
-            made = IntegerLinear(record.shape, **shared, multiplier=record.rescaling == "stored")
+            stored = record.rescaling == "stored"
+            made = IntegerLinear(record.shape, **shared, multiplier=stored, shift=record.shifted)
         module.set_submodule(record.name, made)
     for product in header.products:
         grid = activation_grid(product.activation_bits)

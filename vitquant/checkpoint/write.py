@@ -49,8 +49,8 @@ def _compact(name: str, tensor: Tensor) -> Tensor:
 def is_float_remainder(name: str, tensor: Tensor) -> bool:
     """Whether a tensor of a finished model is stored as float16.
 
-    Scales and stored rescaling keep float32, as does what float16 cannot hold.
+    Scales, stored rescaling and shifts keep float32, as does what float16 cannot hold.
     """
-    if tensor.dtype != torch.float32 or name.endswith((".scale", ".multiplier")):
+    if tensor.dtype != torch.float32 or name.endswith((".scale", ".multiplier", ".shift")):
         return False
     return tensor.numel() == 0 or bool(tensor.abs().max() <= torch.finfo(torch.float16).max)

@@ -140,12 +140,24 @@ def quantize(
     lr_zero_points: Annotated[
         float, typer.Option(metavar="X", help="Learning rate, in levels.")
     ] = _PLAIN.lr_zero_points,
+    lr_offsets: Annotated[
+        float,
+        typer.Option(metavar="X", help="Learning rate of channels' offsets, in levels."),
+    ] = _PLAIN.lr_offsets,
     lr_rescaling: Annotated[
         float, typer.Option(metavar="X", help="Learning rate of log factors.")
     ] = _PLAIN.lr_rescaling,
     lr_norms: Annotated[
         float, typer.Option(metavar="X", help="Learning rate of norms, embeddings and tokens.")
     ] = _PLAIN.lr_norms,
+    hold: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            help="Share of the steps at these learning rates, before they fall to 0 along half a "
+            "cosine.",
+        ),
+    ] = _PLAIN.hold,
     feature_weight: Annotated[
         float, typer.Option(metavar="X", help="Weight of the features in the loss.")
     ] = _PLAIN.feature_weight,
@@ -275,8 +287,10 @@ def quantize(
         lr_weights=lr_weights,
         lr_scales=lr_scales,
         lr_zero_points=lr_zero_points,
+        lr_offsets=lr_offsets,
         lr_rescaling=lr_rescaling,
         lr_norms=lr_norms,
+        hold=hold,
         feature_weight=feature_weight,
         logit_weight=logit_weight,
         teacher_forcing=teacher_forcing,

@@ -46,6 +46,7 @@ class _LinearPlaceholder(IntegerLinear):
         else:
             # OpenVINO (2026.4) computes something else where a product with a constant meets the
             # range of a quantizer, so that a reshape goes between, also where none is needed.
+            x = x if self.shift is None else x + self.shift
             x = (x if x.dim() > 2 else x.unsqueeze(1)) * self.multiplier
             rows = _on_grid(self, _as_rows(x))
         # Some attentions bring a bias of their own, which is then added outside the node.

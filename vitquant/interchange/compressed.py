@@ -93,7 +93,7 @@ def _linear(layer: LayerRecord, own: dict[str, Tensor]) -> dict[str, Tensor]:
         made["input_scale"] = own["input.scale"].reshape(1)
         zero_point = own["input.zero_point"].to(torch.int16) - middle
         made["input_zero_point"] = zero_point.to(torch.int8).reshape(1)
-    return made | {name: own[name] for name in ("bias", "multiplier") if name in own}
+    return made | {name: own[name] for name in ("bias", "multiplier", "shift") if name in own}
 
 
 def _float_convolution(layer: LayerRecord, own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -119,4 +119,5 @@ def _config(checkpoint: Checkpoint, model: Model) -> dict:
     return hub_config(model) | {
         "quantization_config": quantization_config(linear, left_float),
         "input_multipliers": [layer.name for layer in linear if layer.rescaling == "stored"],
+        "input_shifts": [layer.name for layer in linear if layer.shifted],
     }

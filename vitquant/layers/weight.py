@@ -16,7 +16,8 @@ class IntegerWeight(nn.Module):
 
     codes: int8, the shape of the float weight (O, I, ...). scale: float32 (O,). bias: (O,) or None.
     input: how the input is quantized, or None where it stays float. multiplier: (I,), 1 / r where
-    rescaling could not be folded away.
+    rescaling could not be folded away. shift: (I,), added to the input in front of everything else,
+    or None; the bias already lacks what that adds to the output.
     """
 
     codes: Tensor
@@ -31,6 +32,7 @@ class IntegerWeight(nn.Module):
         weight: Grid,
         activation: Grid | None,
         multiplier: bool = False,
+        shift: bool = False,
     ) -> None:
         super().__init__()
         self.grid = weight
@@ -38,6 +40,7 @@ class IntegerWeight(nn.Module):
         self.register_buffer("scale", torch.ones(shape[0]))
         self.register_buffer("bias", torch.zeros(shape[0]) if bias else None)
         self.register_buffer("multiplier", torch.ones(shape[1]) if multiplier else None)
+        self.register_buffer("shift", torch.zeros(shape[1]) if shift else None)
         self.register_buffer("weight", torch.zeros(shape), persistent=False)
         self.input = None if activation is None else FixedQuantizer(activation)
 

@@ -1,6 +1,7 @@
 """Put learned quantizers into a copy of the float model."""
 
 import copy
+from collections.abc import Container
 from functools import partial
 
 from torch import nn
@@ -65,8 +66,13 @@ def calibrate(learned: nn.Module, samples: Samples, rescaled: Samples | None = N
     share(searches)
 
 
-def add_rescaling(learned: nn.Module, folds: list[Fold]) -> list[tuple[Rescale, tuple[str, ...]]]:
+def add_rescaling(
+    learned: nn.Module, folds: list[Fold], functional: Container[str] = ()
+) -> list[tuple[Rescale, tuple[str, ...]]]:
     """Give every Linear with a quantized input a rescaling of 1, folded where it can be.
+
+    Where it cannot, the input gets an offset too, if the layer has a bias to take it up.
+    functional: names of layers that others call with a bias of their own, which do not.
 
     Returns each rescaling with the names of the layers that share it.
     """
@@ -88,6 +94,8 @@ def add_rescaling(learned: nn.Module, folds: list[Fold]) -> list[tuple[Rescale, 
     for name, module in learned.named_modules():
         if isinstance(module, LearnedLinear) and module.input is not None and not module.rescale:
             module.rescale = Rescale(module.in_features, Site.STORED)
+            if module.bias is not None and name not in functional:
+                module.add_offset()
             added.append((module.rescale, (name,)))
     device = next(learned.parameters()).device
     for rescale, _ in added:

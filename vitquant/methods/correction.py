@@ -28,7 +28,6 @@ from vitquant.methods.job import Job
 from vitquant.models.tokens import token_weights
 from vitquant.models.trace import trace
 from vitquant.quantizers.compensated import compensated_codes
-from vitquant.quantizers.per_tensor import PerTensor, fake_quantize
 from vitquant.quantizers.search import search_per_channel
 
 _ROWS = 1 << 14
@@ -77,7 +76,7 @@ def _correct(
     mean output of the float layer, or None to leave the bias alone. damping: what is added to the
     moments' diagonal, as a share of its mean.
     """
-    count, total, moments = _sums(x, layer.input_parameters(), weights)
+    count, total, moments = _sums(x, layer, weights)
     parallel.sum_([moments, total, count])
     mean, moments = total / count, moments / count
     # What the bias can take up need not be made up for by weights.
@@ -95,16 +94,14 @@ def _correct(
         layer.bias.copy_(wanted - rounded.double() @ mean)
 
 
-def _sums(
-    x: Tensor, grid: PerTensor | None, weights: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+def _sums(x: Tensor, layer: LearnedLinear, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Number of rows (), their sum (I,) and that of their x xᵀ (I, I), as the product sees them."""
     each = x.new_ones(1) if weights is None else weights
     each = each.expand(*x.shape[:-1], 1).flatten()[:, None]
     total = torch.zeros(x.shape[-1], dtype=torch.double, device=x.device)
     moments = total.new_zeros(len(total), len(total))
     for part, share in zip(x.flatten(0, -2).split(_ROWS), each.split(_ROWS), strict=True):
-        value = part if grid is None else fake_quantize(part, grid)
+        value = layer.seen(part)
         weighed = (value * share).double()
         total += weighed.sum(0)
         moments += weighed.T @ value.double()

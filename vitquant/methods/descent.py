@@ -1,4 +1,4 @@
-"""What training follows: Adam with a rate for each kind of parameter, on a cosine down to zero."""
+"""What training follows: Adam with a rate for each kind of parameter, held, then down to zero."""
 
 import math
 from collections.abc import Iterator
@@ -24,9 +24,12 @@ def adam(learned: nn.Module, settings: Settings) -> torch.optim.Adam:
     return torch.optim.Adam(groups, fused=True)
 
 
-def set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int) -> None:
-    """Every group's learning rate in a step, counted from 1, of so many."""
-    factor = 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
+def set_rates(optimizer: torch.optim.Optimizer, step: int, settings: Settings) -> None:
+    """Every group's learning rate in a step, counted from 1."""
+    held = settings.hold * settings.steps
+    factor = 1.0
+    if step - 1 > held:
+        factor = 0.5 * (1 + math.cos(math.pi * (step - 1 - held) / (settings.steps - held)))
     for group in optimizer.param_groups:
         group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
@@ -57,6 +60,8 @@ def parameter_groups(learned: nn.Module, settings: Settings) -> Iterator[dict]:
             rate = settings.lr_scales
         elif leaf == "zero_point":
             rate = settings.lr_zero_points if owner.signed else 0.0
+        elif leaf == "offset":
+            rate = settings.lr_offsets
         elif leaf == "log":
             rate = settings.lr_rescaling
         elif isinstance(owner, LearnedWeight):

@@ -60,4 +60,5 @@ def _record(name: str, module: LearnedWeight, original: Tensor) -> LayerRecord:
         shape=tuple(module.weight.shape),
         sqnr_db=round(float(sqnr), 2),
         rescaling=rescaling,
+        shifted=getattr(module, "offset", None) is not None,
     )

@@ -54,7 +54,7 @@ def _train(
     chosen = torch.tensor(order).split(settings.batch_size)
     # The ticks come last: zip takes no more of them than there are steps.
     for step, (indices, _) in enumerate(zip(chosen, ticks, strict=False), 1):
-        set_rates(optimizer, step, settings.steps)
+        set_rates(optimizer, step, settings)
         optimizer.zero_grad()
         loss = _backward(job, arithmetic, module, data, indices)
         if not math.isfinite(loss):

@@ -30,10 +30,11 @@ class Settings:
         damping: of dfq's correction, a share of the mean second moment of a layer's inputs.
         correct_bias: whether dfq's correction moves biases too, or weights alone.
         start: what joint and block start from: search, or dfq for a correction after it.
-        lr_weights, lr_scales, lr_zero_points, lr_rescaling: Adam's learning rates. Scales and
-            rescaling are learned as logarithms, zero points in levels. None for the weights means
-            1e-4, or 3e-4 where they are ternary: a ternary weight has further to go.
+        lr_weights, lr_scales, lr_zero_points, lr_offsets, lr_rescaling: Adam's learning rates.
+            Scales and rescaling are learned as logarithms, zero points and offsets in levels. None
+            for the weights means 1e-4, or 3e-4 where they are ternary, and have further to go.
         lr_norms: Adam's rate for what stays float: normalisations, embeddings, tokens.
+        hold: share of the steps at these rates; over the others they fall to 0 on half a cosine.
         feature_weight, logit_weight: of the two terms of the distillation loss.
         teacher_forcing: share of the steps in which joint's blocks are fed the float model's
             features too, less and less of them.
@@ -68,8 +69,10 @@ class Settings:
     lr_weights: float | None = None
     lr_scales: float = 3e-3
     lr_zero_points: float = 3e-2
+    lr_offsets: float = 1e-2
     lr_rescaling: float = 3e-3
     lr_norms: float = 1e-3
+    hold: float = 0.5
     feature_weight: float = 100.0
     logit_weight: float = 1.0
     teacher_forcing: float = 0.3
@@ -95,7 +98,7 @@ class Settings:
                 raise UserError(f"{_flag(name)}: {getattr(self, name)} is too few; 1 or more")
         if self.views < 0:
             raise UserError(f"--views: {self.views} is too few; 0 or more")
-        for name in ("teacher_forcing", "min_crop", "flip", "color", "mixup", "cutmix"):
+        for name in ("hold", "teacher_forcing", "min_crop", "flip", "color", "mixup", "cutmix"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{_flag(name)}: {getattr(self, name)} is not from 0 to 1")
         for name in (n for n in vars(self) if n.startswith("lr_") or n.endswith("_weight")):

@@ -16,7 +16,8 @@ def start(job: Job) -> nn.Module:
     scheme = job.settings.scheme
     bits = scheme.layer_bits(job.reference, job.wiring)
     learned = assemble(job.reference, job.wiring, bits, scheme.bits)
-    initialise(add_rescaling(learned, job.folds), learned, job.samples)
+    added = add_rescaling(learned, job.folds, job.wiring.functional)
+    initialise(added, learned, job.samples)
     rescaled = job.sample(with_rescaled_values(job.reference, learned))
     calibrate(learned, job.samples, rescaled)
     if job.settings.start == "dfq":

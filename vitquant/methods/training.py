@@ -46,7 +46,7 @@ def train(job: Job, learned: nn.Module) -> None:
         left = settings.steps - done
         steps = job.progress.track(job.views(done), left, "joint optimisation")
         for step, (images, keys) in enumerate(steps, done + 1):
-            set_rates(optimizer, step, settings.steps)
+            set_rates(optimizer, step, settings)
             optimizer.zero_grad()
             forced = share(step, settings)
             losses = _backward(job, arithmetic, teacher, student, images, keys, forced)
