@@ -7,9 +7,9 @@ NAMES = ("lr_weights", "mixup", "cutmix")
 
 @pytest.mark.parametrize(
     ("bits", "expected"),
-    [("w4a4", (1e-4, 0, 0)), ("w2a8", (1e-4, 0, 0)), ("w1.58a8", (3e-4, 0.3, 0.5))],
+    [("w4a4", (1e-4, 0, 0)), ("w3a8", (2e-4, 0, 0)), ("w1.58a8", (3e-4, 0.3, 0.5))],
 )
-def test_ternary_weights_have_defaults_of_their_own(bits, expected, settings):
+def test_few_levels_have_defaults_of_their_own(bits, expected, settings):
     chosen = settings(bits, "joint")
     assert tuple(getattr(chosen, name) for name in NAMES) == expected
 
@@ -19,7 +19,7 @@ def test_what_is_given_stays(settings):
     assert given.items() <= settings("w1.58a8", "joint", **given).to_json().items()
 
 
-@pytest.mark.parametrize("name", ["mixup", "cutmix", "teacher_forcing", "flip", "min_crop"])
+@pytest.mark.parametrize("name", ["hold", "mixup", "cutmix", "teacher_forcing", "flip", "min_crop"])
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
 def test_shares_are_from_0_to_1(name, value, settings):
     flag = f"--{name.replace('_', '-')}: "
