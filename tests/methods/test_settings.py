@@ -7,9 +7,9 @@ NAMES = ("lr_weights", "mixup", "cutmix")
 
 @pytest.mark.parametrize(
     ("bits", "expected"),
-    [("w4a4", (1e-4, 0, 0)), ("w3a8", (2e-4, 0, 0)), ("w1.58a8", (3e-4, 0.3, 0.5))],
+    [("w4a4", (1e-4, 0, 0)), ("w3a8", (1e-4, 0, 0)), ("w1.58a8", (3e-4, 0.3, 0.5))],
 )
-def test_few_levels_have_defaults_of_their_own(bits, expected, settings):
+def test_ternary_weights_have_defaults_of_their_own(bits, expected, settings):
     chosen = settings(bits, "joint")
     assert tuple(getattr(chosen, name) for name in NAMES) == expected
 

@@ -132,10 +132,7 @@ def quantize(
     ] = _PLAIN.start,
     lr_weights: Annotated[
         float | None,
-        typer.Option(
-            metavar="X",
-            help="Learning rate; by default 1e-4, with 2 or 3 bits 2e-4, if ternary 3e-4.",
-        ),
+        typer.Option(metavar="X", help="Learning rate; by default 1e-4, or 3e-4 if ternary."),
     ] = None,
     lr_scales: Annotated[
         float, typer.Option(metavar="X", help="Learning rate of log scales.")

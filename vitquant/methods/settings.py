@@ -9,6 +9,8 @@ from vitquant.methods.scheme import Scheme
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("search", "dfq")
+# Defaults that are others where weights are ternary.
+_BY_WEIGHTS = {"lr_weights": (1e-4, 3e-4), "mixup": (0.0, 0.3), "cutmix": (0.0, 0.5)}
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,7 @@ class Settings:
         start: what joint and block start from: search, or dfq for a correction after it.
         lr_weights, lr_scales, lr_zero_points, lr_offsets, lr_rescaling: Adam's learning rates.
             Scales and rescaling are learned as logarithms, zero points and offsets in levels. None
-            for the weights means 1e-4, 2e-4 where they have 2 or 3 bits and 3e-4 where they are
-            ternary: the fewer the levels, the further to the next.
+            for the weights means 1e-4, or 3e-4 where they are ternary, and have further to go.
         lr_norms: Adam's rate for what stays float: normalisations, embeddings, tokens.
         hold: share of the steps at these rates; over the others they fall to 0 on half a cosine.
         feature_weight, logit_weight: of the two terms of the distillation loss.
@@ -88,9 +89,10 @@ class Settings:
     allow_float: bool = False
 
     def __post_init__(self) -> None:
-        for name, value in _by_weights(self.scheme.bits.weight).items():
+        for name, (usual, ternary) in _BY_WEIGHTS.items():
             if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
+                chosen = ternary if self.scheme.bits.weight == 1.58 else usual
+                object.__setattr__(self, name, chosen)
         for name in ("samples", "steps", "batch_size", "init_images", "accumulate"):
             if getattr(self, name) < 1:
                 raise UserError(f"{_flag(name)}: {getattr(self, name)} is too few; 1 or more")
@@ -118,13 +120,6 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         scheme: dict[str, Bits] = vars(self.scheme)
         return asdict(self) | {"scheme": {place: str(bits) for place, bits in scheme.items()}}
-
-
-def _by_weights(bits: float) -> dict[str, float]:
-    """Defaults that depend on the width of the weights."""
-    if bits == 1.58:
-        return {"lr_weights": 3e-4, "mixup": 0.3, "cutmix": 0.5}
-    return {"lr_weights": 1e-4 if bits >= 4 else 2e-4, "mixup": 0.0, "cutmix": 0.0}
 
 
 def _flag(name: str) -> str:
