@@ -10,9 +10,6 @@ from torch import Tensor, nn
 
 from vitquant.methods.forcing import Guide
 
-# What the error of all logits weighs beside the divergence.
-_ALL_CLASSES = 10.0
-
 
 class Outputs(NamedTuple):
     """What a model computes for a batch: its blocks' outputs, in order, and its logits (B, N)."""
@@ -68,20 +65,14 @@ def feature_loss(student: Outputs, teacher: Outputs) -> Tensor:
 
 
 def logit_loss(student: Outputs, teacher: Outputs, classifies: bool) -> Tensor:
-    """How far the logits are off, mean over images.
+    """KL divergence from the float model's distribution over classes, in nats, mean over images.
 
-    The KL divergence from the float model's distribution over the classes, in nats, and ten times
-    the relative squared error of the logits, each image's mean taken off. The divergence asks about
-    the few classes that the image may be of, and is lowered by learning the images' classes by
-    heart; the error asks about all classes. For a tower without a classifier, whose output is an
-    embedding, the relative squared error of that.
+    For a tower without a classifier, whose output is an embedding, the relative squared error.
     """
     if not classifies:
         return relative_error(student.logits, teacher.logits)
     s, t = (outputs.logits.float().log_softmax(-1) for outputs in (student, teacher))
-    divergence = F.kl_div(s, t, log_target=True, reduction="batchmean")
-    s, t = (logits - logits.mean(-1, keepdim=True) for logits in (s, t))
-    return divergence + _ALL_CLASSES * relative_error(s, t)
+    return F.kl_div(s, t, log_target=True, reduction="batchmean")
 
 
 def relative_error(x: Tensor, reference: Tensor) -> Tensor:
