@@ -2,12 +2,16 @@ import pytest
 
 from vitquant.errors import UserError
 
-NAMES = ("lr_weights", "mixup", "cutmix")
+NAMES = ("lr_weights", "lr_norms", "hold", "teacher_forcing", "mixup", "cutmix")
 
 
 @pytest.mark.parametrize(
     ("bits", "expected"),
-    [("w4a4", (1e-4, 0, 0)), ("w3a8", (1e-4, 0, 0)), ("w1.58a8", (3e-4, 0.3, 0.5))],
+    [
+        ("w4a4", (1e-4, 1e-3, 0.5, 0.3, 0, 0)),
+        ("w3a8", (1e-4, 1e-3, 0.5, 0.3, 0, 0)),
+        ("w1.58a8", (3e-4, 0, 0, 0, 0.3, 0.5)),
+    ],
 )
 def test_ternary_weights_have_defaults_of_their_own(bits, expected, settings):
     chosen = settings(bits, "joint")

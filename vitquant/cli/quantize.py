@@ -148,16 +148,20 @@ def quantize(
         float, typer.Option(metavar="X", help="Learning rate of log factors.")
     ] = _PLAIN.lr_rescaling,
     lr_norms: Annotated[
-        float, typer.Option(metavar="X", help="Learning rate of norms, embeddings and tokens.")
-    ] = _PLAIN.lr_norms,
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Learning rate of norms, embeddings and tokens; by default 1e-3, or 0 if ternary.",
+        ),
+    ] = None,
     hold: Annotated[
-        float,
+        float | None,
         typer.Option(
             metavar="X",
             help="Share of the steps at these learning rates, before they fall to 0 along half a "
-            "cosine.",
+            "cosine; by default 0.5, or 0 if ternary.",
         ),
-    ] = _PLAIN.hold,
+    ] = None,
     feature_weight: Annotated[
         float, typer.Option(metavar="X", help="Weight of the features in the loss.")
     ] = _PLAIN.feature_weight,
@@ -165,13 +169,13 @@ def quantize(
         float, typer.Option(metavar="X", help="Weight of the logits in the loss.")
     ] = _PLAIN.logit_weight,
     teacher_forcing: Annotated[
-        float,
+        float | None,
         typer.Option(
             metavar="X",
             help="Share of joint's steps in which blocks are fed the float model's features too, "
-            "less and less of them.",
+            "less and less of them; by default 0.3, or 0 if ternary.",
         ),
-    ] = _PLAIN.teacher_forcing,
+    ] = None,
     min_crop: Annotated[
         float,
         typer.Option(

@@ -10,7 +10,14 @@ from vitquant.methods.scheme import Scheme
 PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("search", "dfq")
 # Defaults that are others where weights are ternary.
-_BY_WEIGHTS = {"lr_weights": (1e-4, 3e-4), "mixup": (0.0, 0.3), "cutmix": (0.0, 0.5)}
+_BY_WEIGHTS = {
+    "lr_weights": (1e-4, 3e-4),
+    "lr_norms": (1e-3, 0.0),
+    "hold": (0.5, 0.0),
+    "teacher_forcing": (0.3, 0.0),
+    "mixup": (0.0, 0.3),
+    "cutmix": (0.0, 0.5),
+}
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,13 @@ class Settings:
         lr_weights, lr_scales, lr_zero_points, lr_offsets, lr_rescaling: Adam's learning rates.
             Scales and rescaling are learned as logarithms, zero points and offsets in levels. None
             for the weights means 1e-4, or 3e-4 where they are ternary, and have further to go.
-        lr_norms: Adam's rate for what stays float: normalisations, embeddings, tokens.
+        lr_norms: Adam's rate for what stays float: normalisations, embeddings, tokens. None means
+            1e-3, or 0 where weights are ternary.
         hold: share of the steps at these rates; over the others they fall to 0 on half a cosine.
+            None means 0.5, or 0 where weights are ternary.
         feature_weight, logit_weight: of the two terms of the distillation loss.
         teacher_forcing: share of the steps in which joint's blocks are fed the float model's
-            features too, less and less of them.
+            features too, less and less of them. None means 0.3, or 0 where weights are ternary.
         min_crop: the smallest random crop, as a fraction of the image's area; 1 for none.
         flip: probability of a horizontal flip.
         color: how far brightness, contrast and saturation of a view may be multiplied.
@@ -71,11 +80,11 @@ class Settings:
     lr_zero_points: float = 3e-2
     lr_offsets: float = 1e-2
     lr_rescaling: float = 3e-3
-    lr_norms: float = 1e-3
-    hold: float = 0.5
+    lr_norms: float | None = None
+    hold: float | None = None
     feature_weight: float = 100.0
     logit_weight: float = 1.0
-    teacher_forcing: float = 0.3
+    teacher_forcing: float | None = None
     min_crop: float = 0.4
     flip: float = 0.5
     color: float = 0.3
