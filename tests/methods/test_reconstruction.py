@@ -11,6 +11,7 @@ from vitquant.methods.arithmetic import choose
 from vitquant.methods.capture import capture, features
 from vitquant.methods.distillation import relative_error
 from vitquant.methods.reconstruction import reconstruct
+from vitquant.methods.settings import Settings
 from vitquant.methods.start import start
 
 
@@ -92,7 +93,7 @@ def test_without_a_block_it_is_refused(make_small, exact, make_job):
 
 
 def test_nothing_to_train_is_refused(make_small, exact, make_job):
-    rates = ("lr_weights", "lr_scales", "lr_zero_points", "lr_rescaling", "lr_norms")
+    rates = [name for name in Settings.__dataclass_fields__ if name.startswith("lr_")]
     job = make_job(make_small("vit"), exact(**dict.fromkeys(rates, 0.0)))
     with pytest.raises(UserError, match=r"--lr-weights: .* nothing is trained"):
         reconstruct(job, start(job))

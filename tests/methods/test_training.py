@@ -12,8 +12,13 @@ from vitquant.methods.start import start
 from vitquant.methods.training import train
 from vitquant.quantizers import fused
 
-RATES = ("lr_weights", "lr_scales", "lr_zero_points", "lr_rescaling", "lr_norms")
-LEAVES = {"log_scale": "lr_scales", "zero_point": "lr_zero_points", "log": "lr_rescaling"}
+LEAVES = {
+    "log_scale": "lr_scales",
+    "zero_point": "lr_zero_points",
+    "offset": "lr_offsets",
+    "log": "lr_rescaling",
+}
+RATES = ("lr_weights", *LEAVES.values(), "lr_norms")
 
 
 def rate_of(learned: nn.Module, name: str) -> str:
@@ -94,7 +99,7 @@ def test_everything_moves_but_what_cannot_be_seen(trained):
     _, before, learned = trained("vit", steps=2)
     assert {rate_of(learned, n) for n in moved(before, learned)} == set(RATES)
     for name in before.keys() - moved(before, learned):
-        assert name.endswith(("zero_point", "log"))
+        assert name.endswith(("zero_point", "offset", "log"))
 
 
 @pytest.mark.parametrize("frozen", RATES)
