@@ -97,21 +97,20 @@ class LearnedLinear(LearnedWeight):
             return x if q is None else fake_quantize(x, q)
         return fake_quantize(x + self.shift(), q) - self.moved()
 
-    @torch.no_grad()
-    def calibrate(self, inputs: Tensor) -> None:
+    def calibrate_input(self, inputs: Tensor, weight: Tensor) -> None:
         """As for every weight. The offset moves the lowest value of the sample up to zero, or part
         of the way: where the output varies least from what it should be, its mean aside, which the
         bias takes up.
         """
         if self.offset is None:
-            super().calibrate(inputs)
+            super().calibrate_input(inputs, weight)
             return
-        rows, weight = inputs[:: max(1, len(inputs) // 1024)], self.rescaled_weight()
+        rows = inputs[:: max(1, len(inputs) // 1024)]
         exact = rows * self.rescale.reciprocal()
         found = []
         for share in _SHARES:
             shift = inputs.min().clamp_max(0.0) * -share
-            super().calibrate(inputs + shift)
+            super().calibrate_input(inputs + shift, weight)
             scale = self.input.log_scale.exp()
             self.offset.copy_(shift * self.rescale.reciprocal() / scale)
             error = (self.seen(rows) - exact) @ weight.mT

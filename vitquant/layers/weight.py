@@ -80,8 +80,11 @@ class LearnedWeight(nn.Module):
         """
         weight = self.rescaled_weight()
         self.log_scale.copy_(search_per_channel(weight, self.grid).log())
-        if self.input is None:
-            return
+        if self.input is not None:
+            self.calibrate_input(inputs, weight)
+
+    def calibrate_input(self, inputs: Tensor, weight: Tensor) -> None:
+        """The input's part of :meth:`calibrate`. weight: the rescaled one."""
         if self.rescale is not None:
             inputs = inputs * self.rescale.reciprocal()
         if weight.dim() == 2:
