@@ -6,20 +6,25 @@
 The divergence of a checkpoint's distribution over the classes from the float model's tells
 checkpoints apart that no top-1 on as many images could: each image says more than right or wrong,
 and differences are taken image by image. Prints means, and every checkpoint less the first, with
-their standard errors over the images.
+their standard errors over the images. With ``--float-head``, each checkpoint is scored once more
+with the float model's last normalisation and classifier behind its blocks: what its own cost.
 """
 
 import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.data.batches import batches
 from vitquant.data.source import Role
+from vitquant.methods.distillation import Run, watched
 from vitquant.model_images import images_for
 from vitquant.models.load import load_float
+from vitquant.models.wiring import discover, example_images
 
 
 @torch.no_grad()
@@ -28,21 +33,31 @@ def main() -> None:
     model = load_float(options.model, options.weights, None)
     images = images_for(model, options.data, "--data", Role.EVALUATION, limit=None)
     students = {path.stem: restore(read_checkpoint(path)).module for path in options.checkpoints}
-    found: dict[str, list[Tensor]] = {name: [] for name in students}
+    blocks = discover(model.module, example_images(model.input_size)).blocks
+    head = model.module if options.float_head else None
+    found: dict[str, list[Tensor]] = {}
     chosen = range(0, len(images), options.every)
-    for batch, labels in batches(images, list(chosen), model.transform(), 32):
-        target = model.module(batch)
-        for name, student in students.items():
-            output = student(batch)
-            guess = output.argmax(-1)
-            found[name].append(
-                torch.stack(
-                    [divergence(output, target), guess == target.argmax(-1), guess == labels]
-                )
-            )
+    with ExitStack() as stack:
+        runs = {n: stack.enter_context(watched(s, blocks)) for n, s in students.items()}
+        for batch, labels in batches(images, list(chosen), model.transform(), 32):
+            target = model.module(batch)
+            for name, output in _outputs(runs, batch, head):
+                guess = output.argmax(-1)
+                scored = [divergence(output, target), guess == target.argmax(-1), guess == labels]
+                found.setdefault(name, []).append(torch.stack(scored))
     scores = {name: torch.cat(parts, 1) for name, parts in found.items()}
     print(f"{len(chosen)} images\n")
     print(_table(scores))
+
+
+def _outputs(
+    runs: dict[str, Run], images: Tensor, head: nn.Module | None
+) -> Iterator[tuple[str, Tensor]]:
+    for name, run in runs.items():
+        outputs = run(images)
+        yield name, outputs.logits
+        if head is not None:
+            yield f"{name}, float head", head.forward_head(head.norm(outputs.features[-1]))
 
 
 def divergence(output: Tensor, target: Tensor) -> Tensor:
@@ -58,6 +73,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="float weights")
     parser.add_argument("--data", default="digits")
     parser.add_argument("--every", type=int, default=1, help="score each so many images alone")
+    parser.add_argument("--float-head", action="store_true", help="also with the float model's")
     return parser.parse_args()
 
 

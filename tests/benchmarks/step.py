@@ -24,7 +24,7 @@ from torch import nn
 from vitquant.bits import parse_bits
 from vitquant.methods.arithmetic import Arithmetic, choose
 from vitquant.methods.assemble import add_rescaling, assemble, calibrate
-from vitquant.methods.descent import parameter_groups
+from vitquant.methods.descent import adam
 from vitquant.methods.distillation import feature_loss, logit_loss, watched
 from vitquant.methods.samples import collect
 from vitquant.methods.scheme import Scheme
@@ -42,8 +42,8 @@ def main() -> None:
     settings, arithmetic, images = _setting(options)
     teacher, wiring, students = _models(options, settings, images)
     steps = {
-        name: _step(student, teacher, wiring, arithmetic, images, groups)
-        for name, (student, groups) in students.items()
+        name: _step(student, teacher, wiring, arithmetic, images, optimizer)
+        for name, (student, optimizer) in students.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     with arithmetic.quantizers():
@@ -94,18 +94,18 @@ def _setting(options: argparse.Namespace) -> tuple[Settings, Arithmetic, torch.T
 
 def _models(
     options: argparse.Namespace, settings: Settings, images: torch.Tensor
-) -> tuple[nn.Module, Wiring, dict[str, tuple[nn.Module, list[dict]]]]:
+) -> tuple[nn.Module, Wiring, dict[str, tuple[nn.Module, torch.optim.Adam]]]:
     torch.manual_seed(0)
     teacher = timm.create_model(options.model).eval().requires_grad_(False).to(options.device)
     wiring = discover(teacher, images[:2])
     student = copy.deepcopy(teacher).requires_grad_(True)
-    students = {"float": (student, [{"params": student.parameters(), "lr": 1e-6}])}
+    students = {"float": (student, torch.optim.Adam(student.parameters(), lr=1e-6, fused=True))}
     if options.only != "float":
         bits = settings.scheme
         learned = assemble(teacher, wiring, bits.layer_bits(teacher, wiring), bits.bits)
         add_rescaling(learned, find_folds(teacher, images[:1], wiring))
         calibrate(learned, collect(teacher, images[:2], wiring, 0))
-        students["quantized"] = learned, list(parameter_groups(learned, settings))
+        students["quantized"] = learned, adam(learned, settings)
     if options.checkpointing:
         for student, _ in students.values():
             student.set_grad_checkpointing(True)
@@ -118,10 +118,8 @@ def _step(
     wiring: Wiring,
     arithmetic: Arithmetic,
     images: torch.Tensor,
-    groups: list[dict],
+    optimizer: torch.optim.Adam,
 ) -> Callable[[], None]:
-    optimizer = torch.optim.Adam(groups, fused=True)
-
     def step() -> None:
         with watched(teacher, wiring.blocks) as t, watched(student, wiring.blocks) as s:
             with arithmetic.products():
@@ -139,9 +137,9 @@ def _step(
 def _memory(options: argparse.Namespace) -> int:
     settings, arithmetic, images = _setting(options)
     teacher, wiring, students = _models(options, settings, images)
-    student, groups = students[options.only]
+    student, optimizer = students[options.only]
     with arithmetic.quantizers():
-        step = _step(student, teacher, wiring, arithmetic, images, groups)
+        step = _step(student, teacher, wiring, arithmetic, images, optimizer)
         for _ in range(3):
             step()
     return _peak(arithmetic)

@@ -15,24 +15,37 @@ RATES = {
     "lr_rescaling": {"log"},
     "lr_offsets": {"offset"},
 }
-ALL = (*RATES, "lr_norms")
+ALL = (*RATES, "lr_head", "lr_norms")
 
 
 def test_each_parameter_is_in_one_group_with_its_rate(make_small, settings, make_job):
     rates = {"lr_weights": 1.0, "lr_scales": 2.0, "lr_zero_points": 3.0, "lr_rescaling": 4.0}
-    rates |= {"lr_norms": 5.0, "lr_offsets": 6.0}
+    rates |= {"lr_norms": 5.0, "lr_offsets": 6.0, "lr_head": 7.0}
     job = make_job(make_small("swin"), settings("w4a4", "joint", **rates))
     learned = start(job)
     groups = {
         g["lr"]: {id(p) for p in g["params"]} for g in parameter_groups(learned, job.settings)
     }
-    assert set(groups) == {1.0, 2.0, 3.0, 4.0, 5.0, 6.0}
+    assert set(groups) == {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0}
     assert sum(map(len, groups.values())) == len(set().union(*groups.values()))
     for name, parameter in learned.named_parameters():
         found = [rate for rate, members in groups.items() if id(parameter) in members]
         wanted = [rates[r] for r, leaves in RATES.items() if name.rpartition(".")[2] in leaves]
+        if name.startswith("head."):
+            wanted = [7.0] if wanted == [1.0] else wanted
         assert found in ([], wanted, [5.0])
         assert parameter.requires_grad == bool(found)
+
+
+def test_both_classifiers_of_a_distilled_model_have_the_rate_of_the_head(
+    make_small, settings, make_job
+):
+    job = make_job(make_small("distilled"), settings("w4a4", "joint", lr_head=7.0))
+    learned = start(job)
+    group = next(g for g in parameter_groups(learned, job.settings) if g["lr"] == 7.0)
+    wanted = {f"{head}.{leaf}" for head in ("head", "head_dist") for leaf in ("weight", "bias")}
+    names = {id(parameter): name for name, parameter in learned.named_parameters()}
+    assert {names[id(parameter)] for parameter in group["params"]} == wanted
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ def test_a_run_is_its_model_images_and_settings(make_small, images, settings):
     run = identify(model, images, settings("w4a4", "joint"))
     assert run == identify(make_small("vit"), images, settings("W4A4", "joint"))
     assert json.loads(json.dumps(run)) == run
-    assert (run["--bits"], run["--lr-weights"], run["--method"]) == ("w4a4", 1e-4, "joint")
+    assert (run["--bits"], run["--lr-weights"], run["--method"]) == ("w4a4", 3e-3, "joint")
     turned = ListSource("pictures", [images.image(i).rotate(180) for i in range(4)])
     fewer = ListSource("pictures", [images.image(i) for i in range(3)])
     for other in (turned, fewer):

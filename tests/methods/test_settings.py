@@ -2,15 +2,15 @@ import pytest
 
 from vitquant.errors import UserError
 
-NAMES = ("lr_weights", "lr_norms", "hold", "teacher_forcing", "mixup", "cutmix")
+NAMES = ("lr_weights", "lr_head", "lr_norms", "hold", "teacher_forcing", "mixup", "cutmix")
 
 
 @pytest.mark.parametrize(
     ("bits", "expected"),
     [
-        ("w4a4", (1e-4, 1e-3, 0.5, 0.3, 0, 0)),
-        ("w3a8", (1e-4, 1e-3, 0.5, 0.3, 0, 0)),
-        ("w1.58a8", (3e-4, 0, 0, 0, 0.3, 0.5)),
+        ("w4a4", (3e-3, 0, 1e-3, 0.5, 0.3, 0, 0)),
+        ("w3a8", (3e-3, 0, 1e-3, 0.5, 0.3, 0, 0)),
+        ("w1.58a8", (5e-3, 5e-3, 0, 0, 0, 0.3, 0.5)),
     ],
 )
 def test_ternary_weights_have_defaults_of_their_own(bits, expected, settings):
@@ -19,7 +19,7 @@ def test_ternary_weights_have_defaults_of_their_own(bits, expected, settings):
 
 
 def test_what_is_given_stays(settings):
-    given = {"lr_weights": 0.0, "mixup": 0.0, "cutmix": 1.0}
+    given = {"lr_norms": 1.0, "mixup": 0.0, "cutmix": 1.0}
     assert given.items() <= settings("w1.58a8", "joint", **given).to_json().items()
 
 
@@ -29,3 +29,8 @@ def test_shares_are_from_0_to_1(name, value, settings):
     flag = f"--{name.replace('_', '-')}: "
     with pytest.raises(UserError, match=f"^{flag}{value} is not from 0 to 1"):
         settings("w4a4", "joint", **{name: value})
+
+
+@pytest.mark.parametrize(("bits", "rate"), [("w8a8", 0), ("w3a3", 0), ("w2a8", 0.5)])
+def test_only_a_classifier_of_few_bits_is_trained(bits, rate, settings):
+    assert settings(bits, "joint", lr_weights=0.5).lr_head == rate

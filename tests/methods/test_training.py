@@ -18,13 +18,14 @@ LEAVES = {
     "offset": "lr_offsets",
     "log": "lr_rescaling",
 }
-RATES = ("lr_weights", *LEAVES.values(), "lr_norms")
+RATES = ("lr_weights", "lr_head", *LEAVES.values(), "lr_norms")
 
 
 def rate_of(learned: nn.Module, name: str) -> str:
     owner, _, leaf = name.rpartition(".")
     inside = isinstance(learned.get_submodule(owner), LearnedWeight)
-    return LEAVES.get(leaf) or ("lr_weights" if inside else "lr_norms")
+    weights = "lr_head" if owner.startswith("head") else "lr_weights"
+    return LEAVES.get(leaf) or (weights if inside else "lr_norms")
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_a_model_that_cannot_checkpoint_is_refused(wrapped, exact, make_job):
 
 
 def test_everything_moves_but_what_cannot_be_seen(trained):
-    _, before, learned = trained("vit", steps=2)
+    _, before, learned = trained("vit", steps=2, lr_head=0.01)
     assert {rate_of(learned, n) for n in moved(before, learned)} == set(RATES)
     for name in before.keys() - moved(before, learned):
         assert name.endswith(("zero_point", "offset", "log"))
@@ -104,7 +105,7 @@ def test_everything_moves_but_what_cannot_be_seen(trained):
 
 @pytest.mark.parametrize("frozen", RATES)
 def test_a_rate_of_zero_freezes_its_group(frozen, trained):
-    _, before, learned = trained("vit", steps=2, **{frozen: 0.0})
+    _, before, learned = trained("vit", steps=2, **{"lr_head": 0.01} | {frozen: 0.0})
     assert {rate_of(learned, n) for n in moved(before, learned)} == set(RATES) - {frozen}
 
 

@@ -132,7 +132,18 @@ def quantize(
     ] = _PLAIN.start,
     lr_weights: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Learning rate; by default 1e-4, or 3e-4 if ternary."),
+        typer.Option(
+            metavar="X",
+            help="Learning rate of weights and biases, in levels; by default 3e-3, or 5e-3 if "
+            "ternary.",
+        ),
+    ] = None,
+    lr_head: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Learning rate of the classifier's; by default 0, or --lr-weights below 3 bits.",
+        ),
     ] = None,
     lr_scales: Annotated[
         float, typer.Option(metavar="X", help="Learning rate of log scales.")
@@ -289,6 +300,7 @@ def quantize(
         correct_bias=bears_bias_correction(calib) if correct_bias is None else correct_bias,
         start=start,
         lr_weights=lr_weights,
+        lr_head=lr_head,
         lr_scales=lr_scales,
         lr_zero_points=lr_zero_points,
         lr_offsets=lr_offsets,

@@ -100,6 +100,12 @@ class LearnedWeight(nn.Module):
     def rescaled_weight(self) -> Tensor:
         return self.weight if self.rescale is None else self.weight * self.rescale.factor()
 
+    @torch.no_grad()
+    def level(self) -> Tensor:
+        """The width of a level in units of ``weight``, in a shape that expands to the weight's."""
+        scale = per_channel.over_channels(self.log_scale.exp(), self.weight)
+        return scale if self.rescale is None else scale * self.rescale.reciprocal()
+
     def quantized_weight(self) -> Tensor:
         return per_channel.fake_quantize(self.rescaled_weight(), self.log_scale.exp(), self.grid)
 

@@ -9,6 +9,8 @@ from torch import nn
 from vitquant.errors import CheckFailedError, UserError
 from vitquant.layers.weight import LearnedWeight
 from vitquant.methods.job import Job
+from vitquant.methods.level_adam import LevelAdam
+from vitquant.methods.scheme import classifiers
 from vitquant.methods.settings import Settings
 
 
@@ -21,7 +23,7 @@ def adam(learned: nn.Module, settings: Settings) -> torch.optim.Adam:
     groups = list(parameter_groups(learned, settings))
     if not groups:
         raise UserError("--lr-weights: with this and the other rates at 0, nothing is trained")
-    return torch.optim.Adam(groups, fused=True)
+    return LevelAdam(groups, (m for m in learned.modules() if isinstance(m, LearnedWeight)))
 
 
 def set_rates(optimizer: torch.optim.Optimizer, step: int, settings: Settings) -> None:
@@ -53,9 +55,10 @@ def diverged(job: Job, what: str) -> CheckFailedError:
 def parameter_groups(learned: nn.Module, settings: Settings) -> Iterator[dict]:
     """Adam's groups. What is in none of them stays as the float model's."""
     groups: dict[float, list[nn.Parameter]] = {}
+    heads = classifiers(learned)
     for name, parameter in learned.named_parameters():
-        owner = learned.get_submodule(name.rpartition(".")[0])
-        leaf = name.rpartition(".")[2]
+        place, _, leaf = name.rpartition(".")
+        owner = learned.get_submodule(place)
         if leaf == "log_scale":
             rate = settings.lr_scales
         elif leaf == "zero_point":
@@ -65,7 +68,7 @@ def parameter_groups(learned: nn.Module, settings: Settings) -> Iterator[dict]:
         elif leaf == "log":
             rate = settings.lr_rescaling
         elif isinstance(owner, LearnedWeight):
-            rate = settings.lr_weights
+            rate = settings.lr_head if place in heads else settings.lr_weights
         else:
             rate = settings.lr_norms
         parameter.requires_grad_(rate > 0)

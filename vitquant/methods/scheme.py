@@ -24,14 +24,15 @@ class Scheme:
 
     def layer_bits(self, model: nn.Module, wiring: Wiring) -> dict[str, Bits]:
         """The bits of every layer in ``wiring``."""
-        heads = _classifiers(model)
+        heads = classifiers(model)
         chosen = dict.fromkeys(wiring.layers, self.bits)
         chosen.update({name: self.head for name in wiring.layers if name in heads})
         chosen[wiring.layers[0]] = self.patch_embed
         return chosen
 
 
-def _classifiers(model: nn.Module) -> set[str]:
+def classifiers(model: nn.Module) -> set[str]:
+    """The names of the layers that give a timm model's logits: one, two if distilled, or none."""
     classifier = model.get_classifier() if hasattr(model, "get_classifier") else None
     found = classifier if isinstance(classifier, tuple) else (classifier,)
     return {name for name, module in model.named_modules() if any(module is f for f in found)}

@@ -9,9 +9,11 @@ from vitquant.methods.scheme import Scheme
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("search", "dfq")
+# Rounding to so few levels leaves a classifier that has to be trained.
+_FEW_BITS = 3
 # Defaults that are others where weights are ternary.
 _BY_WEIGHTS = {
-    "lr_weights": (1e-4, 3e-4),
+    "lr_weights": (3e-3, 5e-3),
     "lr_norms": (1e-3, 0.0),
     "hold": (0.5, 0.0),
     "teacher_forcing": (0.3, 0.0),
@@ -38,8 +40,12 @@ class Settings:
         correct_bias: whether dfq's correction moves biases too, or weights alone.
         start: what joint and block start from: search, or dfq for a correction after it.
         lr_weights, lr_scales, lr_zero_points, lr_offsets, lr_rescaling: Adam's learning rates.
-            Scales and rescaling are learned as logarithms, zero points and offsets in levels. None
-            for the weights means 1e-4, or 3e-4 where they are ternary, and have further to go.
+            Scales and rescaling are learned as logarithms; weights, zero points and offsets in
+            levels of their own grids. The biases of quantized layers go with the weights, in levels
+            of their channel's weight. None for the weights means 3e-3, or 5e-3 where they are
+            ternary.
+        lr_head: as lr_weights, for the classifier. None means 0, or lr_weights where its weights
+            have less than 3 bits.
         lr_norms: Adam's rate for what stays float: normalisations, embeddings, tokens. None means
             1e-3, or 0 where weights are ternary.
         hold: share of the steps at these rates; over the others they fall to 0 on half a cosine.
@@ -76,6 +82,7 @@ class Settings:
     correct_bias: bool = True
     start: str = "search"
     lr_weights: float | None = None
+    lr_head: float | None = None
     lr_scales: float = 3e-3
     lr_zero_points: float = 3e-2
     lr_offsets: float = 1e-2
@@ -102,6 +109,9 @@ class Settings:
             if getattr(self, name) is None:
                 chosen = ternary if self.scheme.bits.weight == 1.58 else usual
                 object.__setattr__(self, name, chosen)
+        if self.lr_head is None:
+            few = self.scheme.head.weight < _FEW_BITS
+            object.__setattr__(self, "lr_head", self.lr_weights if few else 0.0)
         for name in ("samples", "steps", "batch_size", "init_images", "accumulate"):
             if getattr(self, name) < 1:
                 raise UserError(f"{_flag(name)}: {getattr(self, name)} is too few; 1 or more")
