@@ -73,7 +73,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="float weights")
     parser.add_argument("--data", default="digits")
     parser.add_argument("--every", type=int, default=1, help="score each so many images alone")
-    parser.add_argument("--float-head", action="store_true", help="also with the float model's")
+    parser.add_argument(
+        "--float-head", action="store_true", help="score each with the float model's head too"
+    )
     return parser.parse_args()
 
 

@@ -102,7 +102,7 @@ class LearnedWeight(nn.Module):
 
     @torch.no_grad()
     def level(self) -> Tensor:
-        """The width of a level in units of ``weight``, in a shape that expands to the weight's."""
+        """The width of a level in units of ``weight``, in a shape that broadcasts to its."""
         scale = per_channel.over_channels(self.log_scale.exp(), self.weight)
         return scale if self.rescale is None else scale * self.rescale.reciprocal()
 

@@ -1,6 +1,6 @@
 """Adam whose rate for the weights of quantized layers is in levels of their own grids."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -31,11 +31,11 @@ class LevelAdam(torch.optim.Adam):
         ]
         loss = super().step(closure)
         for parameter, start, width in before:
-            parameter.copy_(start.lerp(parameter, width.expand_as(start)))
+            parameter.copy_(start.lerp(parameter, width))
         return loss
 
 
-def _levels(layer: LearnedWeight) -> Iterable[tuple[Tensor, Tensor]]:
+def _levels(layer: LearnedWeight) -> Iterator[tuple[Tensor, Tensor]]:
     """The layer's parameters that move in levels, and what a level is in their own units."""
     yield layer.weight, layer.level()
     if layer.bias is not None:

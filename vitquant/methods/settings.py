@@ -9,7 +9,7 @@ from vitquant.methods.scheme import Scheme
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("search", "dfq")
-# Rounding to so few levels leaves a classifier that has to be trained.
+# A classifier of fewer bits than this is too coarse where it is only rounded.
 _FEW_BITS = 3
 # Defaults that are others where weights are ternary.
 _BY_WEIGHTS = {
