@@ -161,6 +161,8 @@ def test_samples_do_not_depend_on_who_has_which_images(tmp_path):
         torch.testing.assert_close(rows, sample.rows, rtol=1e-4, atol=1e-5)
         peak = torch.stack([part.layers[name].channel_max for part in parts]).amax(0)
         torch.testing.assert_close(peak, sample.channel_max, rtol=1e-4, atol=1e-5)
+        leading = torch.cat([part.layers[name].leading for part in parts])
+        torch.testing.assert_close(leading, sample.leading, rtol=1e-4, atol=1e-5)
     for key, operands in whole.products.items():
         for side, operand in enumerate(operands):
             found = torch.cat([part.products[key][side] for part in parts])
@@ -221,6 +223,7 @@ def _main(folder):
     samples = collect(model.module, images[share], wiring, 5, share, len(images))
     for name, sample in samples.layers.items():
         found |= {f"{name}/rows": sample.rows, f"{name}/peak": sample.channel_max}
+        found |= {f"{name}/leading": sample.leading}
     for (name, index), (left, right) in samples.products.items():
         found |= {f"{name}/{index}/left": left, f"{name}/{index}/right": right}
     save_file({name: x.contiguous() for name, x in found.items()}, f"{folder}/{rank}.safetensors")

@@ -102,6 +102,8 @@ def quantize(
         progress.warn(f"{name} stays float: {why}")
     if not settings.per_head:
         wiring.heads.clear()
+    if not settings.prefix_scales:
+        wiring.prefix.clear()
     chosen = _decode(images, settings, progress)
     if state is not None:
         state.begin(identify(model, chosen, settings))
@@ -113,7 +115,8 @@ def quantize(
             name,
             len(module.products),
             settings.scheme.bits.activation,
-            tuple(wiring.heads.get((name, i), 0) for i in range(len(module.products))),
+            tuple(product.left.heads for product in module.products),
+            tuple(product.left.prefix for product in module.products),
         )
         for name, module in intercepted(learned)
     ]

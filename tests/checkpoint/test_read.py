@@ -103,14 +103,19 @@ def test_a_foreign_safetensors_file(tmp_path):
         refused(path, "was not written by vitquant.*--weights")
 
 
-def test_the_format_before_scales_of_heads(quantized, pictures, tmp_path):
-    run = quantized("vit_digits", "w4a4", "rtn", per_head=False)
+@pytest.mark.parametrize("version", [1, 2])
+def test_formats_before_scales_of_heads_and_rows(version, quantized, pictures, tmp_path):
+    run = quantized("vit_digits", "w4a4", "rtn", per_head=version > 1, prefix_scales=False)
     run.save(path := tmp_path / "m.safetensors")
 
     def older(header):
-        header["format_version"] = 1
+        header["format_version"] = version
+        for record in header["layers"]:
+            assert record.pop("prefix") == 0
         for record in header["products"]:
-            assert record.pop("heads") == [0, 0]
+            assert record.pop("prefix") == [0, 0]
+            if version == 1:
+                assert record.pop("heads") == [0, 0]
 
     rewrite(path, older)
     images, _ = next(batches(pictures, range(32), run.model.transform(), 32))

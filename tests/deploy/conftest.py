@@ -85,10 +85,13 @@ def _done():
 def exported(quantized, tmp_path_factory, _done):
     """exported(family, bits, method, **options) → Exported; each is made once."""
 
-    def make(family="vit", bits="w4a4", method="rtn", per_head=True, **options) -> Exported:
-        key = (family, bits, method, per_head, *options.items())
+    def make(
+        family="vit", bits="w4a4", method="rtn", per_head=True, prefix_scales=True, **options
+    ) -> Exported:
+        own = {"per_head": per_head, "prefix_scales": prefix_scales}
+        key = (family, bits, method, *own.values(), *options.items())
         if key not in _done:
-            model, header = quantized(family, bits, method, per_head=per_head)
+            model, header = quantized(family, bits, method, **own)
             graph = to_onnx(model, header, OnnxOptions(**options))
             path = tmp_path_factory.mktemp("exported") / f"{family}.onnx"
             path.write_bytes(graph.SerializeToString())

@@ -60,8 +60,10 @@ def test_every_width_is_computed_in_integers(family, bits, exported, batch):
     assert len(integer_kernels(made.path)) == all_products(made)
 
 
-def test_one_scale_for_all_heads_is_computed_in_integers(exported, batch):
-    made = exported("vit", "w4a4", per_head=False)
+@pytest.mark.parametrize("per_head", [True, False])
+@pytest.mark.parametrize("prefix_scales", [True, False])
+def test_with_and_without_scales_of_parts(per_head, prefix_scales, exported, batch):
+    made = exported("vit", "w4a4", per_head=per_head, prefix_scales=prefix_scales)
     assert difference(made, batch) < max(1e-5, 2 * own_difference(made.model, batch))
     assert len(integer_kernels(made.path)) == all_products(made)
 

@@ -174,3 +174,90 @@ def test_gradients_reach_the_offset(gelu_rows):
     layer(gelu_rows * 2).square().sum().backward()
     assert layer.offset.grad.isfinite().all()
     assert layer.offset.grad.abs().max() > 0.1
+
+
+@pytest.fixture
+def tokens():
+    """(200, 5, 6): a first row that is all but constant, and wide; the others are normal."""
+    x = noise(200, 5, 6)
+    x[:, 0] = 0.1 * x[:, 0] + torch.tensor([4.0, -3.0, 0.0, 9.0, -1.0, 2.0])
+    return x
+
+
+def with_prefix(bits, tokens, site=None, bias=True, offset=False):
+    torch.manual_seed(0)
+    layer = LearnedLinear(
+        nn.Linear(6, 4, bias=bias), weight_grid(8), activation_grid(bits), prefix=1
+    )
+    if site is not None:
+        layer.rescale = Rescale(6, site)
+        layer.rescale.log.data = torch.linspace(-1, 1, 6)
+    if offset:
+        layer.add_offset()
+    layer.calibrate(tokens[:, 1:].flatten(0, 1), tokens[:, :1])
+    return layer
+
+
+@torch.no_grad()
+def test_a_row_that_is_all_but_constant_is_quantized_around_its_mean(tokens):
+    layer = with_prefix(3, tokens)
+    exact = F.linear(tokens, layer.weight, layer.bias)
+    error = (layer(tokens) - exact).square().mean((0, 2))
+    assert error[0] < 0.02 * error[1:].mean()
+    one = linear_without_prefix(layer, tokens)
+    assert (one(tokens) - exact).square().mean((0, 2))[0] > 100 * error[0]
+
+
+def linear_without_prefix(layer, tokens):
+    one = LearnedLinear(nn.Linear(6, 4), layer.grid, layer.input.grid)
+    one.load_state_dict({name: layer.state_dict()[name] for name in one.state_dict()}, strict=True)
+    one.calibrate(tokens.flatten(0, 1))
+    return one
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("consumed", [False, True])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("site", [None, Site.STORED])
+def test_rows_of_their_own_are_stored(site, bias, consumed, tokens):
+    layer = with_prefix(4, tokens, site, bias)
+    layer.prefix_offset.add_(torch.linspace(-0.4, 0.4, 6))
+    if consumed:
+        layer.consumer = Rescale(4, Site.LINEAR)
+        layer.consumer.log.copy_(torch.linspace(-0.5, 0.5, 4))
+    stored = layer.integer()
+    assert stored.prefix_shift.shape == (1, 6)
+    assert stored.prefix_bias.shape == (1, 4)
+    torch.testing.assert_close(stored(tokens), layer(tokens), rtol=1e-4, atol=1e-4)
+    # A head behind the blocks is given one row for each image, that of no other.
+    torch.testing.assert_close(stored(tokens[:, 1]), layer(tokens[:, 1]), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_rows_of_their_own_beside_an_offset_of_the_others(tokens):
+    layer = with_prefix(4, tokens, Site.STORED, offset=True)
+    torch.testing.assert_close(layer.integer()(tokens), layer(tokens), rtol=1e-4, atol=1e-4)
+    out = F.linear(layer.seen(tokens), layer.quantized_weight(), layer.bias)
+    torch.testing.assert_close(layer(tokens), out, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_reach_what_rows_have_of_their_own(tokens):
+    layer = with_prefix(3, tokens, Site.STORED, offset=True)
+    layer(tokens * 2).square().sum().backward()
+    for parameter in (layer.input.log_prefix, layer.prefix_offset, layer.offset):
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.abs().max() > 0.01
+
+
+@torch.no_grad()
+def test_a_product_may_have_rows_of_their_own(tokens):
+    product = learned_product(activation_grid(4), prefix=1)
+    left, right = tokens * torch.tensor([0.02, 1, 1, 1, 1]).view(5, 1), noise(200, 6, 4)
+    product.left.calibrate(left, lambda d: d @ right)
+    product.right.calibrate(right, lambda d: left @ d)
+    one = (product(left, right) - left @ right).square().mean((0, 2))
+    product.left.calibrate_prefix(left[:, :1], lambda d: d @ right)
+    own = (product(left, right) - left @ right).square().mean((0, 2))
+    assert own[0] < 0.5 * one[0]
+    assert torch.equal(own[1:], one[1:])
+    torch.testing.assert_close(product.integer()(left, right), product(left, right))

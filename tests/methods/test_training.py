@@ -15,10 +15,12 @@ from vitquant.quantizers import fused
 LEAVES = {
     "log_scale": "lr_scales",
     "zero_point": "lr_zero_points",
+    "log_prefix": "lr_scales",
     "offset": "lr_offsets",
+    "prefix_offset": "lr_offsets",
     "log": "lr_rescaling",
 }
-RATES = ("lr_weights", "lr_head", *LEAVES.values(), "lr_norms")
+RATES = ("lr_weights", "lr_head", *dict.fromkeys(LEAVES.values()), "lr_norms")
 
 
 def rate_of(learned: nn.Module, name: str) -> str:
@@ -100,7 +102,7 @@ def test_everything_moves_but_what_cannot_be_seen(trained):
     _, before, learned = trained("vit", steps=2, lr_head=0.01)
     assert {rate_of(learned, n) for n in moved(before, learned)} == set(RATES)
     for name in before.keys() - moved(before, learned):
-        assert name.endswith(("zero_point", "offset", "log"))
+        assert name.endswith(("zero_point", "offset", "log", "log_prefix"))
 
 
 @pytest.mark.parametrize("frozen", RATES)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vitquant.models.tokens import token_weights
+from vitquant.models.tokens import prefix_rows, token_weights
 
 
 def weights_of(model, tokens):
@@ -30,3 +30,19 @@ def test_registers_count_as_patches(make_small):
 @pytest.mark.parametrize(("family", "tokens"), [("swin", 16), ("siglip", 16), ("vit", 12)])
 def test_where_no_token_stands_out(family, tokens, make_small):
     assert weights_of(make_small(family), tokens) is None
+
+
+@pytest.mark.parametrize(
+    ("family", "shape", "rows"),
+    [
+        ("vit", (2, 17, 48), 1),
+        ("vit", (2, 3, 17, 16), 1),
+        ("vit", (2, 48), 0),
+        ("vit", (2, 16, 48), 0),
+        ("distilled", (2, 18, 48), 2),
+        ("dinov2", (2, 21, 48), 5),
+        ("swin", (2, 16, 48), 0),
+    ],
+)
+def test_rows_in_front_of_the_patches(family, shape, rows, make_small):
+    assert prefix_rows(make_small(family).module, torch.zeros(shape)) == rows

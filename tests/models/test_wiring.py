@@ -41,6 +41,19 @@ def test_attention_weights_are_told_from_other_operands(small):
     assert found
 
 
+def test_rows_in_front_of_the_patches_are_found(small):
+    wiring = discover(small.module, example_images(small.input_size))
+    prefix = getattr(small.module, "num_prefix_tokens", 0)
+    assert set(wiring.prefix.values()) == ({prefix} if prefix else set())
+    if prefix:
+        inside = {n for n in wiring.layers if n.startswith("blocks.")}
+        assert inside <= set(wiring.prefix)
+        assert {p for p in wiring.prefix if p[1:] and p[1] == 1} == {
+            (name, 1) for name in wiring.products
+        }
+        assert not {"patch_embed.proj", "head"} & set(wiring.prefix)
+
+
 def test_looking_leaves_the_model_as_it_was(small, batch):
     before = small.module(batch)
     discover(small.module, batch)

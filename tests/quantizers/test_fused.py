@@ -100,6 +100,41 @@ def test_heads_have_the_same_values_and_gradients(dtype, both):
             torch.testing.assert_close(ours, theirs, check_dtype=False, **near)
 
 
+@pytest.mark.parametrize("heads", [(), (3,)])
+@pytest.mark.parametrize("multiplier", [False, True])
+def test_rows_have_the_same_values_and_gradients(heads, multiplier, both):
+    x, grad = (numbers(4, *heads, 5, 6, seed=seed) for seed in (0, 1))
+    scale = torch.linspace(0.1, 0.5, 5).view(5, 1).expand(*heads, 5, 1).contiguous()
+    q = quantizer(multiplier)._replace(scale=scale)
+    plain, compiled = both(lambda: per_tensor.fake_quantize(x, q))
+    assert torch.equal(compiled, plain)
+    plain, compiled = both(lambda: per_tensor.fake_quantize_backward(grad, x, q))
+    assert (compiled.multiplier is None) == (not multiplier)
+    assert compiled.scale.shape == scale.shape
+    for ours, theirs in zip(compiled, plain, strict=True):
+        if theirs is not None:
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_a_row_is_quantized_as_if_it_were_alone(both):
+    x, grad = (numbers(4, 5, 6, seed=seed) for seed in (0, 1))
+    scale = torch.linspace(0.1, 0.5, 5).view(5, 1)
+    q = quantizer(True)._replace(scale=scale)
+    for value in both(lambda: per_tensor.fake_quantize(x, q)):
+        for i in range(5):
+            alone = per_tensor.fake_quantize(x[:, i], q._replace(scale=scale[i, 0]))
+            assert torch.equal(value[:, i], alone)
+    for found in both(lambda: per_tensor.fake_quantize_backward(grad, x, q)):
+        parts = [
+            per_tensor.fake_quantize_backward(grad[:, i], x[:, i], q._replace(scale=scale[i, 0]))
+            for i in range(5)
+        ]
+        torch.testing.assert_close(found.x, torch.stack([p.x for p in parts], 1))
+        torch.testing.assert_close(found.scale.flatten(), torch.stack([p.scale for p in parts]))
+        torch.testing.assert_close(found.zero_point, sum(p.zero_point for p in parts))
+        torch.testing.assert_close(found.multiplier, sum(p.multiplier for p in parts))
+
+
 @pytest.mark.parametrize("shape", [(5, 12), (5, 3, 2, 2)])
 @pytest.mark.parametrize("bits", [1.58, 4, 8])
 @pytest.mark.parametrize("contiguous", [True, False])

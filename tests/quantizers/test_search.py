@@ -6,7 +6,12 @@ import torch
 from vitquant.quantizers.grid import activation_grid, weight_grid
 from vitquant.quantizers.per_channel import codes
 from vitquant.quantizers.per_tensor import PerTensor, fake_quantize
-from vitquant.quantizers.search import search_per_channel, search_per_head, search_per_tensor
+from vitquant.quantizers.search import (
+    search_per_channel,
+    search_per_head,
+    search_per_tensor,
+    search_prefix,
+)
 
 
 def min_max(x, grid):
@@ -143,3 +148,24 @@ def test_a_head_of_zeros_gets_a_usable_scale(heads):
     scale = search_per_head(heads, activation_grid(4))
     assert (scale > 0).all()
     assert scale.isfinite().all()
+
+
+@pytest.mark.parametrize("heads", [(), (3,)])
+def test_rows_at_the_front_are_searched_one_by_one(heads):
+    grid = activation_grid(4)
+    widths = torch.tensor([0.05, 1.0, 2.0]).view(3, 1)
+    x = torch.randn(8, *heads, 3, 20, generator=torch.Generator().manual_seed(0)) * widths
+    values = heavy_tailed(20, 5)
+    q = PerTensor(grid, torch.full((*heads, 1, 1) if heads else (), 0.3), torch.tensor(8.0))
+
+    def error(scale):
+        difference = (fake_quantize(x, q._replace(scale=scale)) - x) @ values
+        return difference.square().mean(-1, keepdim=True).sum_to_size((*heads, 3, 1))
+
+    found = search_prefix(x, q, lambda d: d @ values)
+    assert found.shape == (*heads, 3, 1)
+    assert (error(found) <= error(q.scale)).all()
+    assert (error(found)[..., 0, 0] < 0.05 * error(q.scale)[..., 0, 0]).all()
+    for i in range(3):
+        alone = search_prefix(x[..., i : i + 1, :], q, lambda d: d @ values)
+        torch.testing.assert_close(found[..., i : i + 1, :], alone, rtol=0, atol=0)

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KEY = "vitquant"
 
 
@@ -18,7 +18,8 @@ class LayerRecord:
     shape: of the weight, (O, I, ...). activation_bits: of its input; 16 where that stays float.
     sqnr_db: signal-to-noise ratio of the quantized weight against the float one, in decibels.
     rescaling: "none", "stored", or "folded into <module>". shifted: whether something is added to
-    the input's channels first.
+    the input's channels first. prefix: how many rows at the front of an image's have scales of
+    their own.
     """
 
     name: str
@@ -29,6 +30,7 @@ class LayerRecord:
     sqnr_db: float
     rescaling: str
     shifted: bool
+    prefix: int
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,15 @@ class ProductRecord:
     """A module whose products of two activations are quantized, in the order of execution.
 
     heads: for each product, how many heads of its left operand have a scale of their own; 0 where
-    one scale is that of all.
+    one scale is that of all. prefix: for each product, how many of the left operand's rows at the
+    front have.
     """
 
     name: str
     count: int
     activation_bits: int
     heads: tuple[int, ...]
+    prefix: tuple[int, ...]
 
 
 @dataclass
@@ -82,12 +86,16 @@ def load_header(text: str) -> Header:
     version = raw["format_version"]
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(f"format version {version}")
-    # Version 1 shifted nothing, and had one scale for all heads.
+    # Version 1 shifted nothing, and had one scale for all heads; version 2, one for all rows.
     raw["layers"] = [
-        LayerRecord(**{"shifted": False} | r | {"shape": tuple(r["shape"])}) for r in raw["layers"]
+        LayerRecord(**{"shifted": False, "prefix": 0} | r | {"shape": tuple(r["shape"])})
+        for r in raw["layers"]
     ]
-    raw["products"] = [
-        ProductRecord(**r | {"heads": tuple(r.get("heads", (0,) * r["count"]))})
-        for r in raw["products"]
-    ]
+    raw["products"] = [_product(r) for r in raw["products"]]
     return Header(**raw)
+
+
+def _product(raw: dict[str, Any]) -> ProductRecord:
+    none = (0,) * raw["count"]
+    own = {name: tuple(raw.get(name, none)) for name in ("heads", "prefix")}
+    return ProductRecord(**raw | own)

@@ -26,10 +26,17 @@ def fit(module: nn.Module, header: Header) -> nn.Module:
             made = IntegerConv2d(record.shape, convolution_settings(layer), **shared)
         else:
             stored = record.rescaling == "stored"
-            made = IntegerLinear(record.shape, **shared, multiplier=stored, shift=record.shifted)
+            made = IntegerLinear(
+                record.shape,
+                **shared,
+                multiplier=stored,
+                shift=record.shifted,
+                prefix=record.prefix,
+            )
         module.set_submodule(record.name, made)
     for product in header.products:
         grid = activation_grid(product.activation_bits)
-        made = [fixed_product(grid, heads) for heads in product.heads]
+        own = zip(product.heads, product.prefix, strict=True)
+        made = [fixed_product(grid, heads, prefix) for heads, prefix in own]
         intercept(module.get_submodule(product.name), made)
     return module.eval().requires_grad_(False)

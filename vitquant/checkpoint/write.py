@@ -13,6 +13,8 @@ from vitquant.files import write_whole
 from vitquant.layers.weight import IntegerWeight
 from vitquant.models.fingerprint import sha256
 
+_EXACT = (".scale", ".prefix_scale", ".multiplier", ".shift", ".prefix_shift")
+
 
 def write_checkpoint(path: Path, module: nn.Module, header: Header) -> int:
     """Write a finished model; returns the size of the file in bytes.
@@ -51,6 +53,6 @@ def is_float_remainder(name: str, tensor: Tensor) -> bool:
 
     Scales, stored rescaling and shifts keep float32, as does what float16 cannot hold.
     """
-    if tensor.dtype != torch.float32 or name.endswith((".scale", ".multiplier", ".shift")):
+    if tensor.dtype != torch.float32 or name.endswith(_EXACT):
         return False
     return tensor.numel() == 0 or bool(tensor.abs().max() <= torch.finfo(torch.float16).max)

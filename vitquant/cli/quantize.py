@@ -104,6 +104,14 @@ def quantize(
             "most published methods do.",
         ),
     ] = _PLAIN.per_head,
+    prefix_scales: Annotated[
+        bool,
+        typer.Option(
+            "--prefix-scales/--no-prefix-scales",
+            help="Quantize class tokens and registers around their own means, with scales of their "
+            "own, or as patches are, as published methods do.",
+        ),
+    ] = _PLAIN.prefix_scales,
     reparameterise: Annotated[
         bool,
         typer.Option(
@@ -295,6 +303,7 @@ def quantize(
         seed=seed,
         init_images=init_images,
         per_head=per_head,
+        prefix_scales=prefix_scales,
         reparameterise=reparameterise,
         damping=damping,
         correct_bias=bears_bias_correction(calib) if correct_bias is None else correct_bias,

@@ -62,7 +62,7 @@ def _replace(
         return convolution(graph, module, label, inputs[0], output, narrowest)
     if float_attention:
         return float_product(graph, label, inputs, output)
-    return product(graph, module, label, inputs, output)
+    return product(graph, module, label, inputs, output, _attribute(node, "rows"))
 
 
 def _label(node: NodeProto) -> str:

@@ -40,6 +40,8 @@ def placeholders(model: nn.Module) -> Iterator[dict[str, nn.Module]]:
 
 class _LinearPlaceholder(IntegerLinear):
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        if self.prefix_shift is not None and x.dim() > 2:
+            return self._by_rows(x, bias)
         shape = x.shape[:-1]
         if self.multiplier is None:
             rows = _as_rows(_on_grid(self, x))
@@ -54,6 +56,24 @@ class _LinearPlaceholder(IntegerLinear):
         y = _product(self, rows, self.out_features, own)
         y = y if own or bias is None else y + bias
         return y if len(shape) == 1 else y.reshape(*shape, self.out_features)
+
+    def _by_rows(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """With the rows at the front brought to the scale of the others, and back behind."""
+        prefix = self.input.prefix
+        units = self.input.prefix_scale / self.input.scale
+        front, others = x[..., :prefix, :] + self.prefix_shift, x[..., prefix:, :]
+        others = others if self.shift is None else others + self.shift
+        if self.multiplier is not None:
+            front, others = front * self.multiplier, others * self.multiplier
+        rows = _on_grid(self, _as_rows(torch.cat([front / units, others], -2)))
+        own = bias is self.bias
+        y = _product(self, rows, self.out_features, own).reshape(*x.shape[:-1], self.out_features)
+        front, others = y[..., :prefix, :] * units + self.prefix_bias, y[..., prefix:, :]
+        if own and bias is not None:
+            # What the node has added is not in the units of these rows.
+            front = front + (1 - units) * bias
+        y = torch.cat([front, others], -2)
+        return y if own or bias is None else y + bias
 
 
 class _ConvPlaceholder(IntegerConv2d):
@@ -78,7 +98,8 @@ class _ProductPlaceholder(Product):
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
         shape = [*batch, left.shape[-2], right.shape[-1]]
-        return _node(PRODUCT, [left, right], {"layer": self.label}, shape)
+        attributes = {"layer": self.label, "rows": int(left.shape[-2])}
+        return _node(PRODUCT, [left, right], attributes, shape)
 
 
 _PLACEHOLDERS: dict[type, type] = {

@@ -7,20 +7,24 @@ from vitquant.deploy.graph import Graph
 from vitquant.layers.product import Product
 
 
-def product(graph: Graph, module: Product, name: str, operands: list[str], output: str) -> bool:
-    """``left @ right`` of shapes (..., M, K) and (..., K, N) to ``output``, in integers."""
-    if module.left.scale.dim():
-        return _by_heads(graph, module, name, operands, output)
+def product(
+    graph: Graph, module: Product, name: str, operands: list[str], output: str, rows: int
+) -> bool:
+    """``left @ right`` of shapes (..., rows, K) and (..., K, N) to ``output``, in integers."""
+    scale = module.left.parameters_for(rows=rows).scale
+    if scale.dim():
+        return _by_parts(graph, module, name, operands, output, scale.numpy())
     left = on_grid(graph, operands[0], module.left, f"{name}.left")
     right = on_grid(graph, operands[1], module.right, f"{name}.right")
     graph.add("MatMul", [left, right], name, output)
     return True
 
 
-def _by_heads(graph: Graph, module: Product, name: str, operands: list[str], output: str) -> bool:
-    """Runtimes multiply integers of one scale, so the heads' are taken out in front and put back
-    behind."""
-    scale = module.left.scale.numpy()
+def _by_parts(
+    graph: Graph, module: Product, name: str, operands: list[str], output: str, scale: np.ndarray
+) -> bool:
+    """Runtimes multiply integers of one scale, so those of heads and rows are taken out in front
+    and put back behind."""
     units = graph.add(
         "Mul", [operands[0], graph.constant(f"{name}.per_unit", 1 / scale)], f"{name}.left/units"
     )

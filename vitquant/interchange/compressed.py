@@ -93,7 +93,21 @@ def _linear(layer: LayerRecord, own: dict[str, Tensor]) -> dict[str, Tensor]:
         made["input_scale"] = own["input.scale"].reshape(1)
         zero_point = own["input.zero_point"].to(torch.int16) - middle
         made["input_zero_point"] = zero_point.to(torch.int8).reshape(1)
+    if "prefix_shift" in own:
+        made |= _front(own)
     return made | {name: own[name] for name in ("bias", "multiplier", "shift") if name in own}
+
+
+def _front(own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What brings rows at the front to the scale of the others, and their output back."""
+    units = own["input.prefix_scale"] / own["input.scale"]
+    shift = own["prefix_shift"] / units
+    bias = own["prefix_bias"].float()
+    return {
+        "prefix_units": units,
+        "prefix_shift": shift - own["shift"] if "shift" in own else shift,
+        "prefix_bias": bias + (1 - units) * own["bias"].float() if "bias" in own else bias,
+    }
 
 
 def _float_convolution(layer: LayerRecord, own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -120,4 +134,5 @@ def _config(checkpoint: Checkpoint, model: Model) -> dict:
         "quantization_config": quantization_config(linear, left_float),
         "input_multipliers": [layer.name for layer in linear if layer.rescaling == "stored"],
         "input_shifts": [layer.name for layer in linear if layer.shifted],
+        "input_prefixes": [layer.name for layer in linear if layer.prefix],
     }

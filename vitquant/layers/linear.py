@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from vitquant.layers.rescale import Rescale, Site
+from vitquant.layers.rows import count, spread
 from vitquant.layers.weight import IntegerWeight, LearnedWeight
 from vitquant.quantizers.grid import Grid
 from vitquant.quantizers.matmul import quantized_matmul
@@ -29,9 +30,19 @@ class IntegerLinear(IntegerWeight):
 
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """The layer with a given bias: some attentions call F.linear on ``weight`` themselves."""
-        x = x if self.shift is None else x + self.shift
-        out = quantized_matmul(x, self.weight.mT, self.input_parameters(), None)
+        shift = self.shift
+        if self.prefix_shift is not None:
+            shift = spread(_table(self.prefix_shift, shift), count(x))
+            bias = spread(_table(self.prefix_bias, bias, added=True), count(x))
+        x = x if shift is None else x + shift
+        out = quantized_matmul(x, self.weight.mT, self.input_parameters(x), None)
         return out if bias is None else out + bias
+
+
+def _table(front: Tensor, others: Tensor | None, added: bool = False) -> Tensor:
+    """(P + 1, C): ``front`` (P, C), with ``others`` (C,) added to its rows or not, and that."""
+    others = torch.zeros_like(front[0]) if others is None else others
+    return torch.cat([front + others if added else front, others[None]])
 
 
 class LearnedLinear(LearnedWeight):
@@ -42,13 +53,24 @@ class LearnedLinear(LearnedWeight):
 
     ``offset`` (I,), in levels, moves each input channel against the grid, and its product with the
     weight is subtracted again: a zero point for each channel that need not be an integer.
+
+    Rows at the front, those of the class token, are moved by ``-center`` (P, I), in units of the
+    input, and by ``prefix_offset`` (P, I), in levels of theirs, and have scales of their own. What
+    a class token holds in most blocks is the same for all images but for a small part; a grid that
+    lies around the mean of a channel spends its levels on that part.
     """
 
-    def __init__(self, layer: nn.Linear, weight: Grid, activation: Grid | None) -> None:
-        super().__init__(layer, weight, activation)
+    def __init__(
+        self, layer: nn.Linear, weight: Grid, activation: Grid | None, prefix: int = 0
+    ) -> None:
+        super().__init__(layer, weight, activation, prefix)
         self.consumer: Rescale | None = None
         self.consumer_start = 0
         self.offset: nn.Parameter | None = None
+        self.prefix_offset: nn.Parameter | None = None
+        if self.input is not None and prefix:
+            self.prefix_offset = nn.Parameter(torch.zeros(prefix, self.in_features))
+            self.register_buffer("center", torch.zeros(prefix, self.in_features), persistent=False)
 
     def add_offset(self) -> None:
         """Give a layer with a bias, and rescaling in front of its quantizer, an offset of 0."""
@@ -74,28 +96,63 @@ class LearnedLinear(LearnedWeight):
             # output.
             weight = weight * multiplier[:, None]
             bias = None if bias is None else bias * multiplier
-        if self.offset is not None:
-            x = x + self.shift()
-            # Not a product: those are of half precision in training.
-            bias = bias - (weight * self.moved()).sum(1)
-        out = quantized_matmul(x, weight.mT, self.input_parameters(), None)
+        if self.moves:
+            moved = self.moved()
+            x = x + spread(self.shift(moved), count(x))
+            # Products are of half precision in training; this one is as small as it matters.
+            with torch.autocast(x.device.type, enabled=False):
+                undone = quantized_matmul(moved, weight.mT, None, None)
+            bias = spread(-undone if bias is None else bias - undone, count(x))
+        out = quantized_matmul(x, weight.mT, self.input_parameters(x), None)
         return out if bias is None else out + bias
 
-    def moved(self) -> Tensor:
-        """(I,): the offset in units of the rescaled input."""
-        assert self.offset is not None
-        return self.offset * self.input_parameters().scale
+    @property
+    def moves(self) -> bool:
+        """Whether something is added to the input in front of the quantizer."""
+        return self.offset is not None or self.prefix_offset is not None
 
-    def shift(self) -> Tensor:
-        """(I,): the offset in units of the input."""
-        return self.moved() * self.rescale.factor()
+    def moved(self) -> Tensor:
+        """(P + 1, I): what is added to rows at the front and, last, to all others.
+
+        In units of the rescaled input.
+        """
+        scale = self.input.log_scale.exp()
+        others = torch.zeros_like(self.weight[0]) if self.offset is None else self.offset * scale
+        if self.prefix_offset is None:
+            return others[None]
+        center = self.center if self.rescale is None else self.center * self.rescale.reciprocal()
+        front = self.prefix_offset * self.input.log_prefix.exp() - center
+        return torch.cat([front, others[None]])
+
+    def shift(self, moved: Tensor) -> Tensor:
+        """What is added, in units of the input that the layer is given in training."""
+        return moved if self.input_multiplier() is None else moved * self.rescale.factor()
 
     def seen(self, x: Tensor) -> Tensor:
-        """The input (..., I) as the product sees it: rescaled and rounded, the offset undone."""
-        q = self.input_parameters()
-        if self.offset is None:
+        """The input (..., I) as the product sees it: rescaled and rounded, what is added undone."""
+        q = self.input_parameters(x)
+        if not self.moves:
             return x if q is None else fake_quantize(x, q)
-        return fake_quantize(x + self.shift(), q) - self.moved()
+        moved = self.moved()
+        shifted = x + spread(self.shift(moved), count(x))
+        return fake_quantize(shifted, q) - spread(moved, count(x))
+
+    @torch.no_grad()
+    def calibrate(self, inputs: Tensor, leading: Tensor | None = None) -> None:
+        """As for every weight. leading: (B, P, I), a sample of the rows at the front."""
+        super().calibrate(inputs)
+        if self.prefix_offset is None or leading is None:
+            return
+        self.center.copy_(leading.mean(0))
+        varying = leading - self.center
+        varying = varying if self.rescale is None else varying * self.rescale.reciprocal()
+        weight, grid = self.rescaled_weight(), self.input.grid
+        # The level that the mean is to be at; the zero point belongs to the other rows.
+        middle = (grid.qmin + grid.qmax + 1) // 2
+        self.input.calibrate_prefix(varying, lambda difference: difference @ weight.mT, middle)
+        self.prefix_offset.copy_(
+            (middle - self.input.parameters_for().zero_point).expand_as(self.center)
+        )
 
     def calibrate_input(self, inputs: Tensor, weight: Tensor) -> None:
         """As for every weight. The offset moves the lowest value of the sample up to zero, or part
@@ -120,7 +177,9 @@ class LearnedLinear(LearnedWeight):
             tensor.copy_(value)
 
     def searched(self) -> list[Tensor]:
-        return [*super().searched(), *([] if self.offset is None else [self.offset])]
+        moving = [] if self.offset is None else [self.offset]
+        moving += [] if self.prefix_offset is None else [self.prefix_offset, self.center]
+        return [*super().searched(), *moving]
 
     def output_multiplier(self) -> Tensor:
         """(out,): 1 / r of the later layer in the channels that feed it, 1 in the others."""
@@ -140,6 +199,7 @@ class LearnedLinear(LearnedWeight):
             activation=None if self.input is None else self.input.grid,
             multiplier=self.rescale is not None and self.rescale.site is Site.STORED,
             shift=self.offset is not None,
+            prefix=0 if self.input is None else self.input.prefix,
         )
         self.store_in(integer)
         if self.consumer is not None:
@@ -147,7 +207,19 @@ class LearnedLinear(LearnedWeight):
             if integer.bias is not None:
                 integer.bias.mul_(self.output_multiplier())
             integer.refresh()
-        if self.offset is not None:
-            integer.shift.copy_(self.shift())
-            integer.bias.sub_(integer.weight @ self.moved())
+        if self.moves:
+            self._store_moves(integer)
         return integer
+
+    def _store_moves(self, integer: IntegerLinear) -> None:
+        moved = self.moved()
+        stored = self.rescale is not None and self.rescale.site is Site.STORED
+        unit = self.rescale.factor() if stored else torch.ones_like(moved[0])
+        if self.prefix_offset is not None:
+            integer.prefix_shift.copy_(moved[:-1] * unit)
+        undone = moved @ integer.weight.mT
+        if self.offset is not None:
+            integer.shift.copy_(moved[-1] * unit)
+            integer.bias.sub_(undone[-1])
+        if self.prefix_offset is not None:
+            integer.prefix_bias.copy_(undone[-1] - undone[:-1])

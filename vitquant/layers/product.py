@@ -12,7 +12,8 @@ class Product(nn.Module):
     """``left @ right`` with each operand on its own grid. Shapes (..., M, K) and (..., K, N).
 
     The left one's heads may have scales of their own: attention weights that are even, and so
-    small, in one head and sharp in another would need both small levels and large ones.
+    small, in one head and sharp in another would need both small levels and large ones. So may its
+    rows at the front, the queries of the class token and what they attend to.
     """
 
     def __init__(self, left: nn.Module, right: nn.Module) -> None:
@@ -21,7 +22,7 @@ class Product(nn.Module):
         self.right = right
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        a, b = self.left.parameters_for(), self.right.parameters_for()
+        a, b = self.left.parameters_for(rows=left.shape[-2]), self.right.parameters_for()
         if left.shape[:-2] != right.shape[:-2]:
             batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
             left = left.expand(*batch, *left.shape[-2:])
@@ -33,11 +34,15 @@ class Product(nn.Module):
         return Product(self.left.fixed(), self.right.fixed())
 
 
-def learned_product(activation: Grid, heads: int = 0) -> Product:
-    """To be trained. heads: how many of the left operand have a scale of their own; 0 for one."""
-    return Product(LearnedQuantizer(activation, heads), LearnedQuantizer(activation))
+def learned_product(activation: Grid, heads: int = 0, prefix: int = 0) -> Product:
+    """To be trained.
+
+    heads, prefix: how many heads, and rows at the front, of the left operand have scales of their
+    own; 0 for none.
+    """
+    return Product(LearnedQuantizer(activation, heads, prefix), LearnedQuantizer(activation))
 
 
-def fixed_product(activation: Grid, heads: int = 0) -> Product:
-    """To be filled from a checkpoint; heads as in :func:`learned_product`."""
-    return Product(FixedQuantizer(activation, heads), FixedQuantizer(activation))
+def fixed_product(activation: Grid, heads: int = 0, prefix: int = 0) -> Product:
+    """To be filled from a checkpoint; heads and prefix as in :func:`learned_product`."""
+    return Product(FixedQuantizer(activation, heads, prefix), FixedQuantizer(activation))

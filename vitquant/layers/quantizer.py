@@ -1,11 +1,16 @@
-"""The quantizer of one activation: a scale and a zero point for the tensor, or scales of heads."""
+"""The quantizer of one activation: a scale and a zero point, for the tensor or for parts of it."""
 
 import torch
 from torch import Tensor, nn
 
 from vitquant.quantizers.grid import Grid
 from vitquant.quantizers.per_tensor import PerTensor
-from vitquant.quantizers.search import Through, search_per_head, search_per_tensor
+from vitquant.quantizers.search import (
+    Through,
+    search_per_head,
+    search_per_tensor,
+    search_prefix,
+)
 
 
 class LearnedQuantizer(nn.Module):
@@ -15,16 +20,22 @@ class LearnedQuantizer(nn.Module):
     every magnitude. The zero point is rounded on the way forward, with a straight-through gradient.
 
     With ``heads``, each head of a tensor (..., heads, M, N) that is never negative has a scale of
-    its own; the zero point is the lowest level.
+    its own; the zero point is the lowest level. With ``prefix``, so has each of that many rows at
+    the front of a tensor (..., M, N): those of the class token and the registers, which are unlike
+    the patches' and which the model's answer is read from.
     """
 
     signed: Tensor
 
-    def __init__(self, grid: Grid, heads: int = 0) -> None:
+    def __init__(self, grid: Grid, heads: int = 0, prefix: int = 0) -> None:
         super().__init__()
         self.grid = grid
         self.heads = heads
+        self.prefix = prefix
         self.log_scale = nn.Parameter(torch.zeros(_shape(heads)))
+        self.log_prefix = None
+        if prefix:
+            self.log_prefix = nn.Parameter(torch.zeros(_prefix_shape(heads, prefix)))
         self.zero_point = nn.Parameter(torch.zeros(()))
         # A value that is never negative needs no zero point, and must not drift into having one:
         # integer kernels skip the correction term where it is zero.
@@ -32,7 +43,28 @@ class LearnedQuantizer(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, x: Tensor, through: Through) -> None:
-        """Search scale and zero point on a sample ``x`` that enters the operation ``through``."""
+        """Search scale and zero point on a sample ``x`` that enters the operation ``through``.
+
+        Rows at the front have those of the others then, until :meth:`calibrate_prefix`.
+        """
+        self._calibrate(x, through)
+        if self.log_prefix is not None:
+            self.log_prefix.copy_(self.log_scale.expand_as(self.log_prefix))
+
+    @torch.no_grad()
+    def calibrate_prefix(self, x: Tensor, through: Through, zero_point: int | None = None) -> None:
+        """Search the scales of the rows at the front.
+
+        x: (..., prefix, N), these rows of a sample. zero_point: the level of zero among them; by
+        default that of all rows.
+        """
+        assert self.log_prefix is not None
+        q = self.parameters_for()
+        if zero_point is not None:
+            q = q._replace(zero_point=torch.full_like(q.zero_point, zero_point))
+        self.log_prefix.copy_(search_prefix(x, q, through).log())
+
+    def _calibrate(self, x: Tensor, through: Through) -> None:
         if self.heads:
             self.log_scale.copy_(search_per_head(x, self.grid, through).log())
             self.zero_point.fill_(self.grid.qmin)
@@ -44,39 +76,72 @@ class LearnedQuantizer(nn.Module):
         self.signed.copy_(x.min() < 0)
 
     def searched(self) -> list[Tensor]:
-        """What :meth:`calibrate` sets."""
-        return [self.log_scale, self.zero_point, self.signed]
+        """What :meth:`calibrate` and :meth:`calibrate_prefix` set."""
+        own = [] if self.log_prefix is None else [self.log_prefix]
+        return [self.log_scale, self.zero_point, self.signed, *own]
 
-    def parameters_for(self, multiplier: Tensor | None = None) -> PerTensor:
+    def parameters_for(
+        self, multiplier: Tensor | None = None, rows: int | None = None
+    ) -> PerTensor:
+        """For a tensor (..., rows, N); without ``rows``, for rows that are not at the front."""
         zero_point = self.zero_point.clamp(self.grid.qmin, self.grid.qmax)
         rounded = zero_point + (zero_point.round() - zero_point).detach()
-        return PerTensor(self.grid, self.log_scale.exp(), rounded, multiplier)
+        scale = self.log_scale.exp()
+        if self.log_prefix is not None and rows is not None:
+            scale = _by_rows(self.log_prefix.exp(), scale, rows)
+        return PerTensor(self.grid, scale, rounded, multiplier)
 
     @torch.no_grad()
     def fixed(self) -> "FixedQuantizer":
         """The quantizer that a checkpoint stores."""
-        fixed = FixedQuantizer(self.grid, self.heads).to(self.log_scale.device)
+        fixed = FixedQuantizer(self.grid, self.heads, self.prefix).to(self.log_scale.device)
         q = self.parameters_for()
         fixed.scale.copy_(q.scale)
         fixed.zero_point.copy_(q.zero_point)
+        if fixed.prefix_scale is not None:
+            fixed.prefix_scale.copy_(self.log_prefix.exp())
         return fixed
 
 
 class FixedQuantizer(nn.Module):
-    """A quantizer as it is stored: float32 scales and a zero point of one unsigned byte."""
+    """A quantizer as it is stored: float32 scales and a zero point of one unsigned byte.
+
+    scale: (), or (heads, 1, 1). prefix_scale: that of the rows at the front, (prefix, 1) or
+    (heads, prefix, 1), or None.
+    """
 
     scale: Tensor
     zero_point: Tensor
 
-    def __init__(self, grid: Grid, heads: int = 0) -> None:
+    def __init__(self, grid: Grid, heads: int = 0, prefix: int = 0) -> None:
         super().__init__()
         self.grid = grid
+        self.heads = heads
+        self.prefix = prefix
         self.register_buffer("scale", torch.ones(_shape(heads)))
         self.register_buffer("zero_point", torch.zeros((), dtype=torch.uint8))
+        own = torch.ones(_prefix_shape(heads, prefix)) if prefix else None
+        self.register_buffer("prefix_scale", own)
 
-    def parameters_for(self, multiplier: Tensor | None = None) -> PerTensor:
-        return PerTensor(self.grid, self.scale, self.zero_point.to(self.scale.dtype), multiplier)
+    def parameters_for(
+        self, multiplier: Tensor | None = None, rows: int | None = None
+    ) -> PerTensor:
+        """As :meth:`LearnedQuantizer.parameters_for`."""
+        scale = self.scale
+        if self.prefix_scale is not None and rows is not None:
+            scale = _by_rows(self.prefix_scale, scale, rows)
+        return PerTensor(self.grid, scale, self.zero_point.to(scale.dtype), multiplier)
 
 
 def _shape(heads: int) -> tuple[int, ...]:
     return (heads, 1, 1) if heads else ()
+
+
+def _prefix_shape(heads: int, prefix: int) -> tuple[int, ...]:
+    return (heads, prefix, 1) if heads else (prefix, 1)
+
+
+def _by_rows(prefix: Tensor, scale: Tensor, rows: int) -> Tensor:
+    """(rows, 1) or (heads, rows, 1): the rows at the front have scales of their own."""
+    others = rows - prefix.shape[-2]
+    return torch.cat([prefix, scale.expand(*prefix.shape[:-2], others, 1)], dim=-2)

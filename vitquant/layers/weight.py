@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from vitquant.layers.quantizer import FixedQuantizer, LearnedQuantizer
 from vitquant.layers.rescale import Rescale, Site
+from vitquant.layers.rows import count
 from vitquant.quantizers import per_channel
 from vitquant.quantizers.grid import Grid
 from vitquant.quantizers.per_tensor import PerTensor
@@ -15,9 +16,12 @@ class IntegerWeight(nn.Module):
     """Integers and scales as a checkpoint stores them.
 
     codes: int8, the shape of the float weight (O, I, ...). scale: float32 (O,). bias: (O,) or None.
-    input: how the input is quantized, or None where it stays float. multiplier: (I,), 1 / r where
+    input: how the input is quantized, or None where it stays float; ``prefix`` of its rows have
+    scales of their own. multiplier: (I,), 1 / r where
     rescaling could not be folded away. shift: (I,), added to the input in front of everything else,
-    or None; the bias already lacks what that adds to the output.
+    or None; the bias already lacks what that adds to the output. prefix_shift: (P, I), added to the
+    P rows at the front in its place, and prefix_bias: (P, O), added to their output beside the
+    bias; or None.
     """
 
     codes: Tensor
@@ -33,6 +37,7 @@ class IntegerWeight(nn.Module):
         activation: Grid | None,
         multiplier: bool = False,
         shift: bool = False,
+        prefix: int = 0,
     ) -> None:
         super().__init__()
         self.grid = weight
@@ -42,7 +47,10 @@ class IntegerWeight(nn.Module):
         self.register_buffer("multiplier", torch.ones(shape[1]) if multiplier else None)
         self.register_buffer("shift", torch.zeros(shape[1]) if shift else None)
         self.register_buffer("weight", torch.zeros(shape), persistent=False)
-        self.input = None if activation is None else FixedQuantizer(activation)
+        own = [(prefix, shape[1]), (prefix, shape[0])] if prefix else []
+        for name, size in zip(("prefix_shift", "prefix_bias"), own or (None, None), strict=True):
+            self.register_buffer(name, torch.zeros(size) if size else None)
+        self.input = None if activation is None else FixedQuantizer(activation, prefix=prefix)
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -50,8 +58,9 @@ class IntegerWeight(nn.Module):
         scale = per_channel.over_channels(self.scale, self.codes)
         self.weight = self.codes.to(self.scale.dtype) * scale
 
-    def input_parameters(self) -> PerTensor | None:
-        return None if self.input is None else self.input.parameters_for(self.multiplier)
+    def input_parameters(self, x: Tensor) -> PerTensor | None:
+        """How the input ``x`` is quantized."""
+        return None if self.input is None else self.input.parameters_for(self.multiplier, count(x))
 
 
 class LearnedWeight(nn.Module):
@@ -61,15 +70,18 @@ class LearnedWeight(nn.Module):
         layer: the float layer; its weight and bias are copied.
         weight: grid of the weight.
         activation: grid of the input, or None to leave it float.
+        prefix: rows at the front of the input that are quantized in a way of their own.
     """
 
-    def __init__(self, layer: nn.Module, weight: Grid, activation: Grid | None) -> None:
+    def __init__(
+        self, layer: nn.Module, weight: Grid, activation: Grid | None, prefix: int = 0
+    ) -> None:
         super().__init__()
         self.grid = weight
         self.weight = nn.Parameter(layer.weight.detach().clone())
         self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
         self.log_scale = nn.Parameter(torch.zeros(self.weight.shape[0]))
-        self.input = None if activation is None else LearnedQuantizer(activation)
+        self.input = None if activation is None else LearnedQuantizer(activation, prefix=prefix)
         self.rescale: Rescale | None = None
 
     @torch.no_grad()
@@ -115,8 +127,11 @@ class LearnedWeight(nn.Module):
             return None
         return self.rescale.reciprocal()
 
-    def input_parameters(self) -> PerTensor | None:
-        return None if self.input is None else self.input.parameters_for(self.input_multiplier())
+    def input_parameters(self, x: Tensor | None = None) -> PerTensor | None:
+        """How the input ``x`` is quantized; without it, rows that are not at the front."""
+        if self.input is None:
+            return None
+        return self.input.parameters_for(self.input_multiplier(), None if x is None else count(x))
 
     @torch.no_grad()
     def effective_weight(self) -> Tensor:

@@ -4,13 +4,14 @@ import copy
 from collections.abc import Container
 from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 
 from vitquant.bits import Bits
 from vitquant.layers.conv import LearnedConv2d
 from vitquant.layers.interception import intercept
 from vitquant.layers.linear import LearnedLinear
 from vitquant.layers.product import learned_product
+from vitquant.layers.quantizer import LearnedQuantizer
 from vitquant.layers.rescale import Rescale, Site
 from vitquant.layers.weight import LearnedWeight
 from vitquant.methods.samples import Samples
@@ -28,16 +29,19 @@ def assemble(
     for name in wiring.layers:
         layer = learned.get_submodule(name)
         cls = LearnedConv2d if isinstance(layer, nn.Conv2d) else LearnedLinear
-        learned.set_submodule(
-            name, cls(layer, *grids(layer_bits[name].weight, layer_bits[name].activation))
-        )
+        weight, activation = grids(layer_bits[name].weight, layer_bits[name].activation)
+        own = {"prefix": wiring.prefix.get(name, 0)} if cls is LearnedLinear else {}
+        learned.set_submodule(name, cls(layer, weight, activation, **own))
     activation = grids(bits.weight, bits.activation)[1]
     callers = set(wiring.functional.values()) | set(wiring.products)
     for name in sorted(callers):
         products = wiring.products.get(name, 0) if activation else 0
         if products or name in wiring.functional.values():
-            heads = [wiring.heads.get((name, i), 0) for i in range(products)]
-            made = [learned_product(activation, n) for n in heads]
+            places = [(name, i) for i in range(products)]
+            made = [
+                learned_product(activation, wiring.heads.get(p, 0), wiring.prefix.get(p, 0))
+                for p in places
+            ]
             intercept(learned.get_submodule(name), made)
     return learned.to(next(model.parameters()).device)
 
@@ -53,17 +57,26 @@ def calibrate(learned: nn.Module, samples: Samples, rescaled: Samples | None = N
     searches = []
     for name, module in learned.named_modules():
         if isinstance(module, LearnedWeight):
-            run = partial(module.calibrate, samples.layers[name].rows)
+            sample = samples.layers[name]
+            leading = [sample.leading] if isinstance(module, LearnedLinear) else []
+            run = partial(module.calibrate, sample.rows, *leading)
             searches.append(Search(run, module.searched()))
     for (name, index), (left, right) in (rescaled or samples).products.items():
         products = getattr(learned.get_submodule(name), "products", ())
         if len(products) > index:
             product = products[index]
-            run = partial(product.left.calibrate, left, lambda d, right=right: d @ right)
+            run = partial(_calibrate_left, product.left, left, right)
             searches.append(Search(run, product.left.searched()))
             run = partial(product.right.calibrate, right, lambda d, left=left: left @ d)
             searches.append(Search(run, product.right.searched()))
     share(searches)
+
+
+def _calibrate_left(quantizer: LearnedQuantizer, left: Tensor, right: Tensor) -> None:
+    quantizer.calibrate(left, lambda difference: difference @ right)
+    if quantizer.prefix:
+        leading = left[..., : quantizer.prefix, :]
+        quantizer.calibrate_prefix(leading, lambda difference: difference @ right)
 
 
 def add_rescaling(

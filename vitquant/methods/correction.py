@@ -100,8 +100,10 @@ def _sums(x: Tensor, layer: LearnedLinear, weights: Tensor | None) -> tuple[Tens
     each = each.expand(*x.shape[:-1], 1).flatten()[:, None]
     total = torch.zeros(x.shape[-1], dtype=torch.double, device=x.device)
     moments = total.new_zeros(len(total), len(total))
-    for part, share in zip(x.flatten(0, -2).split(_ROWS), each.split(_ROWS), strict=True):
-        value = layer.seen(part)
+    images = max(1, _ROWS // max(1, x[0].numel() // x.shape[-1]))
+    shares = each.view(len(x), -1, 1).split(images)
+    for part, share in zip(x.split(images), shares, strict=True):
+        value, share = layer.seen(part).flatten(0, -2), share.flatten(0, 1)
         weighed = (value * share).double()
         total += weighed.sum(0)
         moments += weighed.T @ value.double()

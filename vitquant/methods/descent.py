@@ -59,11 +59,11 @@ def parameter_groups(learned: nn.Module, settings: Settings) -> Iterator[dict]:
     for name, parameter in learned.named_parameters():
         place, _, leaf = name.rpartition(".")
         owner = learned.get_submodule(place)
-        if leaf == "log_scale":
+        if leaf in ("log_scale", "log_prefix"):
             rate = settings.lr_scales
         elif leaf == "zero_point":
             rate = settings.lr_zero_points if owner.signed else 0.0
-        elif leaf == "offset":
+        elif leaf in ("offset", "prefix_offset"):
             rate = settings.lr_offsets
         elif leaf == "log":
             rate = settings.lr_rescaling

@@ -61,4 +61,5 @@ def _record(name: str, module: LearnedWeight, original: Tensor) -> LayerRecord:
         sqnr_db=round(float(sqnr), 2),
         rescaling=rescaling,
         shifted=getattr(module, "offset", None) is not None,
+        prefix=0 if module.input is None else module.input.prefix,
     )

@@ -25,11 +25,13 @@ class Sample:
     """Rows drawn from an activation whose last dimension has C elements.
 
     rows: (N, C). channel_max: (C,), the largest magnitude in each channel among all rows, drawn or
-    not.
+    not. leading: (B, P, C), the rows at the front of each image's, those of class tokens and
+    registers; P is 0 where there are none.
     """
 
     rows: Tensor
     channel_max: Tensor
+    leading: Tensor
 
 
 class Samples:
@@ -46,6 +48,7 @@ class Samples:
         self.layers: dict[str, Sample] = {}
         self.products: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
         self._wanted = set(wiring.layers)
+        self._prefix = wiring.prefix
         self._seed, self._images, self._total = seed, images, total
 
     def weighted(self, layer: str, caller: str, x: Tensor) -> None:
@@ -65,6 +68,7 @@ class Samples:
         for sample in self.layers.values():
             sample.rows = parallel.gathered(sample.rows)
             sample.channel_max = parallel.largest(sample.channel_max)
+            sample.leading = parallel.gathered(sample.leading)
         for key, operands in self.products.items():
             self.products[key] = tuple(map(parallel.gathered, operands))
 
@@ -80,15 +84,17 @@ class Samples:
         width = x.shape[-1]
         if not self._divides(x):
             rows = x.flatten(0, -2)
-            return Sample(self._of_first(rows).clone(), rows.abs().amax(0))
+            none = rows.new_empty(0, 0, width)
+            return Sample(self._of_first(rows).clone(), rows.abs().amax(0), none)
         rows = x.reshape(len(self._images), -1, width)
+        leading = rows[:, : self._prefix.get(layer, 0)].clone()
         available = rows.shape[1]
         count = math.ceil(max(_ROWS, _VALUES // width) / self._total)
         channel_max = rows.abs().amax((0, 1))
         if count < available:
             chosen = torch.tensor([self._chosen(layer, i, count, available) for i in self._images])
             rows = rows.gather(1, chosen.to(x.device)[..., None].expand(-1, -1, width))
-        return Sample(rows.flatten(0, 1).clone(), channel_max)
+        return Sample(rows.flatten(0, 1).clone(), channel_max, leading)
 
     def _divides(self, x: Tensor) -> bool:
         """Whether each image has a part of its own in x, as in nearly all that is computed."""

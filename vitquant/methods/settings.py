@@ -35,6 +35,8 @@ class Settings:
         seed: of everything random.
         init_images: images that the scales are searched on, and dfq's correction is fitted to.
         per_head: give each head's attention weights a scale of their own, not one to all heads.
+        prefix_scales: quantize class tokens and registers around their own means, with scales of
+            their own, not as patches are.
         reparameterise: search dfq's scales as repq does, not as rtn does.
         damping: of dfq's correction, a share of the mean second moment of a layer's inputs.
         correct_bias: whether dfq's correction moves biases too, or weights alone.
@@ -77,6 +79,7 @@ class Settings:
     seed: int = 0
     init_images: int = 32
     per_head: bool = True
+    prefix_scales: bool = True
     reparameterise: bool = False
     damping: float = 0.1
     correct_bias: bool = True

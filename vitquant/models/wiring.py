@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vitquant.errors import UserError
+from vitquant.models.tokens import prefix_rows
 from vitquant.models.trace import trace
 
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
@@ -19,6 +20,8 @@ class Wiring:
     layers: every Linear and Conv2d that is executed, in order of execution.
     products: for each module that multiplies activations, how many products it computes.
     heads: of attention weights, by the module and the product whose left operand they are.
+    prefix: how many tokens in front of the patches, class tokens and registers, are among the rows
+        of a layer's input, by its name, and of a product's left operand, as for heads.
     blocks: the transformer blocks, whose outputs are the features to distil.
     functional: Linears whose weight another module uses through F.linear, with that module's name.
     constant: Linears whose input is the same for every image, such as Swin V2's position bias.
@@ -28,6 +31,7 @@ class Wiring:
     layers: list[str] = field(default_factory=list)
     products: dict[str, int] = field(default_factory=dict)
     heads: dict[tuple[str, int], int] = field(default_factory=dict)
+    prefix: dict[str | tuple[str, int], int] = field(default_factory=dict)
     blocks: list[str] = field(default_factory=list)
     functional: dict[str, str] = field(default_factory=dict)
     constant: list[str] = field(default_factory=list)
@@ -36,7 +40,7 @@ class Wiring:
 
 def discover(model: nn.Module, images: Tensor) -> Wiring:
     """Find the wiring of a float model in eval mode from two forward passes on ``images``."""
-    first, second = _Recorder(), _Recorder()
+    first, second = _Recorder(model), _Recorder(model)
     trace(model, images, first)
     trace(model, images.flip(-1) * 0.5, second)
     found = first.found
@@ -59,7 +63,8 @@ def refuse_unreachable(model: nn.Module, wiring: Wiring) -> None:
 
 
 class _Recorder:
-    def __init__(self) -> None:
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
         self.found = Wiring()
         self.inputs: dict[str, Tensor] = {}
 
@@ -67,6 +72,7 @@ class _Recorder:
         if layer not in self.found.layers:
             self.found.layers.append(layer)
             self.inputs[layer] = x[:1].clone()
+            self._rows(layer, x)
         if caller != layer:
             self.found.functional[layer] = caller
 
@@ -75,6 +81,11 @@ class _Recorder:
         # What softmax puts out is known by its being (B, heads, M, K) and never negative.
         if left.dim() == 4 and left.shape[1] > 1 and left.min() >= 0:
             self.found.heads[caller, index] = left.shape[1]
+        self._rows((caller, index), left)
+
+    def _rows(self, place: str | tuple[str, int], x: Tensor) -> None:
+        if prefix := prefix_rows(self.model, x):
+            self.found.prefix[place] = prefix
 
     def opaque(self, caller: str, what: str) -> None:
         self.found.unreachable[caller] = what

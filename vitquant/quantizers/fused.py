@@ -50,7 +50,7 @@ def per_tensor_value(
 ) -> Tensor:
     """``scale * clamp(round(x * factor), low, high)``, of ``dtype`` and of x's shape."""
     if scale.dim():
-        parts = _heads(x, len(scale)), factor.view(-1, 1), low, high, scale.view(-1, 1)
+        parts = _grouped(x, scale), factor.reshape(scale.numel(), -1), low, high, scale.view(-1, 1)
     else:
         parts = _matrix(x), _vector(factor), low, high, scale
     return _call(_per_tensor_value, *parts, dtype).view(x.shape)
@@ -63,10 +63,11 @@ def per_tensor_gradients(
 
     Those of scale and zero point are of the shape of scale.
     """
-    if factor.dim() == 3:
-        parts = (_heads(t, len(factor)) for t in (grad, x))
-        grad_x, *others = _call(_per_head_gradients, *parts, factor.view(-1, 1), low, high)
-        return grad_x.view(x.shape), *(t.view(factor.shape) for t in others), None
+    if factor.dim() > 1:
+        like = factor[..., :1]
+        parts = *(_grouped(t, like) for t in (grad, x)), factor.reshape(like.numel(), -1)
+        grad_x, *sums, others = _call(_grouped_gradients, *parts, low, high, multiplier)
+        return grad_x.view(x.shape), *(t.view(like.shape) for t in sums), others
     grad_x, *others = _call(
         _per_tensor_gradients, _matrix(grad), _matrix(x), _vector(factor), low, high, multiplier
     )
@@ -104,14 +105,18 @@ def _per_tensor_gradients(grad, x, factor, low, high, multiplier):
     return (inside * multiplier).to(x.dtype), grad_scale, grad_zero_point, grad_multiplier
 
 
-def _per_head_gradients(grad, x, factor, low, high):
+def _grouped_gradients(grad, x, factor, low, high, multiplier):
     value, g = x.to(factor.dtype), grad.to(factor.dtype)
     v = value * factor
     rounded = v.round()
     codes = rounded.clamp(low, high)
     inside = torch.where(rounded == codes, g, 0.0)
     grad_scale = (g * codes - inside * v).sum((0, 2))
-    return inside.to(x.dtype), grad_scale, (inside - g).sum((0, 2))
+    grad_zero_point = (inside - g).sum((0, 2))
+    if multiplier is None:
+        return inside.to(x.dtype), grad_scale, grad_zero_point, None
+    grad_multiplier = (inside * value).sum((0, 1))
+    return (inside * multiplier).to(x.dtype), grad_scale, grad_zero_point, grad_multiplier
 
 
 def _per_channel_value(weight, scale, low, high):
@@ -132,8 +137,10 @@ def _matrix(x: Tensor) -> Tensor:
     return x.contiguous().view(-1, x.shape[-1])
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
-    return x.contiguous().view(-1, heads, x.shape[-2] * x.shape[-1])
+def _grouped(x: Tensor, scale: Tensor) -> Tensor:
+    """(..., groups, elements): the heads, rows or rows of heads that share an element of scale."""
+    together = x.shape[-1] if scale.shape[-2] > 1 else x.shape[-2] * x.shape[-1]
+    return x.contiguous().view(-1, scale.numel(), together)
 
 
 def _vector(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Fake quantization of a whole tensor, or of the heads in one: forward and backward.
+"""Fake quantization of a whole tensor, or of its heads or rows: forward and backward.
 
 The straight-through gradients are those of LSQ+ (Bhalgat et al., 2020), written for a value that is
 stored as ``q = clamp(round(x / s) + z, qmin, qmax)`` and read as ``s * (q - z)``. The extra factor
@@ -24,9 +24,10 @@ _BLOCK = 1 << 17
 class PerTensor(NamedTuple):
     """What maps a tensor onto a grid.
 
-    scale: positive, of shape (), or (H, 1, 1) with one for each head of a tensor (..., H, M, N).
-    zero_point: shape (), integer-valued float in [qmin, qmax]. multiplier: shape (C,) along the
-    tensor's last dimension, or None; None where heads have scales of their own.
+    scale: positive, of shape (); or with one for each head of a tensor (..., H, M, N), (H, 1, 1),
+    for each row of a tensor (..., M, N), (M, 1), or for both, (H, M, 1). zero_point: shape (),
+    integer-valued float in [qmin, qmax]. multiplier: shape (C,) along the tensor's last dimension,
+    or None.
     """
 
     grid: Grid

@@ -90,6 +90,30 @@ def search_per_head(
     return best
 
 
+def search_prefix(
+    x: Tensor, q: PerTensor, through: Through | None = None, candidates: int = 48
+) -> Tensor:
+    """Scales (P, 1), or (H, P, 1) where ``q`` has one for each head, for the rows of ``x``.
+
+    What is minimised is each row's error after ``through``, as in :func:`search_per_tensor`, at the
+    zero point of ``q`` and at scales from a thirtieth of its to four times as large.
+
+    Args:
+        x: (B, P, N) or (B, H, P, N), a sample of the same rows of each image.
+        q: how other rows are quantized; without a multiplier.
+    """
+    shape = (*q.scale.shape[:-2], x.shape[-2], 1)
+    best = q.scale.expand(shape)
+    least = torch.full_like(best, torch.inf)
+    for factor in torch.logspace(-1.5, 0.6, candidates).tolist():
+        scale = (q.scale * factor).expand(shape)
+        difference = fake_quantize(x, q._replace(scale=scale)).sub_(x)
+        error = difference if through is None else through(difference)
+        error = error.square().mean(-1, keepdim=True).sum_to_size(shape)
+        best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
+    return best
+
+
 def _affine(like: Tensor, low: float, high: float, grid: Grid) -> PerTensor:
     scale = max((high - low) / (grid.levels - 1), _TINY)
     zero_point = min(max(grid.qmin - round(low / scale), grid.qmin), grid.qmax)
