@@ -111,6 +111,19 @@ def test_layers_have_bits_of_their_own(quantize, vitquant):
     assert bits["blocks.0.mlp.fc1"] == (4, 4)
 
 
+@pytest.mark.parametrize(
+    ("flag", "part"), [("--no-per-head", "left.scale"), ("--no-prefix-scales", "prefix_scale")]
+)
+def test_parts_may_do_without_scales_of_their_own(flag, part, quantize, tmp_path):
+    def found(*arguments):
+        assert quantize("--out", tmp_path / "a.safetensors", *arguments).code == 0
+        tensors = load_file(tmp_path / "a.safetensors")
+        return {name for name, t in tensors.items() if name.endswith(part) and t.dim()}
+
+    assert found()
+    assert not found(flag)
+
+
 @pytest.mark.parametrize("bits", ["w5", "w0a4", "w4a99", "w4a4x", ""])
 def test_bits_that_do_not_exist(bits, quantize):
     quantize(bits=bits).refused(f"--bits: {bits!r}", "1.58, 2, 3, 4, 5, 6, 7, 8", "w4a4")
