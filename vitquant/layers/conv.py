@@ -29,7 +29,7 @@ class IntegerConv2d(IntegerWeight):
         self.settings = settings
 
     def forward(self, x: Tensor) -> Tensor:
-        x = quantized(x, self.input_parameters(x))
+        x = quantized(x, self.input_parameters())
         return F.conv2d(x, self.weight, self.bias, **self.settings)
 
 

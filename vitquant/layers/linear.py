@@ -33,16 +33,17 @@ class IntegerLinear(IntegerWeight):
         shift = self.shift
         if self.prefix_shift is not None:
             shift = spread(_table(self.prefix_shift, shift), count(x))
-            bias = spread(_table(self.prefix_bias, bias, added=True), count(x))
+            front = self.prefix_bias if bias is None else self.prefix_bias + bias
+            bias = spread(_table(front, bias), count(x))
         x = x if shift is None else x + shift
         out = quantized_matmul(x, self.weight.mT, self.input_parameters(x), None)
         return out if bias is None else out + bias
 
 
-def _table(front: Tensor, others: Tensor | None, added: bool = False) -> Tensor:
-    """(P + 1, C): ``front`` (P, C), with ``others`` (C,) added to its rows or not, and that."""
+def _table(front: Tensor, others: Tensor | None) -> Tensor:
+    """(P + 1, C): ``front`` (P, C) and, last, ``others`` (C,), or zeros."""
     others = torch.zeros_like(front[0]) if others is None else others
-    return torch.cat([front + others if added else front, others[None]])
+    return torch.cat([front, others[None]])
 
 
 class LearnedLinear(LearnedWeight):

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 
-def count(x: Tensor) -> int | None:
-    """How many rows each image has in a layer's input ``x``; None where it has but one."""
-    return x.shape[-2] if x.dim() > 2 else None
+def count(x: Tensor | None) -> int | None:
+    """How many rows each image has in a layer's input ``x``; None where it has but one, or no x."""
+    return x.shape[-2] if x is not None and x.dim() > 2 else None
 
 
 def spread(table: Tensor, rows: int | None) -> Tensor:

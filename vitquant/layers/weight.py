@@ -58,8 +58,8 @@ class IntegerWeight(nn.Module):
         scale = per_channel.over_channels(self.scale, self.codes)
         self.weight = self.codes.to(self.scale.dtype) * scale
 
-    def input_parameters(self, x: Tensor) -> PerTensor | None:
-        """How the input ``x`` is quantized."""
+    def input_parameters(self, x: Tensor | None = None) -> PerTensor | None:
+        """How the input ``x`` is quantized; without it, rows that are not at the front."""
         return None if self.input is None else self.input.parameters_for(self.multiplier, count(x))
 
 
@@ -131,7 +131,7 @@ class LearnedWeight(nn.Module):
         """How the input ``x`` is quantized; without it, rows that are not at the front."""
         if self.input is None:
             return None
-        return self.input.parameters_for(self.input_multiplier(), None if x is None else count(x))
+        return self.input.parameters_for(self.input_multiplier(), count(x))
 
     @torch.no_grad()
     def effective_weight(self) -> Tensor:
