@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vitquant.layers.rows import count, spread
+from vitquant.layers.rows import brought, count, spread
 
 
 @pytest.mark.parametrize(("shape", "rows"), [((4,), None), ((3, 4), None), ((3, 7, 4), 7)])
@@ -17,3 +17,13 @@ def test_the_last_is_that_of_all_behind():
     assert spread(table, 2).tolist() == [[1, 2], [3, 4]]
     assert spread(table, None).tolist() == [5, 6]
     assert spread(table[:1], 4).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("bias", [None, torch.tensor([0.5, -2.0])])
+def test_rows_of_another_scale_come_out_of_a_product_that_knows_one(bias):
+    codes, weight = torch.tensor([[3.0, -1.0, 2.0]]), torch.tensor([[1.0, 2, 0], [0, -1, 4]])
+    scale, own, own_bias = torch.tensor(0.5), torch.tensor([[0.125]]), torch.tensor([[1.0, 3.0]])
+    units, added = brought(own, scale, own_bias, bias)
+    added_by_all = 0 if bias is None else bias
+    out = (scale * codes @ weight.mT + added_by_all) * units + added
+    torch.testing.assert_close(out, own * codes @ weight.mT + own_bias + added_by_all)

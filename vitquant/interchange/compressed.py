@@ -19,6 +19,7 @@ from vitquant.errors import UserError
 from vitquant.files import check_writable
 from vitquant.interchange.scheme import quantization_config, stored_bits
 from vitquant.interchange.words import pack_words
+from vitquant.layers.rows import brought
 from vitquant.models.model import Model
 from vitquant.models.timm_config import hub_config
 from vitquant.quantizers.grid import activation_grid, weight_grid
@@ -100,13 +101,15 @@ def _linear(layer: LayerRecord, own: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _front(own: dict[str, Tensor]) -> dict[str, Tensor]:
     """What brings rows at the front to the scale of the others, and their output back."""
-    units = own["input.prefix_scale"] / own["input.scale"]
+    bias = own["bias"].float() if "bias" in own else None
+    units, bias = brought(
+        own["input.prefix_scale"], own["input.scale"], own["prefix_bias"].float(), bias
+    )
     shift = own["prefix_shift"] / units
-    bias = own["prefix_bias"].float()
     return {
         "prefix_units": units,
         "prefix_shift": shift - own["shift"] if "shift" in own else shift,
-        "prefix_bias": bias + (1 - units) * own["bias"].float() if "bias" in own else bias,
+        "prefix_bias": bias,
     }
 
 

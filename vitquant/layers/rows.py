@@ -1,7 +1,29 @@
 """What is not the same for all rows of an activation: those at the front have their own."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+
+class Brought(NamedTuple):
+    """How a product that knows one scale computes rows at the front, which have their own.
+
+    units: (P, 1); their input, shifted, is divided by it, and their output multiplied. bias:
+    (P, O), added to that output, which has the layer's bias already, if there is one.
+    """
+
+    units: Tensor
+    bias: Tensor
+
+
+def brought(
+    prefix_scale: Tensor, scale: Tensor, prefix_bias: Tensor, bias: Tensor | None
+) -> Brought:
+    """From scales (P, 1) and biases (P, O) of rows at the front, and those of all, () and (O,)."""
+    units = prefix_scale / scale
+    # The layer's bias is multiplied with the output, and is wanted once.
+    return Brought(units, prefix_bias if bias is None else prefix_bias + (1 - units) * bias)
 
 
 def count(x: Tensor | None) -> int | None:
