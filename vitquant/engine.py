@@ -102,6 +102,10 @@ def quantize(
         progress.warn(f"{name} stays float: {why}")
     if not settings.per_head:
         wiring.heads.clear()
+    if settings.prefix_bits and not wiring.prefix:
+        raise UserError(
+            f"--prefix-bits: {model.identity.name} has no class tokens or registers; leave it out"
+        )
     if not settings.prefix_scales:
         wiring.prefix.clear()
     chosen = _decode(images, settings, progress)

@@ -112,6 +112,7 @@ def test_formats_before_scales_of_heads_and_rows(version, quantized, pictures, t
         header["format_version"] = version
         for record in header["layers"]:
             assert record.pop("prefix") == 0
+            assert record.pop("prefix_bits") == 0
         for record in header["products"]:
             assert record.pop("prefix") == [0, 0]
             if version == 1:
@@ -122,6 +123,19 @@ def test_formats_before_scales_of_heads_and_rows(version, quantized, pictures, t
     with torch.inference_mode():
         expected = run.model.module(images)
         assert torch.equal(restore(read_checkpoint(path)).module(images), expected)
+
+
+def test_a_format_before_bits_of_rows(quantized, tmp_path):
+    run = quantized("vit_digits", "w4a4", "rtn")
+    run.save(path := tmp_path / "m.safetensors")
+
+    def older(header):
+        header["format_version"] = 3
+        widths = {record.pop("prefix_bits") for record in header["layers"]}
+        assert widths == {0, 4}
+
+    rewrite(path, older)
+    assert read_checkpoint(path).header.layers == run.header.layers
 
 
 def test_a_newer_format(saved):

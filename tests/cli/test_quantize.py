@@ -124,6 +124,24 @@ def test_parts_may_do_without_scales_of_their_own(flag, part, quantize, tmp_path
     assert not found(flag)
 
 
+def test_class_tokens_may_have_more_bits(quantize, vitquant):
+    ended = quantize("--prefix-bits", 8)
+    assert "class tokens a8" in ended.err
+    layers = vitquant("inspect", ended.out.strip(), "--json").json["layers"]
+    bits = {r["name"]: r["prefix_bits"] for r in layers if r["kind"] != "product"}
+    assert bits["blocks.0.mlp.fc1"] == 8
+    assert bits["patch_embed.proj"] == bits["head"] == 0
+    assert "4 (8)" in vitquant("inspect", ended.out.strip()).out
+
+
+def test_bits_that_class_tokens_cannot_have(quantize):
+    quantize("--prefix-bits", 3).refused("--prefix-bits: 3", "w4a4: 4, 5, 6, 7, 8")
+    quantize("--prefix-bits", 9).refused("--prefix-bits: 9", "4, 5, 6, 7, 8")
+    quantize("--prefix-bits", 8, "--no-prefix-scales").refused("--prefix-bits:", "leave one")
+    quantize("--prefix-bits", 8, bits="w4a16").refused("--prefix-bits:", "leave it out")
+    quantize("--prefix-bits", 8, model="swin_digits").refused("--prefix-bits: swin_digits has no")
+
+
 @pytest.mark.parametrize("bits", ["w5", "w0a4", "w4a99", "w4a4x", ""])
 def test_bits_that_do_not_exist(bits, quantize):
     quantize(bits=bits).refused(f"--bits: {bits!r}", "1.58, 2, 3, 4, 5, 6, 7, 8", "w4a4")

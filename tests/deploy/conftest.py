@@ -86,9 +86,15 @@ def exported(quantized, tmp_path_factory, _done):
     """exported(family, bits, method, **options) → Exported; each is made once."""
 
     def make(
-        family="vit", bits="w4a4", method="rtn", per_head=True, prefix_scales=True, **options
+        family="vit",
+        bits="w4a4",
+        method="rtn",
+        per_head=True,
+        prefix_scales=True,
+        prefix_bits=None,
+        **options,
     ) -> Exported:
-        own = {"per_head": per_head, "prefix_scales": prefix_scales}
+        own = {"per_head": per_head, "prefix_scales": prefix_scales, "prefix_bits": prefix_bits}
         key = (family, bits, method, *own.values(), *options.items())
         if key not in _done:
             model, header = quantized(family, bits, method, **own)

@@ -68,6 +68,15 @@ def test_with_and_without_scales_of_parts(per_head, prefix_scales, exported, bat
     assert len(integer_kernels(made.path)) == all_products(made)
 
 
+@pytest.mark.parametrize("family", ["vit", "distilled", "dinov2"])
+@pytest.mark.parametrize("method", ["rtn", "joint"])
+@pytest.mark.parametrize("bits", [6, 8])
+def test_more_bits_at_class_tokens(bits, method, family, exported, batch):
+    made = exported(family, "w4a4", method, prefix_bits=bits)
+    assert difference(made, batch) < max(1e-5, 2 * own_difference(made.model, batch))
+    assert len(integer_kernels(made.path)) == all_products(made)
+
+
 @pytest.mark.parametrize("family", OTHERS)
 def test_every_family_is_computed_in_integers(family, exported, batch):
     made = exported(family)

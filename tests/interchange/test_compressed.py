@@ -35,9 +35,10 @@ def pictures():
 def checkpoint(pictures, tmp_path):
     """checkpoint(bits, method, name) → one that has been written and read."""
 
-    def make(bits="w4a4", method="rtn", name="vit_digits"):
+    def make(bits="w4a4", method="rtn", name="vit_digits", **own):
         scheme = usual_scheme(parse_bits(bits))
-        settings = Settings(scheme, method, samples=16, steps=2, batch_size=2, init_images=8)
+        brief = {"samples": 16, "steps": 2, "batch_size": 2, "init_images": 8} | own
+        settings = Settings(scheme, method, **brief)
         path = tmp_path / "model.safetensors"
         quantize(open_model(name), pictures, settings).save(path)
         return read_checkpoint(path)
@@ -84,6 +85,12 @@ def test_the_library_computes_the_same(name, method, checkpoint, library, pictur
     # Dividing by a scale and multiplying by its reciprocal may round to another of 16 levels.
     torch.testing.assert_close(found, expected, rtol=0.05, atol=0.2)
     assert torch.equal(found.argmax(1), expected.argmax(1))
+
+
+def test_rows_of_more_bits_are_refused(checkpoint, tmp_path):
+    with pytest.raises(UserError, match=r"8 at the class token and 4 elsewhere.*--prefix-bits"):
+        write(checkpoint(prefix_bits=8), tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
 
 
 def test_it_is_small_and_describes_itself(checkpoint, tmp_path):

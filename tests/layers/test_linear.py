@@ -11,7 +11,7 @@ from vitquant.layers.conv import LearnedConv2d, convolution_settings
 from vitquant.layers.linear import LearnedLinear
 from vitquant.layers.product import learned_product
 from vitquant.layers.rescale import Rescale, Site
-from vitquant.quantizers.grid import activation_grid, weight_grid
+from vitquant.quantizers.grid import activation_grid, signed_grid, weight_grid
 
 
 def noise(*shape):
@@ -184,10 +184,10 @@ def tokens():
     return x
 
 
-def with_prefix(bits, tokens, site=None, bias=True, offset=False):
+def with_prefix(bits, tokens, site=None, bias=True, offset=False, front=None):
     torch.manual_seed(0)
     layer = LearnedLinear(
-        nn.Linear(6, 4, bias=bias), weight_grid(8), activation_grid(bits), prefix=1
+        nn.Linear(6, 4, bias=bias), weight_grid(8), activation_grid(bits), prefix=1, front=front
     )
     if site is not None:
         layer.rescale = Rescale(6, site)
@@ -216,11 +216,12 @@ def linear_without_prefix(layer, tokens):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("front", [None, signed_grid(8)])
 @pytest.mark.parametrize("consumed", [False, True])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("site", [None, Site.STORED])
-def test_rows_of_their_own_are_stored(site, bias, consumed, tokens):
-    layer = with_prefix(4, tokens, site, bias)
+def test_rows_of_their_own_are_stored(site, bias, consumed, front, tokens):
+    layer = with_prefix(4, tokens, site, bias, front=front)
     layer.prefix_offset.add_(torch.linspace(-0.4, 0.4, 6))
     if consumed:
         layer.consumer = Rescale(4, Site.LINEAR)
@@ -231,6 +232,20 @@ def test_rows_of_their_own_are_stored(site, bias, consumed, tokens):
     torch.testing.assert_close(stored(tokens), layer(tokens), rtol=1e-4, atol=1e-4)
     # A head behind the blocks is given one row for each image, that of no other.
     torch.testing.assert_close(stored(tokens[:, 1]), layer(tokens[:, 1]), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_rows_of_their_own_may_have_more_bits(tokens):
+    few, many = with_prefix(3, tokens), with_prefix(3, tokens, front=signed_grid(8))
+    errors = [
+        (layer(tokens) - F.linear(tokens, layer.effective_weight(), layer.bias))
+        .square()
+        .mean((0, 2))
+        for layer in (few, many)
+    ]
+    # Five bits are a thirty-second of the scale, and so a thousandth of the error.
+    assert errors[1][0] < 0.01 * errors[0][0]
+    assert torch.equal(errors[1][1:], errors[0][1:])
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from torch._dynamo import config as dynamo
 from torch.overrides import TorchFunctionMode
 
 from vitquant.quantizers import fused, per_channel, per_tensor
-from vitquant.quantizers.grid import activation_grid, weight_grid
+from vitquant.quantizers.grid import RowGrids, activation_grid, signed_grid, weight_grid
 from vitquant.quantizers.per_tensor import PerTensor
 
 LAYOUTS = {
@@ -18,6 +18,7 @@ LAYOUTS = {
     "strided": lambda x: torch.stack((x, x), -1).flatten(-2)[..., ::2],
     "expanded": lambda x: x[:1].expand(4, -1, -1),
 }
+TWO_GRIDS = RowGrids(signed_grid(6), activation_grid(3), 2)
 TYPES = {
     "float32": (torch.float32, torch.float32),
     "float32 to bfloat16": (torch.float32, torch.bfloat16),
@@ -102,10 +103,11 @@ def test_heads_have_the_same_values_and_gradients(dtype, both):
 
 @pytest.mark.parametrize("heads", [(), (3,)])
 @pytest.mark.parametrize("multiplier", [False, True])
-def test_rows_have_the_same_values_and_gradients(heads, multiplier, both):
+@pytest.mark.parametrize("grid", [activation_grid(4), TWO_GRIDS])
+def test_rows_have_the_same_values_and_gradients(grid, heads, multiplier, both):
     x, grad = (numbers(4, *heads, 5, 6, seed=seed) for seed in (0, 1))
     scale = torch.linspace(0.1, 0.5, 5).view(5, 1).expand(*heads, 5, 1).contiguous()
-    q = quantizer(multiplier)._replace(scale=scale)
+    q = quantizer(multiplier)._replace(grid=grid, scale=scale)
     plain, compiled = both(lambda: per_tensor.fake_quantize(x, q))
     assert torch.equal(compiled, plain)
     plain, compiled = both(lambda: per_tensor.fake_quantize_backward(grad, x, q))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitquant.quantizers.grid import activation_grid, grids, weight_grid
+from vitquant.quantizers.grid import activation_grid, front_grid, grids, weight_grid
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,10 @@ def test_activations_are_unsigned(bits, high):
 def test_sixteen_bits_leave_an_activation_float():
     assert grids(4, 16) == (weight_grid(4), None)
     assert grids(1.58, 8) == (weight_grid(1.58), activation_grid(8))
+
+
+def test_rows_at_the_front_have_a_grid_of_their_own_only_for_more_bits():
+    four = activation_grid(4)
+    assert (front_grid(four, 8).qmin, front_grid(four, 8).qmax) == (-128, 127)
+    assert [front_grid(four, bits) for bits in (None, 0, 4)] == [None] * 3
+    assert front_grid(None, 8) is None

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
+from vitquant.quantizers.grid import RowGrids, activation_grid, signed_grid
 from vitquant.quantizers.matmul import quantized_matmul
+from vitquant.quantizers.per_tensor import PerTensor
 
 # Operands by what they stand for in a transformer.
 OPERANDS = {
@@ -45,6 +47,27 @@ def test_scales_of_heads_are_those_of_a_composition(naive, randn, quantizer, gra
     expected = naive(a, a_grid) @ b
     ours = quantized_matmul(a, b, a_grid, None)
     torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
+    for got, wanted in zip(gradients(ours, *leaves), gradients(expected, *leaves), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-10)
+
+
+def test_rows_with_a_grid_of_their_own_are_as_if_alone(randn, gradients):
+    a, b = randn(4, 7, 6).requires_grad_(), randn(6, 5)
+    front, others, zero_point = (
+        torch.tensor(value, dtype=a.dtype, requires_grad=True)
+        for value in ([[0.02], [0.03]], 0.4, 3.0)
+    )
+    few, many = activation_grid(3), signed_grid(6)
+    scale = torch.cat([front, others.expand(5, 1)])
+    q = PerTensor(RowGrids(many, few, 2), scale, zero_point)
+    ours = quantized_matmul(a, b, q, None)
+    parts = [
+        quantized_matmul(a[:, :2], b, PerTensor(many, front, torch.zeros_like(zero_point)), None),
+        quantized_matmul(a[:, 2:], b, PerTensor(few, others, zero_point), None),
+    ]
+    expected = torch.cat(parts, 1)
+    torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
+    leaves = (a, front, others, zero_point)
     for got, wanted in zip(gradients(ours, *leaves), gradients(expected, *leaves), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-10)
 

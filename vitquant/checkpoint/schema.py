@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 KEY = "vitquant"
 
 
@@ -19,7 +19,7 @@ class LayerRecord:
     sqnr_db: signal-to-noise ratio of the quantized weight against the float one, in decibels.
     rescaling: "none", "stored", or "folded into <module>". shifted: whether something is added to
     the input's channels first. prefix: how many rows at the front of an image's have scales of
-    their own.
+    their own, and prefix_bits: the bits of these, 0 where there are none.
     """
 
     name: str
@@ -31,6 +31,7 @@ class LayerRecord:
     rescaling: str
     shifted: bool
     prefix: int
+    prefix_bits: int
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,17 @@ def load_header(text: str) -> Header:
     version = raw["format_version"]
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(f"format version {version}")
-    # Version 1 shifted nothing, and had one scale for all heads; version 2, one for all rows.
-    raw["layers"] = [
-        LayerRecord(**{"shifted": False, "prefix": 0} | r | {"shape": tuple(r["shape"])})
-        for r in raw["layers"]
-    ]
+    # Version 1 shifted nothing, and had one scale for all heads; version 2, one for all rows;
+    # version 3, one number of bits for all rows.
+    raw["layers"] = [_layer(r) for r in raw["layers"]]
     raw["products"] = [_product(r) for r in raw["products"]]
     return Header(**raw)
+
+
+def _layer(raw: dict[str, Any]) -> LayerRecord:
+    prefix = raw.get("prefix", 0)
+    older = {"shifted": False, "prefix": 0, "prefix_bits": raw["activation_bits"] if prefix else 0}
+    return LayerRecord(**older | raw | {"shape": tuple(raw["shape"])})
 
 
 def _product(raw: dict[str, Any]) -> ProductRecord:

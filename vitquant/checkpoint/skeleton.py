@@ -7,7 +7,7 @@ from vitquant.layers.conv import IntegerConv2d, convolution_settings
 from vitquant.layers.interception import intercept
 from vitquant.layers.linear import IntegerLinear
 from vitquant.layers.product import fixed_product
-from vitquant.quantizers.grid import activation_grid, grids
+from vitquant.quantizers.grid import activation_grid, front_grid, grids
 
 
 def fit(module: nn.Module, header: Header) -> nn.Module:
@@ -32,6 +32,7 @@ def fit(module: nn.Module, header: Header) -> nn.Module:
                 multiplier=stored,
                 shift=record.shifted,
                 prefix=record.prefix,
+                front=front_grid(activation, record.prefix_bits),
             )
         module.set_submodule(record.name, made)
     for product in header.products:

@@ -36,7 +36,8 @@ def _layers(found: dict[str, Any]) -> Table:
         weight = "" if row["weight_bits"] is None else f"{row['weight_bits']:g}"
         shape = "" if row["shape"] is None else "x".join(map(str, row["shape"]))
         sqnr = "" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
-        bits = str(row["activation_bits"])
+        bits, own = str(row["activation_bits"]), row.get("prefix_bits", 0)
+        bits = bits if own in (0, row["activation_bits"]) else f"{bits} ({own})"
         table.add_row(
             row["name"], row["kind"], weight, bits, shape, f"{row['bytes']:,}", sqnr,
             row["rescaling"],

@@ -112,6 +112,14 @@ def quantize(
             "own, or as patches are, as published methods do.",
         ),
     ] = _PLAIN.prefix_scales,
+    prefix_bits: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Bits of activations at the places of class tokens and registers, one row of "
+            "many; by default those of --bits. 8 costs nothing where a runtime stores bytes.",
+        ),
+    ] = None,
     reparameterise: Annotated[
         bool,
         typer.Option(
@@ -304,6 +312,7 @@ def quantize(
         init_images=init_images,
         per_head=per_head,
         prefix_scales=prefix_scales,
+        prefix_bits=prefix_bits,
         reparameterise=reparameterise,
         damping=damping,
         correct_bias=bears_bias_correction(calib) if correct_bias is None else correct_bias,
@@ -399,10 +408,11 @@ def _announce(
     model: Model, images: ImageSource, settings: Settings, where: str, terminal: console.Terminal
 ) -> None:
     scheme = settings.scheme
+    own = f", class tokens a{settings.prefix_bits}" if settings.prefix_bits else ""
     used = min(get_method(settings.method).samples(settings), len(images))
     terminal.say(
         f"{model.identity.name} to {scheme.bits} (patch embedding {scheme.patch_embed}, head "
-        f"{scheme.head}) by {settings.method} on {options.place(where)}, {used} images of "
+        f"{scheme.head}{own}) by {settings.method} on {options.place(where)}, {used} images of "
         f"{images.name}"
     )
     if get_method(settings.method).trains:

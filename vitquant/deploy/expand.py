@@ -5,7 +5,7 @@ from onnx import ModelProto, NodeProto
 from torch import nn
 
 from vitquant.deploy import placeholders
-from vitquant.deploy.activation import on_grid
+from vitquant.deploy.activation import clipped, on_grid
 from vitquant.deploy.containers import Container
 from vitquant.deploy.convolution import convolution
 from vitquant.deploy.graph import Graph
@@ -53,7 +53,15 @@ def _replace(
     label, inputs, output = _label(node), list(node.input), node.output[0]
     module = modules[label]
     if node.op_type == placeholders.INPUT:
-        on_grid(graph, inputs[0], module.input, f"{label}.input", output)
+        zero_point = _attribute(node, "zero_point")
+        on_grid(graph, inputs[0], module.input, f"{label}.input", output, zero_point=zero_point)
+        return False
+    if node.op_type == placeholders.RANGE:
+        own = bool(_attribute(node, "front"))
+        grid = module.input.front if own else module.input.grid
+        zero_point = 0 if own else int(module.input.zero_point)
+        name = f"{label}.{'front' if own else 'others'}"
+        clipped(graph, inputs[0], grid, module.input.scale.numpy(), zero_point, name, output)
         return False
     if node.op_type == placeholders.LINEAR:
         bias = bool(_attribute(node, "bias"))
@@ -70,4 +78,6 @@ def _label(node: NodeProto) -> str:
 
 
 def _attribute(node: NodeProto, name: str):
-    return next(onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name)
+    """The value of an attribute; None where the node has it not."""
+    values = (onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name)
+    return next(values, None)

@@ -21,7 +21,8 @@ from vitquant.layers.rows import brought
 from vitquant.layers.weight import IntegerWeight
 
 DOMAIN = "vitquant"
-INPUT, LINEAR, CONVOLUTION, PRODUCT = "Input", "Linear", "Convolution", "Product"
+INPUT, RANGE, LINEAR = "Input", "Range", "Linear"
+CONVOLUTION, PRODUCT = "Convolution", "Product"
 
 
 @contextmanager
@@ -60,19 +61,28 @@ class _LinearPlaceholder(IntegerLinear):
 
     def _by_rows(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """With the rows at the front brought to the scale of the others, and back behind."""
-        own = bias is self.bias
+        own_bias = bias is self.bias
         units, added = brought(
-            self.input.prefix_scale, self.input.scale, self.prefix_bias, bias if own else None
+            self.input.prefix_scale, self.input.scale, self.prefix_bias, bias if own_bias else None
         )
         factor = 1 / units if self.multiplier is None else self.multiplier / units
         rows = _as_rows(x)
         others = rows if self.shift is None else rows + self.shift
         others = others if self.multiplier is None else others * self.multiplier
+        # Writing a few rows in place costs runtimes next to nothing, where cutting the others off
+        # and joining them again would copy them all.
         front = _front(rows, x.shape[-2], self.input.prefix)
-        moved = _with_front(others, front, rows, factor, self.prefix_shift * factor)
-        y = _product(self, _on_grid(self, moved), self.out_features, own)
-        y = _with_front(y, front, y, units, added).reshape(*x.shape[:-1], self.out_features)
-        return y if own or bias is None else y + bias
+        own = rows[front] * factor + self.prefix_shift * factor
+        zero_point = None
+        if self.input.front is not None:
+            own, others = _in_range(self, own, front=True), _in_range(self, others, front=False)
+            # Around the middle of a byte there is room for the levels of both.
+            zero_point = -self.input.front.qmin
+        moved = _on_grid(self, others.index_put((front,), own), zero_point)
+        y = _product(self, moved, self.out_features, own_bias)
+        y = y.index_put((front,), y[front] * units + added)
+        y = y.reshape(*x.shape[:-1], self.out_features)
+        return y if own_bias or bias is None else y + bias
 
 
 class _ConvPlaceholder(IntegerConv2d):
@@ -121,15 +131,16 @@ def cuts_patches(layer: IntegerConv2d, size: tuple[int, int]) -> bool:
     )
 
 
-def _on_grid(layer: IntegerWeight, x: Tensor) -> Tensor:
-    """The input of a layer, rounded.
+def _on_grid(layer: IntegerWeight, x: Tensor, zero_point: int | None = None) -> Tensor:
+    """The input of a layer, rounded; with a zero point, it is in the range of the levels already.
 
     In front of the reshape that makes rows of it: then a runtime can round where it computes what
     comes before.
     """
     if layer.input is None:
         return x
-    return _node(INPUT, [x], {"layer": layer.label}, [*x.shape])
+    own = {} if zero_point is None else {"zero_point": zero_point}
+    return _node(INPUT, [x], {"layer": layer.label} | own, [*x.shape])
 
 
 def _as_rows(x: Tensor) -> Tensor:
@@ -146,15 +157,9 @@ def _front(rows: Tensor, tokens: int, prefix: int) -> Tensor:
     return torch.arange(rows.shape[0] // tokens)[:, None] * tokens + torch.arange(prefix)
 
 
-def _with_front(
-    rows: Tensor, front: Tensor, original: Tensor, factor: Tensor, added: Tensor
-) -> Tensor:
-    """``rows`` (N, C) with those at the front replaced by ``original * factor + added``.
-
-    factor, added: (P, C), or (P, 1). Writing a few rows in place costs runtimes next to nothing,
-    where cutting the others off and joining them again would copy them all.
-    """
-    return rows.index_put((front,), original[front] * factor + added)
+def _in_range(layer: IntegerWeight, x: Tensor, *, front: bool) -> Tensor:
+    """Rows at the front, or others, clipped to the levels of their grid."""
+    return _node(RANGE, [x], {"layer": layer.label, "front": int(front)}, [*x.shape])
 
 
 def _product(layer: IntegerWeight, rows: Tensor, features: int, bias: bool = True) -> Tensor:

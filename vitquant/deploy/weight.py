@@ -38,7 +38,8 @@ def accumulator_bias(layer: IntegerWeight) -> tuple[np.ndarray, np.ndarray] | No
     units = (layer.input.scale * layer.scale).numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.rint(layer.bias.numpy().astype(np.float64) / units)
-    product = layer.input.grid.qmax * layer.codes.flatten(1).numpy().astype(np.int64)
+    widest = layer.input.grid if layer.input.front is None else layer.input.front
+    product = (widest.levels - 1) * layer.codes.flatten(1).numpy().astype(np.int64)
     if not np.all(np.abs(steps) + np.abs(product).sum(1) < 2**31):
         return None
     return steps.astype(np.int32), units

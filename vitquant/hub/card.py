@@ -90,6 +90,8 @@ def _facts(published: Published) -> Iterable[tuple[str, str]]:
     for place, what in (("patch_embed", "bits, patch embedding"), ("head", "bits, classifier")):
         if scheme.get(place, header.bits) != header.bits:
             yield what, scheme[place]
+    if settings.get("prefix_bits"):
+        yield "bits, inputs of layers at class tokens", f"a{settings['prefix_bits']}"
     yield "calibration", f"{settings.get('samples')} images of `{settings.get('calib')}`, no labels"
     float_bytes = header.model["float_bytes"]
     size = published.checkpoint.bytes

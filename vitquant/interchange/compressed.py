@@ -34,6 +34,7 @@ def write(checkpoint: Checkpoint, folder: Path, flag: str = "--out") -> int:
         UserError: there is something at ``folder`` already, or it cannot be written.
     """
     check_folder(folder, flag)
+    _check_bits(checkpoint)
     model = restore(checkpoint)
     config = json.dumps(_config(checkpoint, model), indent=2).encode()
     weights = save(tensors(checkpoint), metadata={"format": "pt"})
@@ -80,6 +81,16 @@ def tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
         prefix = f"{product.name}.products."
         stored = {name: t for name, t in stored.items() if not name.startswith(prefix)}
     return stored | made
+
+
+def _check_bits(checkpoint: Checkpoint) -> None:
+    wider = [x for x in checkpoint.header.layers if x.prefix and x.prefix_bits > x.activation_bits]
+    if wider:
+        raise UserError(
+            f"FILE: the library has one number of bits for all rows, and {wider[0].name} has "
+            f"{wider[0].prefix_bits} at the class token and {wider[0].activation_bits} elsewhere; "
+            f"a checkpoint quantized without --prefix-bits is accepted, or --format onnx"
+        )
 
 
 def _linear(layer: LayerRecord, own: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -62,9 +62,14 @@ class LearnedLinear(LearnedWeight):
     """
 
     def __init__(
-        self, layer: nn.Linear, weight: Grid, activation: Grid | None, prefix: int = 0
+        self,
+        layer: nn.Linear,
+        weight: Grid,
+        activation: Grid | None,
+        prefix: int = 0,
+        front: Grid | None = None,
     ) -> None:
-        super().__init__(layer, weight, activation, prefix)
+        super().__init__(layer, weight, activation, prefix, front)
         self.consumer: Rescale | None = None
         self.consumer_start = 0
         self.offset: nn.Parameter | None = None
@@ -147,13 +152,11 @@ class LearnedLinear(LearnedWeight):
         self.center.copy_(leading.mean(0))
         varying = leading - self.center
         varying = varying if self.rescale is None else varying * self.rescale.reciprocal()
-        weight, grid = self.rescaled_weight(), self.input.grid
-        # The level that the mean is to be at; the zero point belongs to the other rows.
-        middle = (grid.qmin + grid.qmax + 1) // 2
+        weight, q = self.rescaled_weight(), self.input.front_parameters()
+        # The level that the mean is to be at; the zero point may belong to the other rows.
+        middle = (q.grid.qmin + q.grid.qmax + 1) // 2
         self.input.calibrate_prefix(varying, lambda difference: difference @ weight.mT, middle)
-        self.prefix_offset.copy_(
-            (middle - self.input.parameters_for().zero_point).expand_as(self.center)
-        )
+        self.prefix_offset.copy_((middle - q.zero_point).expand_as(self.center))
 
     def calibrate_input(self, inputs: Tensor, weight: Tensor) -> None:
         """As for every weight. The offset moves the lowest value of the sample up to zero, or part
@@ -201,6 +204,7 @@ class LearnedLinear(LearnedWeight):
             multiplier=self.rescale is not None and self.rescale.site is Site.STORED,
             shift=self.offset is not None,
             prefix=0 if self.input is None else self.input.prefix,
+            front=None if self.input is None else self.input.front,
         )
         self.store_in(integer)
         if self.consumer is not None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from vitquant.quantizers.grid import Grid
+from vitquant.quantizers.grid import Grid, RowGrids
 from vitquant.quantizers.per_tensor import PerTensor
 from vitquant.quantizers.search import (
     Through,
@@ -22,14 +22,17 @@ class LearnedQuantizer(nn.Module):
     With ``heads``, each head of a tensor (..., heads, M, N) that is never negative has a scale of
     its own; the zero point is the lowest level. With ``prefix``, so has each of that many rows at
     the front of a tensor (..., M, N): those of the class token and the registers, which are unlike
-    the patches' and which the model's answer is read from.
+    the patches' and which the model's answer is read from; with ``front``, a grid of their own too.
     """
 
     signed: Tensor
 
-    def __init__(self, grid: Grid, heads: int = 0, prefix: int = 0) -> None:
+    def __init__(
+        self, grid: Grid, heads: int = 0, prefix: int = 0, front: Grid | None = None
+    ) -> None:
         super().__init__()
         self.grid = grid
+        self.front = front
         self.heads = heads
         self.prefix = prefix
         self.log_scale = nn.Parameter(torch.zeros(_shape(heads)))
@@ -59,10 +62,18 @@ class LearnedQuantizer(nn.Module):
         default that of all rows.
         """
         assert self.log_prefix is not None
-        q = self.parameters_for()
+        q = self.front_parameters()
         if zero_point is not None:
             q = q._replace(zero_point=torch.full_like(q.zero_point, zero_point))
         self.log_prefix.copy_(search_prefix(x, q, through).log())
+
+    def front_parameters(self) -> PerTensor:
+        """For rows at the front alone, were they to cover the range of the others."""
+        q = self.parameters_for()
+        if self.front is None:
+            return q
+        scale = q.scale * self.grid.levels / self.front.levels
+        return PerTensor(self.front, scale, torch.zeros_like(q.zero_point))
 
     def _calibrate(self, x: Tensor, through: Through) -> None:
         if self.heads:
@@ -86,15 +97,16 @@ class LearnedQuantizer(nn.Module):
         """For a tensor (..., rows, N); without ``rows``, for rows that are not at the front."""
         zero_point = self.zero_point.clamp(self.grid.qmin, self.grid.qmax)
         rounded = zero_point + (zero_point.round() - zero_point).detach()
-        scale = self.log_scale.exp()
-        if self.log_prefix is not None and rows is not None:
-            scale = _by_rows(self.log_prefix.exp(), scale, rows)
-        return PerTensor(self.grid, scale, rounded, multiplier)
+        q = PerTensor(self.grid, self.log_scale.exp(), rounded, multiplier)
+        if self.log_prefix is None or rows is None:
+            return q
+        return _by_rows(q, self.log_prefix.exp(), rows, self.front)
 
     @torch.no_grad()
     def fixed(self) -> "FixedQuantizer":
         """The quantizer that a checkpoint stores."""
-        fixed = FixedQuantizer(self.grid, self.heads, self.prefix).to(self.log_scale.device)
+        fixed = FixedQuantizer(self.grid, self.heads, self.prefix, self.front)
+        fixed.to(self.log_scale.device)
         q = self.parameters_for()
         fixed.scale.copy_(q.scale)
         fixed.zero_point.copy_(q.zero_point)
@@ -113,9 +125,12 @@ class FixedQuantizer(nn.Module):
     scale: Tensor
     zero_point: Tensor
 
-    def __init__(self, grid: Grid, heads: int = 0, prefix: int = 0) -> None:
+    def __init__(
+        self, grid: Grid, heads: int = 0, prefix: int = 0, front: Grid | None = None
+    ) -> None:
         super().__init__()
         self.grid = grid
+        self.front = front
         self.heads = heads
         self.prefix = prefix
         self.register_buffer("scale", torch.ones(_shape(heads)))
@@ -127,10 +142,10 @@ class FixedQuantizer(nn.Module):
         self, multiplier: Tensor | None = None, rows: int | None = None
     ) -> PerTensor:
         """As :meth:`LearnedQuantizer.parameters_for`."""
-        scale = self.scale
-        if self.prefix_scale is not None and rows is not None:
-            scale = _by_rows(self.prefix_scale, scale, rows)
-        return PerTensor(self.grid, scale, self.zero_point.to(scale.dtype), multiplier)
+        q = PerTensor(self.grid, self.scale, self.zero_point.to(self.scale.dtype), multiplier)
+        if self.prefix_scale is None or rows is None:
+            return q
+        return _by_rows(q, self.prefix_scale, rows, self.front)
 
 
 def _shape(heads: int) -> tuple[int, ...]:
@@ -141,7 +156,9 @@ def _prefix_shape(heads: int, prefix: int) -> tuple[int, ...]:
     return (heads, prefix, 1) if heads else (prefix, 1)
 
 
-def _by_rows(prefix: Tensor, scale: Tensor, rows: int) -> Tensor:
-    """(rows, 1) or (heads, rows, 1): the rows at the front have scales of their own."""
-    others = rows - prefix.shape[-2]
-    return torch.cat([prefix, scale.expand(*prefix.shape[:-2], others, 1)], dim=-2)
+def _by_rows(q: PerTensor, prefix: Tensor, rows: int, front: Grid | None) -> PerTensor:
+    """With scales (rows, 1) or (heads, rows, 1): ``prefix`` are those of the rows at the front."""
+    count = prefix.shape[-2]
+    others = q.scale.expand(*prefix.shape[:-2], rows - count, 1)
+    grid = q.grid if front is None else RowGrids(front, q.grid, count)
+    return q._replace(grid=grid, scale=torch.cat([prefix, others], dim=-2))

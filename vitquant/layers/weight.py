@@ -17,7 +17,7 @@ class IntegerWeight(nn.Module):
 
     codes: int8, the shape of the float weight (O, I, ...). scale: float32 (O,). bias: (O,) or None.
     input: how the input is quantized, or None where it stays float; ``prefix`` of its rows have
-    scales of their own. multiplier: (I,), 1 / r where
+    scales of their own, and where there is ``front``, that grid. multiplier: (I,), 1 / r where
     rescaling could not be folded away. shift: (I,), added to the input in front of everything else,
     or None; the bias already lacks what that adds to the output. prefix_shift: (P, I), added to the
     P rows at the front in its place, and prefix_bias: (P, O), added to their output beside the
@@ -38,6 +38,7 @@ class IntegerWeight(nn.Module):
         multiplier: bool = False,
         shift: bool = False,
         prefix: int = 0,
+        front: Grid | None = None,
     ) -> None:
         super().__init__()
         self.grid = weight
@@ -50,7 +51,9 @@ class IntegerWeight(nn.Module):
         own = [(prefix, shape[1]), (prefix, shape[0])] if prefix else []
         for name, size in zip(("prefix_shift", "prefix_bias"), own or (None, None), strict=True):
             self.register_buffer(name, torch.zeros(size) if size else None)
-        self.input = None if activation is None else FixedQuantizer(activation, prefix=prefix)
+        self.input = None
+        if activation is not None:
+            self.input = FixedQuantizer(activation, prefix=prefix, front=front)
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -71,17 +74,25 @@ class LearnedWeight(nn.Module):
         weight: grid of the weight.
         activation: grid of the input, or None to leave it float.
         prefix: rows at the front of the input that are quantized in a way of their own.
+        front: their grid, or None for that of the others.
     """
 
     def __init__(
-        self, layer: nn.Module, weight: Grid, activation: Grid | None, prefix: int = 0
+        self,
+        layer: nn.Module,
+        weight: Grid,
+        activation: Grid | None,
+        prefix: int = 0,
+        front: Grid | None = None,
     ) -> None:
         super().__init__()
         self.grid = weight
         self.weight = nn.Parameter(layer.weight.detach().clone())
         self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
         self.log_scale = nn.Parameter(torch.zeros(self.weight.shape[0]))
-        self.input = None if activation is None else LearnedQuantizer(activation, prefix=prefix)
+        self.input = None
+        if activation is not None:
+            self.input = LearnedQuantizer(activation, prefix=prefix, front=front)
         self.rescale: Rescale | None = None
 
     @torch.no_grad()

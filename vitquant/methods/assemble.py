@@ -18,19 +18,29 @@ from vitquant.methods.samples import Samples
 from vitquant.methods.sharing import Search, share
 from vitquant.models.folding import Fold
 from vitquant.models.wiring import Wiring
-from vitquant.quantizers.grid import grids
+from vitquant.quantizers.grid import front_grid, grids
 
 
 def assemble(
-    model: nn.Module, wiring: Wiring, layer_bits: dict[str, Bits], bits: Bits
+    model: nn.Module,
+    wiring: Wiring,
+    layer_bits: dict[str, Bits],
+    bits: Bits,
+    prefix_bits: int | None = None,
 ) -> nn.Module:
-    """A copy of a float model with every layer and product quantized, scales not yet set."""
+    """A copy of a float model with every layer and product quantized, scales not yet set.
+
+    prefix_bits: of what enters layers at the places of class tokens and registers, where that is
+    more than other places have.
+    """
     learned = copy.deepcopy(model)
     for name in wiring.layers:
         layer = learned.get_submodule(name)
         cls = LearnedConv2d if isinstance(layer, nn.Conv2d) else LearnedLinear
         weight, activation = grids(layer_bits[name].weight, layer_bits[name].activation)
-        own = {"prefix": wiring.prefix.get(name, 0)} if cls is LearnedLinear else {}
+        own = {}
+        if cls is LearnedLinear and (prefix := wiring.prefix.get(name, 0)):
+            own = {"prefix": prefix, "front": front_grid(activation, prefix_bits)}
         learned.set_submodule(name, cls(layer, weight, activation, **own))
     activation = grids(bits.weight, bits.activation)[1]
     callers = set(wiring.functional.values()) | set(wiring.products)

@@ -8,6 +8,7 @@ from vitquant.checkpoint.schema import LayerRecord
 from vitquant.layers.conv import LearnedConv2d
 from vitquant.layers.interception import intercepted
 from vitquant.layers.linear import LearnedLinear
+from vitquant.layers.quantizer import LearnedQuantizer
 from vitquant.layers.rescale import Rescale, Site
 from vitquant.layers.weight import LearnedWeight
 
@@ -62,4 +63,11 @@ def _record(name: str, module: LearnedWeight, original: Tensor) -> LayerRecord:
         rescaling=rescaling,
         shifted=getattr(module, "offset", None) is not None,
         prefix=0 if module.input is None else module.input.prefix,
+        prefix_bits=_prefix_bits(module.input),
     )
+
+
+def _prefix_bits(quantizer: LearnedQuantizer | None) -> int:
+    if quantizer is None or not quantizer.prefix:
+        return 0
+    return int((quantizer.front or quantizer.grid).bits)

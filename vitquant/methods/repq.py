@@ -26,7 +26,7 @@ def repq(job: Job) -> nn.Module:
     ]
     found = list(reparameterisations(job.reference, folds, job.samples))
     shifted = with_offsets(job.reference, found)
-    learned = assemble(shifted, job.wiring, bits, scheme.bits)
+    learned = assemble(shifted, job.wiring, bits, scheme.bits, job.settings.prefix_bits)
     add_factors(learned, found)
     calibrate(learned, job.sample(shifted))
     return learned

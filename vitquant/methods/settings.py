@@ -3,9 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vitquant.bits import Bits
+from vitquant.bits import ACTIVATION_BITS, Bits
 from vitquant.errors import UserError
 from vitquant.methods.scheme import Scheme
+from vitquant.quantizers.grid import FLOAT_BITS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("search", "dfq")
@@ -37,6 +38,8 @@ class Settings:
         per_head: give each head's attention weights a scale of their own, not one to all heads.
         prefix_scales: quantize class tokens and registers around their own means, with scales of
             their own, not as patches are.
+        prefix_bits: of what enters layers at the places of class tokens and registers, where other
+            places have fewer; None for as many as these.
         reparameterise: search dfq's scales as repq does, not as rtn does.
         damping: of dfq's correction, a share of the mean second moment of a layer's inputs.
         correct_bias: whether dfq's correction moves biases too, or weights alone.
@@ -80,6 +83,7 @@ class Settings:
     init_images: int = 32
     per_head: bool = True
     prefix_scales: bool = True
+    prefix_bits: int | None = None
     reparameterise: bool = False
     damping: float = 0.1
     correct_bias: bool = True
@@ -130,6 +134,8 @@ class Settings:
                 )
         if not 0 < self.damping < float("inf"):
             raise UserError(f"--damping: {self.damping} is not a positive number")
+        if self.prefix_bits is not None:
+            self._check_prefix_bits()
         if self.start not in STARTS:
             raise UserError(f"--start: {self.start!r} is not one; accepted: {', '.join(STARTS)}")
         if self.precision not in PRECISIONS:
@@ -138,6 +144,19 @@ class Settings:
             )
         if not 0 <= self.seed < 2**63:
             raise UserError(f"--seed: {self.seed} is not from 0 to 2**63 - 1")
+
+    def _check_prefix_bits(self) -> None:
+        bits = self.scheme.bits
+        if not bits.quantizes_activations:
+            raise UserError(f"--prefix-bits: {bits} leaves activations float; leave it out")
+        if not self.prefix_scales:
+            raise UserError("--prefix-bits: --no-prefix-scales rules it out; leave one of them out")
+        accepted = [b for b in ACTIVATION_BITS if bits.activation <= b < FLOAT_BITS]
+        if self.prefix_bits not in accepted:
+            raise UserError(
+                f"--prefix-bits: {self.prefix_bits} is not one; accepted with {bits}: "
+                f"{', '.join(map(str, accepted))}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         scheme: dict[str, Bits] = vars(self.scheme)

@@ -15,7 +15,7 @@ def start(job: Job) -> nn.Module:
     """
     scheme = job.settings.scheme
     bits = scheme.layer_bits(job.reference, job.wiring)
-    learned = assemble(job.reference, job.wiring, bits, scheme.bits)
+    learned = assemble(job.reference, job.wiring, bits, scheme.bits, job.settings.prefix_bits)
     added = add_rescaling(learned, job.folds, job.wiring.functional)
     initialise(added, learned, job.samples)
     rescaled = job.sample(with_rescaled_values(job.reference, learned))

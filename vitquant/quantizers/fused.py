@@ -50,6 +50,7 @@ def per_tensor_value(
 ) -> Tensor:
     """``scale * clamp(round(x * factor), low, high)``, of ``dtype`` and of x's shape."""
     if scale.dim():
+        low, high = (_spread(t, scale) for t in (low, high))
         parts = _grouped(x, scale), factor.reshape(scale.numel(), -1), low, high, scale.view(-1, 1)
     else:
         parts = _matrix(x), _vector(factor), low, high, scale
@@ -65,6 +66,7 @@ def per_tensor_gradients(
     """
     if factor.dim() > 1:
         like = factor[..., :1]
+        low, high = (_spread(t, like) for t in (low, high))
         parts = *(_grouped(t, like) for t in (grad, x)), factor.reshape(like.numel(), -1)
         grad_x, *sums, others = _call(_grouped_gradients, *parts, low, high, multiplier)
         return grad_x.view(x.shape), *(t.view(like.shape) for t in sums), others
@@ -141,6 +143,11 @@ def _grouped(x: Tensor, scale: Tensor) -> Tensor:
     """(..., groups, elements): the heads, rows or rows of heads that share an element of scale."""
     together = x.shape[-1] if scale.shape[-2] > 1 else x.shape[-2] * x.shape[-1]
     return x.contiguous().view(-1, scale.numel(), together)
+
+
+def _spread(limit: Tensor, scale: Tensor) -> Tensor:
+    """(groups, 1): a limit for each element of scale."""
+    return limit.expand(scale.shape).reshape(-1, 1)
 
 
 def _vector(x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vitquant.quantizers import fused
-from vitquant.quantizers.grid import Grid
+from vitquant.quantizers.grid import Grid, RowGrids
 
 # A block of this many floats stays in a core's second-level cache while several elementwise
 # operations pass over it. On DeiT-Tiny's MLP activations that is four times as fast as passing over
@@ -27,10 +27,10 @@ class PerTensor(NamedTuple):
     scale: positive, of shape (); or with one for each head of a tensor (..., H, M, N), (H, 1, 1),
     for each row of a tensor (..., M, N), (M, 1), or for both, (H, M, 1). zero_point: shape (),
     integer-valued float in [qmin, qmax]. multiplier: shape (C,) along the tensor's last dimension,
-    or None.
+    or None. grid: of all rows; where those at the front have another, each row has a scale.
     """
 
-    grid: Grid
+    grid: Grid | RowGrids
     scale: Tensor
     zero_point: Tensor
     multiplier: Tensor | None = None
@@ -69,7 +69,7 @@ def fake_quantize_backward(grad: Tensor, x: Tensor, q: PerTensor) -> PerTensorGr
     if fused.active():
         gradients = fused.per_tensor_gradients(grad, x, factor, low, high, q.multiplier)
         grad_x, grad_scale, shifted, grad_multiplier = gradients
-        return PerTensorGradients(grad_x, grad_scale, (shifted * q.scale).sum(), grad_multiplier)
+        return PerTensorGradients(grad_x, grad_scale, _moving(shifted, q), grad_multiplier)
     grad_x = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     grad_scale, shifted = torch.zeros_like(q.scale), torch.zeros_like(q.scale)
     shape = q.scale.shape
@@ -85,12 +85,28 @@ def fake_quantize_backward(grad: Tensor, x: Tensor, q: PerTensor) -> PerTensorGr
         if grad_multiplier is not None:
             grad_multiplier += (inside * part).flatten(0, -2).sum(0)
             inside.mul_(q.multiplier)
-    return PerTensorGradients(grad_x, grad_scale, (shifted * q.scale).sum(), grad_multiplier)
+    return PerTensorGradients(grad_x, grad_scale, _moving(shifted, q), grad_multiplier)
 
 
 def _prepared(q: PerTensor) -> tuple[Tensor, Tensor, Tensor]:
     factor = q.scale.reciprocal() if q.multiplier is None else q.multiplier / q.scale
-    return factor, q.grid.qmin - q.zero_point, q.grid.qmax - q.zero_point
+    if isinstance(q.grid, Grid):
+        return factor, q.grid.qmin - q.zero_point, q.grid.qmax - q.zero_point
+    front, others, count = q.grid.front, q.grid.others, q.grid.count
+    limits = (
+        torch.cat([q.scale.new_full((count, 1), own), other.expand(q.scale.shape[-2] - count, 1)])
+        for own, other in (
+            (front.qmin, others.qmin - q.zero_point),
+            (front.qmax, others.qmax - q.zero_point),
+        )
+    )
+    return factor, *limits
+
+
+def _moving(shifted: Tensor, q: PerTensor) -> Tensor:
+    """The gradient of the zero point, ``shifted`` being those of its parts over their scales."""
+    moved = shifted * q.scale
+    return (moved if isinstance(q.grid, Grid) else moved[..., q.grid.count :, :]).sum()
 
 
 def _blocks(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
