@@ -117,7 +117,7 @@ def quantize(
         typer.Option(
             metavar="N",
             help="Bits of activations at the places of class tokens and registers, one row of "
-            "many; by default those of --bits. 8 costs nothing where a runtime stores bytes.",
+            "many; by default those of --bits. Kernels that multiply bytes have room for 8.",
         ),
     ] = None,
     reparameterise: Annotated[

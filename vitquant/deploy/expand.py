@@ -53,7 +53,7 @@ def _replace(
     label, inputs, output = _label(node), list(node.input), node.output[0]
     module = modules[label]
     if node.op_type == placeholders.INPUT:
-        zero_point = _attribute(node, "zero_point")
+        zero_point = _attribute(node, "zero_point", None)
         on_grid(graph, inputs[0], module.input, f"{label}.input", output, zero_point=zero_point)
         return False
     if node.op_type == placeholders.RANGE:
@@ -77,7 +77,7 @@ def _label(node: NodeProto) -> str:
     return _attribute(node, "layer").decode()
 
 
-def _attribute(node: NodeProto, name: str):
-    """The value of an attribute; None where the node has it not."""
+def _attribute(node: NodeProto, name: str, *default: None):
+    """The value of an attribute; with a default, the node may lack it."""
     values = (onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name)
-    return next(values, None)
+    return next(values, *default)

@@ -84,7 +84,7 @@ def tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 
 def _check_bits(checkpoint: Checkpoint) -> None:
-    wider = [x for x in checkpoint.header.layers if x.prefix and x.prefix_bits > x.activation_bits]
+    wider = [x for x in checkpoint.header.layers if x.prefix_bits > x.activation_bits]
     if wider:
         raise UserError(
             f"FILE: the library has one number of bits for all rows, and {wider[0].name} has "
