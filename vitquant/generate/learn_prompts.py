@@ -1,6 +1,6 @@
 """Learn the prompts of all classes, shared out between the processes, and write them to a file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,9 @@ def learn_prompts(
     parts.begin(header | {"subjects": named}, progress)
     missing = [g for g in learning.groups() if not all(_stored(parts, s) for s in g)]
     done = len(learning.subjects) - sum(map(len, missing))
-    parallel.wait()  # before a piece is added, or others would count it among the old ones
     if done:
         progress.say(f"{done} of {len(learning.subjects)} classes are learned already")
-    _learn(learning, missing[parallel.rank() :: parallel.size()], parts, progress, tell)
+    _learn(learning, parts.deal(missing), parts, progress, tell)
     parallel.wait()
     if parallel.is_main():
         write_prompts(path, header, _collected(parts, learning.subjects))
@@ -80,7 +79,7 @@ def learn_prompts(
 
 def _learn(
     learning: Learning,
-    groups: list[list[Subject]],
+    groups: Sequence[list[Subject]],
     parts: Parts,
     progress: Progress,
     tell: Callable[[float], None],

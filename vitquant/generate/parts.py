@@ -6,10 +6,10 @@ processes may add pieces at the same time.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vitquant import parallel
 from vitquant.errors import UserError
@@ -17,6 +17,8 @@ from vitquant.files import write_whole
 from vitquant.progress import Progress
 
 _RUN = "run.json"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,15 @@ class Parts:
                 ) from error
             write_whole(self.folder / _RUN, wanted.encode())
         parallel.wait()
+
+    def deal(self, missing: Sequence[T]) -> Sequence[T]:
+        """This process's share of what is missing.
+
+        Once all know what that is: no piece may be added before, or others would count it among the
+        old ones.
+        """
+        parallel.wait()
+        return missing[parallel.rank() :: parallel.size()]
 
     def piece(self, name: str) -> Path:
         return self.folder / name

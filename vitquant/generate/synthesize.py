@@ -1,7 +1,7 @@
 """Draw a folder of images, the classes shared out between the processes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -116,8 +116,7 @@ def synthesize(
     parts = Parts.beside(path)
     parts.begin(run, progress)
     missing = [g for g in synthesis.groups() if any(kept(parts, s.index) is None for s in g)]
-    parallel.wait()  # before a class is added, or others would count it among the old ones
-    _draw(synthesis, missing[parallel.rank() :: parallel.size()], parts, progress, tell)
+    _draw(synthesis, parts.deal(missing), parts, progress, tell)
     parallel.wait()
     if parallel.is_main():
         pieces = [kept(parts, s.index) for s in synthesis.subjects]
@@ -156,7 +155,7 @@ def _check_accepted(
 
 def _draw(
     synthesis: Synthesis,
-    groups: list[list[Subject]],
+    groups: Sequence[list[Subject]],
     parts: Parts,
     progress: Progress,
     tell: Callable[[float], None],
@@ -181,6 +180,6 @@ def _draw(
         watch.tick()
 
 
-def _tracked(groups: list[list[Subject]], progress: Progress) -> Iterator[list[Subject]]:
+def _tracked(groups: Sequence[list[Subject]], progress: Progress) -> Iterator[list[Subject]]:
     if groups:
         yield from progress.track(groups, len(groups), "drawing images")

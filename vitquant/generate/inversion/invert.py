@@ -1,7 +1,7 @@
 """Make a folder of images by inversion, groups of images shared out between the processes."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -133,8 +133,7 @@ def make_images(
     parts.begin(run, progress)
     groups = inversion.groups()
     missing = [i for i in range(len(groups)) if kept(parts, i) is None]
-    parallel.wait()  # before a group is added, or others would count it among the old ones
-    _make(inversion, missing[parallel.rank() :: parallel.size()], parts, progress, tell)
+    _make(inversion, parts.deal(missing), parts, progress, tell)
     parallel.wait()
     if parallel.is_main():
         pieces = [kept(parts, i) for i in range(len(groups))]
@@ -149,7 +148,7 @@ def make_images(
 
 def _make(
     inversion: Inversion,
-    numbers: list[int],
+    numbers: Sequence[int],
     parts: Parts,
     progress: Progress,
     tell: Callable[[float], None],
