@@ -120,7 +120,7 @@ def quantize(
             len(module.products),
             settings.scheme.bits.activation,
             tuple(product.left.heads for product in module.products),
-            tuple(product.left.prefix for product in module.products),
+            tuple(product.left.front.count for product in module.products),
         )
         for name, module in intercepted(learned)
     ]

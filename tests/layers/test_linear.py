@@ -11,7 +11,7 @@ from vitquant.layers.conv import LearnedConv2d, convolution_settings
 from vitquant.layers.linear import LearnedLinear
 from vitquant.layers.product import learned_product
 from vitquant.layers.rescale import Rescale, Site
-from vitquant.quantizers.grid import activation_grid, signed_grid, weight_grid
+from vitquant.quantizers.grid import Front, activation_grid, signed_grid, weight_grid
 
 
 def noise(*shape):
@@ -184,10 +184,10 @@ def tokens():
     return x
 
 
-def with_prefix(bits, tokens, site=None, bias=True, offset=False, front=None):
+def with_prefix(bits, tokens, site=None, bias=True, offset=False, grid=None):
     torch.manual_seed(0)
     layer = LearnedLinear(
-        nn.Linear(6, 4, bias=bias), weight_grid(8), activation_grid(bits), prefix=1, front=front
+        nn.Linear(6, 4, bias=bias), weight_grid(8), activation_grid(bits), Front(1, grid)
     )
     if site is not None:
         layer.rescale = Rescale(6, site)
@@ -216,12 +216,12 @@ def linear_without_prefix(layer, tokens):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("front", [None, signed_grid(8)])
+@pytest.mark.parametrize("grid", [None, signed_grid(8)])
 @pytest.mark.parametrize("consumed", [False, True])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("site", [None, Site.STORED])
-def test_rows_of_their_own_are_stored(site, bias, consumed, front, tokens):
-    layer = with_prefix(4, tokens, site, bias, front=front)
+def test_rows_of_their_own_are_stored(site, bias, consumed, grid, tokens):
+    layer = with_prefix(4, tokens, site, bias, grid=grid)
     layer.prefix_offset.add_(torch.linspace(-0.4, 0.4, 6))
     if consumed:
         layer.consumer = Rescale(4, Site.LINEAR)
@@ -236,7 +236,7 @@ def test_rows_of_their_own_are_stored(site, bias, consumed, front, tokens):
 
 @torch.no_grad()
 def test_rows_of_their_own_may_have_more_bits(tokens):
-    few, many = with_prefix(3, tokens), with_prefix(3, tokens, front=signed_grid(8))
+    few, many = with_prefix(3, tokens), with_prefix(3, tokens, grid=signed_grid(8))
     errors = [
         (layer(tokens) - F.linear(tokens, layer.effective_weight(), layer.bias))
         .square()
@@ -266,7 +266,7 @@ def test_gradients_reach_what_rows_have_of_their_own(tokens):
 
 @torch.no_grad()
 def test_a_product_may_have_rows_of_their_own(tokens):
-    product = learned_product(activation_grid(4), prefix=1)
+    product = learned_product(activation_grid(4), front=Front(1))
     left, right = tokens * torch.tensor([0.02, 1, 1, 1, 1]).view(5, 1), noise(200, 6, 4)
     product.left.calibrate(left, lambda d: d @ right)
     product.right.calibrate(right, lambda d: left @ d)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitquant.quantizers.grid import activation_grid, front_grid, grids, weight_grid
+from vitquant.quantizers.grid import NO_FRONT, Front, activation_grid, front, grids, weight_grid
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,6 @@ def test_sixteen_bits_leave_an_activation_float():
 
 def test_rows_at_the_front_have_a_grid_of_their_own_only_for_more_bits():
     four = activation_grid(4)
-    assert (front_grid(four, 8).qmin, front_grid(four, 8).qmax) == (-128, 127)
-    assert [front_grid(four, bits) for bits in (None, 0, 4)] == [None] * 3
-    assert front_grid(None, 8) is None
+    assert (front(2, four, 8).grid.qmin, front(2, four, 8).grid.qmax) == (-128, 127)
+    assert [front(2, four, bits) for bits in (None, 0, 4)] == [Front(2)] * 3
+    assert front(2, None, 8) == front(0, four) == NO_FRONT

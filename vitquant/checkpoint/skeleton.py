@@ -7,7 +7,7 @@ from vitquant.layers.conv import IntegerConv2d, convolution_settings
 from vitquant.layers.interception import intercept
 from vitquant.layers.linear import IntegerLinear
 from vitquant.layers.product import fixed_product
-from vitquant.quantizers.grid import activation_grid, front_grid, grids
+from vitquant.quantizers.grid import activation_grid, front, grids
 
 
 def fit(module: nn.Module, header: Header) -> nn.Module:
@@ -31,13 +31,12 @@ def fit(module: nn.Module, header: Header) -> nn.Module:
                 **shared,
                 multiplier=stored,
                 shift=record.shifted,
-                prefix=record.prefix,
-                front=front_grid(activation, record.prefix_bits),
+                front=front(record.prefix, activation, record.prefix_bits),
             )
         module.set_submodule(record.name, made)
     for product in header.products:
         grid = activation_grid(product.activation_bits)
         own = zip(product.heads, product.prefix, strict=True)
-        made = [fixed_product(grid, heads, prefix) for heads, prefix in own]
+        made = [fixed_product(grid, heads, front(prefix, grid)) for heads, prefix in own]
         intercept(module.get_submodule(product.name), made)
     return module.eval().requires_grad_(False)

@@ -71,13 +71,13 @@ class _LinearPlaceholder(IntegerLinear):
         others = others if self.multiplier is None else others * self.multiplier
         # Writing a few rows in place costs runtimes next to nothing, where cutting the others off
         # and joining them again would copy them all.
-        front = _front(rows, x.shape[-2], self.input.prefix)
+        front = _front(rows, x.shape[-2], self.input.front.count)
         own = rows[front] * factor + self.prefix_shift * factor
         zero_point = None
-        if self.input.front is not None:
+        if self.input.front.grid is not None:
             own, others = _in_range(self, own, front=True), _in_range(self, others, front=False)
             # Around the middle of a byte there is room for the levels of both.
-            zero_point = -self.input.front.qmin
+            zero_point = -self.input.front.grid.qmin
         moved = _on_grid(self, others.index_put((front,), own), zero_point)
         y = _product(self, moved, self.out_features, own_bias)
         y = y.index_put((front,), y[front] * units + added)

@@ -38,7 +38,7 @@ def accumulator_bias(layer: IntegerWeight) -> tuple[np.ndarray, np.ndarray] | No
     units = (layer.input.scale * layer.scale).numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.rint(layer.bias.numpy().astype(np.float64) / units)
-    widest = layer.input.grid if layer.input.front is None else layer.input.front
+    widest = layer.input.front.grid or layer.input.grid
     product = (widest.levels - 1) * layer.codes.flatten(1).numpy().astype(np.int64)
     if not np.all(np.abs(steps) + np.abs(product).sum(1) < 2**31):
         return None

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from vitquant.layers.rescale import Rescale, Site
 from vitquant.layers.rows import count, spread
 from vitquant.layers.weight import IntegerWeight, LearnedWeight
-from vitquant.quantizers.grid import Grid
+from vitquant.quantizers.grid import NO_FRONT, Front, Grid
 from vitquant.quantizers.matmul import quantized_matmul
 from vitquant.quantizers.per_tensor import fake_quantize
 
@@ -66,17 +66,17 @@ class LearnedLinear(LearnedWeight):
         layer: nn.Linear,
         weight: Grid,
         activation: Grid | None,
-        prefix: int = 0,
-        front: Grid | None = None,
+        front: Front = NO_FRONT,
     ) -> None:
-        super().__init__(layer, weight, activation, prefix, front)
+        super().__init__(layer, weight, activation, front)
         self.consumer: Rescale | None = None
         self.consumer_start = 0
         self.offset: nn.Parameter | None = None
         self.prefix_offset: nn.Parameter | None = None
-        if self.input is not None and prefix:
-            self.prefix_offset = nn.Parameter(torch.zeros(prefix, self.in_features))
-            self.register_buffer("center", torch.zeros(prefix, self.in_features), persistent=False)
+        if self.input is not None and front.count:
+            zeros = torch.zeros(front.count, self.in_features)
+            self.prefix_offset = nn.Parameter(zeros)
+            self.register_buffer("center", zeros.clone(), persistent=False)
 
     def add_offset(self) -> None:
         """Give a layer with a bias, and rescaling in front of its quantizer, an offset of 0."""
@@ -203,8 +203,7 @@ class LearnedLinear(LearnedWeight):
             activation=None if self.input is None else self.input.grid,
             multiplier=self.rescale is not None and self.rescale.site is Site.STORED,
             shift=self.offset is not None,
-            prefix=0 if self.input is None else self.input.prefix,
-            front=None if self.input is None else self.input.front,
+            front=NO_FRONT if self.input is None else self.input.front,
         )
         self.store_in(integer)
         if self.consumer is not None:

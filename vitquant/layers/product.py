@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from vitquant.layers.quantizer import FixedQuantizer, LearnedQuantizer
-from vitquant.quantizers.grid import Grid
+from vitquant.quantizers.grid import NO_FRONT, Front, Grid
 from vitquant.quantizers.matmul import quantized_matmul
 
 
@@ -34,15 +34,14 @@ class Product(nn.Module):
         return Product(self.left.fixed(), self.right.fixed())
 
 
-def learned_product(activation: Grid, heads: int = 0, prefix: int = 0) -> Product:
+def learned_product(activation: Grid, heads: int = 0, front: Front = NO_FRONT) -> Product:
     """To be trained.
 
-    heads, prefix: how many heads, and rows at the front, of the left operand have scales of their
-    own; 0 for none.
+    heads, front: how many heads, and which rows, of the left operand have scales of their own.
     """
-    return Product(LearnedQuantizer(activation, heads, prefix), LearnedQuantizer(activation))
+    return Product(LearnedQuantizer(activation, heads, front), LearnedQuantizer(activation))
 
 
-def fixed_product(activation: Grid, heads: int = 0, prefix: int = 0) -> Product:
-    """To be filled from a checkpoint; heads and prefix as in :func:`learned_product`."""
-    return Product(FixedQuantizer(activation, heads, prefix), FixedQuantizer(activation))
+def fixed_product(activation: Grid, heads: int = 0, front: Front = NO_FRONT) -> Product:
+    """To be filled from a checkpoint; heads and front as in :func:`learned_product`."""
+    return Product(FixedQuantizer(activation, heads, front), FixedQuantizer(activation))

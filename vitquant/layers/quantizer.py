@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from vitquant.quantizers.grid import Grid, RowGrids
+from vitquant.quantizers.grid import NO_FRONT, Front, Grid, RowGrids
 from vitquant.quantizers.per_tensor import PerTensor
 from vitquant.quantizers.search import (
     Through,
@@ -20,25 +20,22 @@ class LearnedQuantizer(nn.Module):
     every magnitude. The zero point is rounded on the way forward, with a straight-through gradient.
 
     With ``heads``, each head of a tensor (..., heads, M, N) that is never negative has a scale of
-    its own; the zero point is the lowest level. With ``prefix``, so has each of that many rows at
-    the front of a tensor (..., M, N): those of the class token and the registers, which are unlike
-    the patches' and which the model's answer is read from; with ``front``, a grid of their own too.
+    its own; the zero point is the lowest level. With ``front``, so has each of these rows of a
+    tensor (..., M, N): those of the class token and the registers, which are unlike the patches'
+    and which the model's answer is read from.
     """
 
     signed: Tensor
 
-    def __init__(
-        self, grid: Grid, heads: int = 0, prefix: int = 0, front: Grid | None = None
-    ) -> None:
+    def __init__(self, grid: Grid, heads: int = 0, front: Front = NO_FRONT) -> None:
         super().__init__()
         self.grid = grid
         self.front = front
         self.heads = heads
-        self.prefix = prefix
         self.log_scale = nn.Parameter(torch.zeros(_shape(heads)))
         self.log_prefix = None
-        if prefix:
-            self.log_prefix = nn.Parameter(torch.zeros(_prefix_shape(heads, prefix)))
+        if front.count:
+            self.log_prefix = nn.Parameter(torch.zeros(_front_shape(heads, front)))
         self.zero_point = nn.Parameter(torch.zeros(()))
         # A value that is never negative needs no zero point, and must not drift into having one:
         # integer kernels skip the correction term where it is zero.
@@ -58,7 +55,7 @@ class LearnedQuantizer(nn.Module):
     def calibrate_prefix(self, x: Tensor, through: Through, zero_point: int | None = None) -> None:
         """Search the scales of the rows at the front.
 
-        x: (..., prefix, N), these rows of a sample. zero_point: the level of zero among them; by
+        x: (..., P, N), these rows of a sample. zero_point: the level of zero among them; by
         default that of all rows.
         """
         assert self.log_prefix is not None
@@ -70,10 +67,10 @@ class LearnedQuantizer(nn.Module):
     def front_parameters(self) -> PerTensor:
         """For rows at the front alone, were they to cover the range of the others."""
         q = self.parameters_for()
-        if self.front is None:
+        if self.front.grid is None:
             return q
-        scale = q.scale * self.grid.levels / self.front.levels
-        return PerTensor(self.front, scale, torch.zeros_like(q.zero_point))
+        scale = q.scale * self.grid.levels / self.front.grid.levels
+        return PerTensor(self.front.grid, scale, torch.zeros_like(q.zero_point))
 
     def _calibrate(self, x: Tensor, through: Through) -> None:
         if self.heads:
@@ -98,14 +95,14 @@ class LearnedQuantizer(nn.Module):
         zero_point = self.zero_point.clamp(self.grid.qmin, self.grid.qmax)
         rounded = zero_point + (zero_point.round() - zero_point).detach()
         q = PerTensor(self.grid, self.log_scale.exp(), rounded, multiplier)
-        if self.log_prefix is None or rows is None:
+        if not self.front.count or rows is None:
             return q
-        return _by_rows(q, self.log_prefix.exp(), rows, self.front)
+        return _by_rows(q, self.front, self.log_prefix.exp(), rows)
 
     @torch.no_grad()
     def fixed(self) -> "FixedQuantizer":
         """The quantizer that a checkpoint stores."""
-        fixed = FixedQuantizer(self.grid, self.heads, self.prefix, self.front)
+        fixed = FixedQuantizer(self.grid, self.heads, self.front)
         fixed.to(self.log_scale.device)
         q = self.parameters_for()
         fixed.scale.copy_(q.scale)
@@ -118,24 +115,21 @@ class LearnedQuantizer(nn.Module):
 class FixedQuantizer(nn.Module):
     """A quantizer as it is stored: float32 scales and a zero point of one unsigned byte.
 
-    scale: (), or (heads, 1, 1). prefix_scale: that of the rows at the front, (prefix, 1) or
-    (heads, prefix, 1), or None.
+    scale: (), or (heads, 1, 1). prefix_scale: those of the P rows at the front, (P, 1) or
+    (heads, P, 1), or None.
     """
 
     scale: Tensor
     zero_point: Tensor
 
-    def __init__(
-        self, grid: Grid, heads: int = 0, prefix: int = 0, front: Grid | None = None
-    ) -> None:
+    def __init__(self, grid: Grid, heads: int = 0, front: Front = NO_FRONT) -> None:
         super().__init__()
         self.grid = grid
         self.front = front
         self.heads = heads
-        self.prefix = prefix
         self.register_buffer("scale", torch.ones(_shape(heads)))
         self.register_buffer("zero_point", torch.zeros((), dtype=torch.uint8))
-        own = torch.ones(_prefix_shape(heads, prefix)) if prefix else None
+        own = torch.ones(_front_shape(heads, front)) if front.count else None
         self.register_buffer("prefix_scale", own)
 
     def parameters_for(
@@ -143,22 +137,21 @@ class FixedQuantizer(nn.Module):
     ) -> PerTensor:
         """As :meth:`LearnedQuantizer.parameters_for`."""
         q = PerTensor(self.grid, self.scale, self.zero_point.to(self.scale.dtype), multiplier)
-        if self.prefix_scale is None or rows is None:
+        if not self.front.count or rows is None:
             return q
-        return _by_rows(q, self.prefix_scale, rows, self.front)
+        return _by_rows(q, self.front, self.prefix_scale, rows)
 
 
 def _shape(heads: int) -> tuple[int, ...]:
     return (heads, 1, 1) if heads else ()
 
 
-def _prefix_shape(heads: int, prefix: int) -> tuple[int, ...]:
-    return (heads, prefix, 1) if heads else (prefix, 1)
+def _front_shape(heads: int, front: Front) -> tuple[int, ...]:
+    return (heads, front.count, 1) if heads else (front.count, 1)
 
 
-def _by_rows(q: PerTensor, prefix: Tensor, rows: int, front: Grid | None) -> PerTensor:
-    """With scales (rows, 1) or (heads, rows, 1): ``prefix`` are those of the rows at the front."""
-    count = prefix.shape[-2]
-    others = q.scale.expand(*prefix.shape[:-2], rows - count, 1)
-    grid = q.grid if front is None else RowGrids(front, q.grid, count)
-    return q._replace(grid=grid, scale=torch.cat([prefix, others], dim=-2))
+def _by_rows(q: PerTensor, front: Front, scales: Tensor, rows: int) -> PerTensor:
+    """With scales (rows, 1) or (heads, rows, 1): ``scales`` are those of the rows at the front."""
+    others = q.scale.expand(*scales.shape[:-2], rows - front.count, 1)
+    grid = q.grid if front.grid is None else RowGrids(front.grid, q.grid, front.count)
+    return q._replace(grid=grid, scale=torch.cat([scales, others], dim=-2))

@@ -7,7 +7,7 @@ from vitquant.layers.quantizer import FixedQuantizer, LearnedQuantizer
 from vitquant.layers.rescale import Rescale, Site
 from vitquant.layers.rows import count
 from vitquant.quantizers import per_channel
-from vitquant.quantizers.grid import Grid
+from vitquant.quantizers.grid import NO_FRONT, Front, Grid
 from vitquant.quantizers.per_tensor import PerTensor
 from vitquant.quantizers.search import search_per_channel
 
@@ -16,11 +16,10 @@ class IntegerWeight(nn.Module):
     """Integers and scales as a checkpoint stores them.
 
     codes: int8, the shape of the float weight (O, I, ...). scale: float32 (O,). bias: (O,) or None.
-    input: how the input is quantized, or None where it stays float; ``prefix`` of its rows have
-    scales of their own, and where there is ``front``, that grid. multiplier: (I,), 1 / r where
+    input: how the input is quantized, or None where it stays float. multiplier: (I,), 1 / r where
     rescaling could not be folded away. shift: (I,), added to the input in front of everything else,
     or None; the bias already lacks what that adds to the output. prefix_shift: (P, I), added to the
-    P rows at the front in its place, and prefix_bias: (P, O), added to their output beside the
+    P rows of ``front`` in its place, and prefix_bias: (P, O), added to their output beside the
     bias; or None.
     """
 
@@ -37,8 +36,7 @@ class IntegerWeight(nn.Module):
         activation: Grid | None,
         multiplier: bool = False,
         shift: bool = False,
-        prefix: int = 0,
-        front: Grid | None = None,
+        front: Front = NO_FRONT,
     ) -> None:
         super().__init__()
         self.grid = weight
@@ -48,12 +46,11 @@ class IntegerWeight(nn.Module):
         self.register_buffer("multiplier", torch.ones(shape[1]) if multiplier else None)
         self.register_buffer("shift", torch.zeros(shape[1]) if shift else None)
         self.register_buffer("weight", torch.zeros(shape), persistent=False)
-        own = [(prefix, shape[1]), (prefix, shape[0])] if prefix else []
-        for name, size in zip(("prefix_shift", "prefix_bias"), own or (None, None), strict=True):
-            self.register_buffer(name, torch.zeros(size) if size else None)
+        for name, size in (("prefix_shift", shape[1]), ("prefix_bias", shape[0])):
+            self.register_buffer(name, torch.zeros(front.count, size) if front.count else None)
         self.input = None
         if activation is not None:
-            self.input = FixedQuantizer(activation, prefix=prefix, front=front)
+            self.input = FixedQuantizer(activation, front=front)
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -73,8 +70,7 @@ class LearnedWeight(nn.Module):
         layer: the float layer; its weight and bias are copied.
         weight: grid of the weight.
         activation: grid of the input, or None to leave it float.
-        prefix: rows at the front of the input that are quantized in a way of their own.
-        front: their grid, or None for that of the others.
+        front: rows of the input that are quantized in a way of their own.
     """
 
     def __init__(
@@ -82,8 +78,7 @@ class LearnedWeight(nn.Module):
         layer: nn.Module,
         weight: Grid,
         activation: Grid | None,
-        prefix: int = 0,
-        front: Grid | None = None,
+        front: Front = NO_FRONT,
     ) -> None:
         super().__init__()
         self.grid = weight
@@ -92,7 +87,7 @@ class LearnedWeight(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(self.weight.shape[0]))
         self.input = None
         if activation is not None:
-            self.input = LearnedQuantizer(activation, prefix=prefix, front=front)
+            self.input = LearnedQuantizer(activation, front=front)
         self.rescale: Rescale | None = None
 
     @torch.no_grad()

@@ -18,7 +18,7 @@ from vitquant.methods.samples import Samples
 from vitquant.methods.sharing import Search, share
 from vitquant.models.folding import Fold
 from vitquant.models.wiring import Wiring
-from vitquant.quantizers.grid import front_grid, grids
+from vitquant.quantizers.grid import front, grids
 
 
 def assemble(
@@ -36,22 +36,22 @@ def assemble(
     learned = copy.deepcopy(model)
     for name in wiring.layers:
         layer = learned.get_submodule(name)
-        cls = LearnedConv2d if isinstance(layer, nn.Conv2d) else LearnedLinear
         weight, activation = grids(layer_bits[name].weight, layer_bits[name].activation)
-        own = {}
-        if cls is LearnedLinear and (prefix := wiring.prefix.get(name, 0)):
-            own = {"prefix": prefix, "front": front_grid(activation, prefix_bits)}
-        learned.set_submodule(name, cls(layer, weight, activation, **own))
+        if isinstance(layer, nn.Conv2d):
+            made = LearnedConv2d(layer, weight, activation)
+        else:
+            own = front(wiring.prefix.get(name, 0), activation, prefix_bits)
+            made = LearnedLinear(layer, weight, activation, own)
+        learned.set_submodule(name, made)
     activation = grids(bits.weight, bits.activation)[1]
     callers = set(wiring.functional.values()) | set(wiring.products)
     for name in sorted(callers):
         products = wiring.products.get(name, 0) if activation else 0
         if products or name in wiring.functional.values():
             places = [(name, i) for i in range(products)]
-            made = [
-                learned_product(activation, wiring.heads.get(p, 0), wiring.prefix.get(p, 0))
-                for p in places
-            ]
+            own = [front(wiring.prefix.get(p, 0), activation) for p in places]
+            heads = [wiring.heads.get(p, 0) for p in places]
+            made = [learned_product(activation, *each) for each in zip(heads, own, strict=True)]
             intercept(learned.get_submodule(name), made)
     return learned.to(next(model.parameters()).device)
 
@@ -84,8 +84,8 @@ def calibrate(learned: nn.Module, samples: Samples, rescaled: Samples | None = N
 
 def _calibrate_left(quantizer: LearnedQuantizer, left: Tensor, right: Tensor) -> None:
     quantizer.calibrate(left, lambda difference: difference @ right)
-    if quantizer.prefix:
-        leading = left[..., : quantizer.prefix, :]
+    if quantizer.front.count:
+        leading = left[..., : quantizer.front.count, :]
         quantizer.calibrate_prefix(leading, lambda difference: difference @ right)
 
 

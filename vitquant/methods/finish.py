@@ -8,9 +8,9 @@ from vitquant.checkpoint.schema import LayerRecord
 from vitquant.layers.conv import LearnedConv2d
 from vitquant.layers.interception import intercepted
 from vitquant.layers.linear import LearnedLinear
-from vitquant.layers.quantizer import LearnedQuantizer
 from vitquant.layers.rescale import Rescale, Site
 from vitquant.layers.weight import LearnedWeight
+from vitquant.quantizers.grid import NO_FRONT
 
 
 @torch.no_grad()
@@ -51,6 +51,7 @@ def _record(name: str, module: LearnedWeight, original: Tensor) -> LayerRecord:
     if module.rescale is not None:
         site = module.rescale.site
         rescaling = "stored" if site is Site.STORED else f"folded into {module.rescale.source}"
+    front = NO_FRONT if module.input is None else module.input.front
     noise = (module.effective_weight() - original).square().sum()
     sqnr = 10 * torch.log10(original.square().sum() / noise.clamp_min(1e-20))
     return LayerRecord(
@@ -62,12 +63,6 @@ def _record(name: str, module: LearnedWeight, original: Tensor) -> LayerRecord:
         sqnr_db=round(float(sqnr), 2),
         rescaling=rescaling,
         shifted=getattr(module, "offset", None) is not None,
-        prefix=0 if module.input is None else module.input.prefix,
-        prefix_bits=_prefix_bits(module.input),
+        prefix=front.count,
+        prefix_bits=int((front.grid or module.input.grid).bits) if front.count else 0,
     )
-
-
-def _prefix_bits(quantizer: LearnedQuantizer | None) -> int:
-    if quantizer is None or not quantizer.prefix:
-        return 0
-    return int((quantizer.front or quantizer.grid).bits)

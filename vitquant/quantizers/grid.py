@@ -28,11 +28,23 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class RowGrids:
-    """``front`` for ``count`` rows at the front of an activation, ``others`` for those behind.
+class Front:
+    """Rows at the front of an activation, ``count`` of them, with scales of their own.
 
-    Integers of ``front`` count from the zero of the values: these rows have no zero point.
+    With ``grid``, they have more levels than the others, too, and no zero point: their integers
+    count from the zero of the values.
     """
+
+    count: int = 0
+    grid: Grid | None = None
+
+
+NO_FRONT = Front()
+
+
+@dataclass(frozen=True)
+class RowGrids:
+    """``front`` for ``count`` rows at the front of an activation, ``others`` for those behind."""
 
     front: Grid
     others: Grid
@@ -56,9 +68,14 @@ def activation_grid(bits: int) -> Grid:
     return Grid(bits, 0, 2**bits - 1)
 
 
-def front_grid(others: Grid | None, bits: int | None) -> Grid | None:
-    """Of so many bits, for rows at the front; None where the others' have as many, or are float."""
-    return None if others is None or bits is None or bits <= others.bits else signed_grid(bits)
+def front(count: int, others: Grid | None, bits: int | None = None) -> Front:
+    """So many rows with so many bits, or as many as the others', if that is more.
+
+    No rows where the activation, whose grid is ``others``, is float.
+    """
+    if others is None:
+        return NO_FRONT
+    return Front(count, None if bits is None or bits <= others.bits else signed_grid(bits))
 
 
 def grids(weight: float, activation: int) -> tuple[Grid, Grid | None]:
