@@ -145,6 +145,14 @@ def test_joint_comes_closer_to_float_than_rtn(make_small, images, batch, setting
     assert last < first
 
 
+def test_a_model_that_is_rotated_is_left_as_it_was(make_small, images, batch, settings):
+    model = make_small("vit")
+    before = model.module(batch)
+    rotated = quantize(model, images, settings("w8a8", rotate=True)).module
+    assert torch.equal(model.module(batch), before)
+    assert (rotated(batch) - before).norm() < 0.1 * before.norm()
+
+
 def test_a_quantized_model_is_not_quantized_again(make_small, images, settings):
     quantized = quantize(make_small("vit"), images, settings())
     with pytest.raises(UserError, match="quantized already"):

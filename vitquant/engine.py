@@ -29,6 +29,7 @@ from vitquant.methods.run import identify
 from vitquant.methods.settings import Settings
 from vitquant.methods.state import State
 from vitquant.models.model import Model
+from vitquant.models.rotation import rotate
 from vitquant.models.wiring import discover, example_images, refuse_unreachable
 from vitquant.progress import Progress, Silent
 
@@ -92,7 +93,10 @@ def quantize(
         raise UserError("MODEL: it is quantized already; a float model is accepted")
     _seed(settings.seed)
     model = copy.copy(model)
-    model.module = copy.deepcopy(model.module).to(device)
+    model.module = copy.deepcopy(model.module)
+    if settings.rotate:
+        _rotate(model, settings)
+    model.module.to(device)
     wiring = discover(model.module, example_images(model.input_size).to(device))
     if not wiring.layers:
         raise UserError(f"MODEL: {model.identity.name} has no Linear or Conv2d to quantize")
@@ -141,6 +145,14 @@ def quantize(
     fidelity = compare(result, model, chosen, device)
     seconds = time.monotonic() - start
     return Quantized(result, header, len(chosen), seconds, fidelity, job.history)
+
+
+def _rotate(model: Model, settings: Settings) -> None:
+    if not rotate(model.module.cpu(), example_images(model.input_size), settings.seed):
+        raise UserError(
+            f"--rotate: {model.identity.name} is not a ViT whose residual stream can be rotated, "
+            f"such as DeiT or DINOv2 with a classifier; leave it out"
+        )
 
 
 def check_resumes(method: Method) -> None:

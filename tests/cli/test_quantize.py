@@ -142,6 +142,20 @@ def test_bits_that_class_tokens_cannot_have(quantize):
     quantize("--prefix-bits", 8, model="swin_digits").refused("--prefix-bits: swin_digits has no")
 
 
+def test_a_model_is_rotated_first(quantize, vitquant, tmp_path):
+    path = tmp_path / "rotated.safetensors"
+    assert quantize("--rotate", "--out", path, bits="w8a8").code == 0
+    scored = vitquant("eval", path, "--data", "digits", "--reference", "float", "--json")
+    assert scored.json["agreement"] > 0.9
+    # What follows a normalisation has taken over what that multiplied by.
+    norm = load_file(path)["blocks.0.norm1.weight"].float()
+    assert (norm == 1).all()
+
+
+def test_a_model_that_cannot_be_rotated(quantize):
+    quantize("--rotate", model="swin_digits").refused("--rotate: swin_digits is not a ViT")
+
+
 @pytest.mark.parametrize("bits", ["w5", "w0a4", "w4a99", "w4a4x", ""])
 def test_bits_that_do_not_exist(bits, quantize):
     quantize(bits=bits).refused(f"--bits: {bits!r}", "1.58, 2, 3, 4, 5, 6, 7, 8", "w4a4")

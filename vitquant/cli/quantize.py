@@ -93,6 +93,14 @@ def quantize(
         int, typer.Option(metavar="N", help="Images in a step.")
     ] = _PLAIN.batch_size,
     seed: Annotated[int, typer.Option(metavar="N")] = _PLAIN.seed,
+    rotate: Annotated[
+        bool,
+        typer.Option(
+            "--rotate",
+            help="Spread what a few channels hold over all of them first; of ViTs such as DeiT and "
+            "DINOv2. The model computes the same, with less to lose by rounding.",
+        ),
+    ] = False,
     init_images: Annotated[
         int, typer.Option(metavar="N", help="Images for scale search and correction.")
     ] = _PLAIN.init_images,
@@ -309,6 +317,7 @@ def quantize(
         steps=steps,
         batch_size=batch_size,
         seed=seed,
+        rotate=rotate,
         init_images=init_images,
         per_head=per_head,
         prefix_scales=prefix_scales,

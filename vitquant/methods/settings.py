@@ -34,6 +34,7 @@ class Settings:
         steps: joint optimisation steps.
         batch_size: images in a step.
         seed: of everything random.
+        rotate: spread what a few channels hold over all of them first, see ``models.rotation``.
         init_images: images that the scales are searched on, and dfq's correction is fitted to.
         per_head: give each head's attention weights a scale of their own, not one to all heads.
         prefix_scales: quantize class tokens and registers around their own means, with scales of
@@ -80,6 +81,7 @@ class Settings:
     steps: int = 800
     batch_size: int = 16
     seed: int = 0
+    rotate: bool = False
     init_images: int = 32
     per_head: bool = True
     prefix_scales: bool = True
