@@ -43,20 +43,17 @@ def test_a_channel_that_stands_out_does_so_no_longer(lively, batch):
     rotated = copy.deepcopy(network)
     rotate(rotated, batch, seed=0)
 
-    def ranges(model):
-        found = []
-        handle = model.blocks[1].mlp.fc1.register_forward_pre_hook(
-            lambda module, args: found.append(args[0].abs().amax((0, 1)) * weight_of(module))
-        )
+    def widest(model):
+        """The widest channel in front of a layer, counted by what the layer makes of it."""
+        layer, found = model.blocks[1].mlp.fc1, []
+        handle = layer.register_forward_pre_hook(lambda module, args: found.append(args[0]))
         model(batch)
         handle.remove()
-        return found[0].max() / found[0].median()
+        ranges = found[0].abs().amax((0, 1)) * layer.weight.norm(dim=0)
+        return ranges.max() / ranges.median()
 
-    def weight_of(layer):
-        return layer.weight.norm(dim=0)
-
-    assert ranges(network) > 10
-    assert ranges(rotated) < 5
+    assert widest(network) > 10
+    assert widest(rotated) < 5
 
 
 def test_a_seed_gives_the_same_rotation_again(lively, batch):

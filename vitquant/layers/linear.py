@@ -73,7 +73,7 @@ class LearnedLinear(LearnedWeight):
         self.consumer_start = 0
         self.offset: nn.Parameter | None = None
         self.prefix_offset: nn.Parameter | None = None
-        if self.input is not None and front.count:
+        if self.front.count:
             zeros = torch.zeros(front.count, self.in_features)
             self.prefix_offset = nn.Parameter(zeros)
             self.register_buffer("center", zeros.clone(), persistent=False)
@@ -203,7 +203,7 @@ class LearnedLinear(LearnedWeight):
             activation=None if self.input is None else self.input.grid,
             multiplier=self.rescale is not None and self.rescale.site is Site.STORED,
             shift=self.offset is not None,
-            front=NO_FRONT if self.input is None else self.input.front,
+            front=self.front,
         )
         self.store_in(integer)
         if self.consumer is not None:

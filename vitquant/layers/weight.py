@@ -90,6 +90,11 @@ class LearnedWeight(nn.Module):
             self.input = LearnedQuantizer(activation, front=front)
         self.rescale: Rescale | None = None
 
+    @property
+    def front(self) -> Front:
+        """Rows of the input that are quantized in a way of their own."""
+        return NO_FRONT if self.input is None else self.input.front
+
     @torch.no_grad()
     def calibrate(self, inputs: Tensor) -> None:
         """Search the scales of weight and input as they now are, rescaling included.

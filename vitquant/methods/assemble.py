@@ -49,10 +49,17 @@ def assemble(
         products = wiring.products.get(name, 0) if activation else 0
         if products or name in wiring.functional.values():
             places = [(name, i) for i in range(products)]
-            own = [front(wiring.prefix.get(p, 0), activation) for p in places]
-            heads = [wiring.heads.get(p, 0) for p in places]
-            made = [learned_product(activation, *each) for each in zip(heads, own, strict=True)]
-            intercept(learned.get_submodule(name), made)
+            intercept(
+                learned.get_submodule(name),
+                [
+                    learned_product(
+                        activation,
+                        wiring.heads.get(place, 0),
+                        front(wiring.prefix.get(place, 0), activation),
+                    )
+                    for place in places
+                ],
+            )
     return learned.to(next(model.parameters()).device)
 
 

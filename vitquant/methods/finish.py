@@ -10,7 +10,6 @@ from vitquant.layers.interception import intercepted
 from vitquant.layers.linear import LearnedLinear
 from vitquant.layers.rescale import Rescale, Site
 from vitquant.layers.weight import LearnedWeight
-from vitquant.quantizers.grid import NO_FRONT
 
 
 @torch.no_grad()
@@ -51,7 +50,7 @@ def _record(name: str, module: LearnedWeight, original: Tensor) -> LayerRecord:
     if module.rescale is not None:
         site = module.rescale.site
         rescaling = "stored" if site is Site.STORED else f"folded into {module.rescale.source}"
-    front = NO_FRONT if module.input is None else module.input.front
+    front = module.front
     noise = (module.effective_weight() - original).square().sum()
     sqnr = 10 * torch.log10(original.square().sum() / noise.clamp_min(1e-20))
     return LayerRecord(
