@@ -153,6 +153,25 @@ def test_a_model_that_is_rotated_is_left_as_it_was(make_small, images, batch, se
     assert (rotated(batch) - before).norm() < 0.1 * before.norm()
 
 
+@pytest.mark.parametrize(("flag", "refused"), [("rotate", True), ("prefix_bits", 8)])
+def test_no_images_are_made_for_what_is_refused(flag, refused, make_small, settings):
+    made = []
+    with pytest.raises(UserError, match=f"--{flag.replace('_', '-')}: "):
+        quantize(make_small("swin"), lambda: made.append(1), settings("w4a4", **{flag: refused}))
+    assert not made
+
+
+def test_making_images_leaves_no_trace_in_the_model(make_small, images, settings, tmp_path):
+    def made():
+        torch.rand(3)
+        return images
+
+    for name, source in (("made", made), ("kept", images)):
+        run = quantize(make_small("vit"), source, settings("w4a4", "joint", steps=2))
+        run.save(tmp_path / name)
+    assert (tmp_path / "made").read_bytes() == (tmp_path / "kept").read_bytes()
+
+
 def test_a_quantized_model_is_not_quantized_again(make_small, images, settings):
     quantized = quantize(make_small("vit"), images, settings())
     with pytest.raises(UserError, match="quantized already"):

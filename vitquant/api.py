@@ -5,6 +5,7 @@ The package hands these functions on without importing them, so that ``import vi
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -110,7 +111,7 @@ def quantize(
     chosen = Settings(scheme, **settings)
     opened = _open(model, weights, num_classes, arguments)
     drawing = Drawing(generator, prompts, device)
-    images = _images(calib, opened, chosen, drawing, progress or Silent())
+    images = partial(_images, calib, opened, chosen, drawing, progress or Silent())
     kept = None if state is None else State(Path(state), None)
     return engine.quantize(opened, images, chosen, progress, device, kept)
 

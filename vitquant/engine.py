@@ -3,6 +3,7 @@
 import copy
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,8 @@ from vitquant.progress import Progress, Silent
 class Quantized:
     """A quantized model, what its checkpoint says of it, and how the run went.
 
-    history: losses by step. seconds: of the whole run. samples: calibration images used. fidelity:
-    how much the model has in common with the float one.
+    history: losses by step. seconds: that it took, once there were calibration images. samples: how
+    many of these were used. fidelity: how much the model has in common with the float one.
     """
 
     model: Model
@@ -61,7 +62,7 @@ class Quantized:
 
 def quantize(
     model: Model,
-    images: ImageSource,
+    images: ImageSource | Callable[[], ImageSource],
     settings: Settings,
     progress: Progress | None = None,
     device: str = "cpu",
@@ -74,7 +75,9 @@ def quantize(
 
     Args:
         model: from :func:`vitquant.opening.open_model`.
-        images: calibration images; labels are used only to spread the sample over the classes.
+        images: calibration images; labels are used only to spread the sample over the classes. Or
+            what makes them, which can take hours: it is called once the model and the settings are
+            known to go together.
         state: a file to go on from after an interruption. It is left in place at the end: remove it
             once the result is safe.
 
@@ -83,7 +86,6 @@ def quantize(
             or the state cannot be read, or the method cannot be divided, or not resumed.
         CheckFailedError: training diverged.
     """
-    start = time.monotonic()
     progress = progress if progress is not None and parallel.is_main() else Silent()
     method = get_method(settings.method)
     _check_processes(method, settings)
@@ -91,7 +93,6 @@ def quantize(
         check_resumes(method)
     if any(isinstance(module, IntegerWeight) for module in model.module.modules()):
         raise UserError("MODEL: it is quantized already; a float model is accepted")
-    _seed(settings.seed)
     model = copy.copy(model)
     model.module = copy.deepcopy(model.module)
     if settings.rotate:
@@ -112,6 +113,9 @@ def quantize(
         )
     if not settings.prefix_scales:
         wiring.prefix.clear()
+    images = images() if callable(images) else images
+    start = time.monotonic()
+    _seed(settings.seed)  # Making images has used up random numbers, unless they were kept.
     chosen = _decode(images, settings, progress)
     if state is not None:
         state.begin(identify(model, chosen, settings))

@@ -363,11 +363,15 @@ def quantize(
     terminal = console.Terminal()
     opened = load_float(name, weights, num_classes)
     drawing = Drawing(generator, prompts, where, partial(generation.asking, yes, terminal))
-    with generation.resumable() if calib in MADE else nullcontext():
-        images = calibration_images(calib, opened, samples, seed, drawing, terminal)
-    if images.labels is not None:
-        _warn_about_few_classes(images, opened, terminal)
-    _announce(opened, images, settings, where, terminal)
+
+    def images() -> ImageSource:
+        with generation.resumable() if calib in MADE else nullcontext():
+            found = calibration_images(calib, opened, samples, seed, drawing, terminal)
+        if found.labels is not None:
+            _warn_about_few_classes(found, opened, terminal)
+        _announce(opened, found, settings, where, terminal)
+        return found
+
     try:
         quantized = run(opened, images, settings, terminal, where, state)
         size = quantized.save(path) if parallel.is_main() else 0
