@@ -1,5 +1,7 @@
 """``vitquant inspect``: the table, the JSON, and the sums."""
 
+import shlex
+
 import pytest
 
 from vitquant.miniature.architectures import weights_path
@@ -42,6 +44,14 @@ def test_the_table_is_whole_in_a_pipe(vitquant, checkpoint):
     assert "normalisation" in ended.out
     assert "times smaller" in ended.out
     assert "\x1b" not in ended.out
+
+
+def test_the_command_that_made_it_is_shown(vitquant, checkpoint, digits_by_class):
+    made_by, _ = vitquant("inspect", checkpoint).out.splitlines()[-2:]
+    words = shlex.split(made_by.removeprefix("made by: "))
+    assert words[:5] == ["vitquant", "quantize", "vit_digits", "--bits", "w8a8"]
+    assert words[words.index("--calib") + 1] == str(digits_by_class)
+    assert words[words.index("--method") + 1] == "rtn"
 
 
 @pytest.mark.parametrize("make", ["missing", "text", "cut", "foreign"])

@@ -7,6 +7,7 @@ from rich.table import Table
 from vitquant.checkpoint.read import read_checkpoint
 from vitquant.checkpoint.report import report
 from vitquant.cli import console, options
+from vitquant.hub.command import quantize_command
 from vitquant.opening import checkpoint_path
 
 
@@ -14,9 +15,10 @@ def inspect(
     file: options.CheckpointName,
     json: options.Json = False,
 ) -> None:
-    """Show what a checkpoint holds: layers, bits, bytes, and what stayed float."""
+    """Show what a checkpoint holds: layers, bits, bytes, what stayed float, and what made it."""
     file = options.name_or_stdin(file)
-    found = report(read_checkpoint(checkpoint_path(file)))
+    checkpoint = read_checkpoint(checkpoint_path(file))
+    found = report(checkpoint)
     if json:
         console.result_json(found)
         return
@@ -24,6 +26,7 @@ def inspect(
     console.result_table(_float(found))
     for line in found["float_operations"]:
         console.result(f"computed in float: {line}")
+    console.result(f"made by: {quantize_command(checkpoint.header)}")
     console.result(
         f"{file}: {found['model']} {found['bits']}, {found['bytes']:,} bytes, float "
         f"{found['float_bytes']:,} ({found['float_bytes'] / found['bytes']:.1f} times smaller)"
