@@ -1,7 +1,5 @@
 """How long is said, and when."""
 
-import time
-
 import pytest
 
 from vitquant.generate.duration import Stopwatch, in_words
@@ -16,12 +14,34 @@ def test_it_is_said_in_a_fitting_unit(seconds, words):
     assert in_words(seconds) == words
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 50])
-def test_it_is_told_once_and_in_proportion(steps):
-    told = []
-    watch = Stopwatch(steps, told.append)
-    for _ in range(steps):
-        time.sleep(0.01)
-        watch.tick()
-    assert len(told) == 1
-    assert 0.005 * steps < told[0] < 10 * steps
+class Run:
+    """A run whose steps take the given seconds, and what is told of it, by step."""
+
+    def __init__(self, seconds):
+        self.now = 1000.0
+        self.told = {}
+        watch = Stopwatch(len(seconds), self.hear, clock=lambda: self.now)
+        for self.step, took in enumerate(seconds, 1):
+            self.now += took
+            watch.tick()
+
+    def hear(self, seconds):
+        self.told[self.step] = seconds
+
+
+def test_long_steps_are_known_after_three():
+    assert Run([500.0] + [100.0] * 9).told == {3: 1000.0}
+
+
+def test_short_steps_are_known_after_a_minute():
+    assert Run([5.0] + [0.5] * 999).told == {121: 500.0}
+
+
+@pytest.mark.parametrize("seconds", [[100.0], [100.0] * 3, [0.5] * 100])
+def test_nothing_is_told_of_a_run_that_is_over(seconds):
+    assert Run(seconds).told == {}
+
+
+def test_a_slow_beginning_does_not_make_a_run_long():
+    told = Run([1.0] * 1 + [12.0] * 2 + [0.5] * 397).told
+    assert [seconds < 400 for seconds in told.values()] == [True]

@@ -1,33 +1,42 @@
-"""How long a run of equal steps will take, known after the first few."""
+"""How long a run of equal steps will take, known once some of them are done."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _WARM_UP = 1
-_MEASURED = 3
+_FEWEST = 2
+# Other work on a machine can make a few short steps take ten times as long as the rest.
+_SECONDS = 60.0
 
 
 @dataclass
 class Stopwatch:
-    """Tells ``tell`` once, after a few steps, how many seconds the run will take in all.
+    """Tells ``tell`` once how many seconds the run will take in all.
 
-    steps: of the run. tell: may raise, which ends the run.
+    It does so a minute after the first step, or once two more are done if they take longer, and not
+    at all if the run is over by then.
+
+    steps: of the run. tell: may raise, which ends the run. clock: the time in seconds.
     """
 
     steps: int
     tell: Callable[[float], None]
-    _done: int = 0
-    _start: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    _done: int = field(default=0, init=False)
+    _start: float = field(default=0.0, init=False)
+    _told: bool = field(default=False, init=False)
 
     def tick(self) -> None:
         """One more step is done."""
         self._done += 1
-        if self._done == min(_WARM_UP, self.steps - 1):
-            self._start = time.monotonic()
-        elif self._done == min(_MEASURED, self.steps):
-            measured = self._done - min(_WARM_UP, self.steps - 1)
-            self.tell((time.monotonic() - self._start) / measured * self.steps)
+        if self._done == _WARM_UP:
+            self._start = self.clock()
+        measured, elapsed = self._done - _WARM_UP, self.clock() - self._start
+        known = measured >= _FEWEST and elapsed >= _SECONDS
+        if known and not self._told and self._done < self.steps:
+            self._told = True
+            self.tell(elapsed / measured * self.steps)
 
 
 def in_words(seconds: float) -> str:

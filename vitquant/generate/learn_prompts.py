@@ -54,7 +54,7 @@ def learn_prompts(
     """Learn what is not learned yet, and write it all to ``path``.
 
     A run that was interrupted goes on with the classes that are missing, and ends with the same
-    file. ``tell`` hears after a few steps how many seconds remain, and may raise.
+    file. ``tell`` hears after a minute or so how many seconds the run takes, and may raise.
 
     Raises:
         UserError: nothing can be written, or a class name is too long for the generator.

@@ -103,7 +103,7 @@ def synthesize(
     """Draw the images that are missing, and write folder and contact sheet.
 
     A run that was interrupted goes on with the classes that are missing. A folder that is there
-    already, made with the same settings, is left as it is. ``tell`` hears after a few batches how
+    already, made with the same settings, is left as it is. ``tell`` hears after a minute or so how
     many seconds the run takes, and may raise.
 
     Raises:

@@ -120,7 +120,7 @@ def make_images(
 
     A run that was interrupted goes on with the groups that are missing, and ends with the same
     folder. A folder that is there already, made with the same settings, is left as it is. ``tell``
-    hears after a few iterations how many seconds the run takes, and may raise.
+    hears after a minute or so how many seconds the run takes, and may raise.
 
     Raises:
         UserError: there is something else at ``path``, or it cannot be written.
