@@ -70,7 +70,9 @@ def test_pieces_of_another_run_are_not_used(learning, tmp_path, model, generator
     assert file.header["settings"]["seed"] == 0
 
 
-def test_it_can_be_stopped_once_it_is_known_how_long_it_takes(learning, tmp_path):
+def test_it_can_be_stopped_once_it_is_known_how_long_it_takes(learning, tmp_path, monkeypatch):
+    monkeypatch.setattr("vitquant.generate.duration._SECONDS", 0)
+
     def tell(seconds):
         assert seconds > 0
         raise UserError("too long")
