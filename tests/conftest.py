@@ -9,10 +9,10 @@ from PIL import Image
 
 from vitquant.bits import parse_bits
 from vitquant.data.image_source import ListSource
-from vitquant.data.noise import NoiseSource
+from vitquant.data.sources.noise import NoiseSource
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
-from vitquant.models.model import Identity, Model
+from vitquant.models.model import Model, ModelIdentity
 
 # As many tests run side by side as there are cores; what they start takes the same.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -51,7 +51,7 @@ def small_model(family: str) -> Model:
 
 
 def as_model(module, architecture="", arguments=None) -> Model:
-    identity = Identity("small", architecture, arguments=arguments or {})
+    identity = ModelIdentity("small", architecture, arguments=arguments or {})
     preprocessing = {
         "input_size": (3, 32, 32), "interpolation": "bicubic", "crop_pct": 1.0,
         "crop_mode": "center", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5),

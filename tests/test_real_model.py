@@ -7,12 +7,12 @@ import torch
 
 from vitquant.bits import parse_bits
 from vitquant.checkpoint.read import read_checkpoint, restore
-from vitquant.data.batches import batches
-from vitquant.data.source import Role, open_source
-from vitquant.engine import quantize
+from vitquant.data.loader import load_batches
+from vitquant.data.open import Role, open_source
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
-from vitquant.opening import open_model
+from vitquant.workflows.open import open_model
+from vitquant.workflows.quantize import quantize
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 WEIGHTS = DATA / "deit_tiny_patch16_224.safetensors"
@@ -38,7 +38,7 @@ def validation(deit):
     """96 images (96, 3, 224, 224), spread over the set, and their labels."""
     source = _images("val", deit, Role.EVALUATION)
     indices = [i * len(source) // 96 for i in range(96)]
-    return next(batches(source, indices, deit.transform(), 96))
+    return next(load_batches(source, indices, deit.transform(), 96))
 
 
 def _images(part, model, role):

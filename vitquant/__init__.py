@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vitquant.api import export, load, quantize
-    from vitquant.errors import CheckFailedError, UserError
+    from vitquant.core.errors import CheckFailedError, UserError
 
 __all__ = ["CheckFailedError", "UserError", "__version__", "export", "load", "quantize"]
 __version__ = version("vitquant")
@@ -20,8 +20,8 @@ _HOMES = {
     "export": "vitquant.api",
     "load": "vitquant.api",
     "quantize": "vitquant.api",
-    "CheckFailedError": "vitquant.errors",
-    "UserError": "vitquant.errors",
+    "CheckFailedError": "vitquant.core.errors",
+    "UserError": "vitquant.core.errors",
 }
 
 

@@ -13,27 +13,27 @@ from typing import Any
 from PIL import Image
 from torch import nn
 
-from vitquant import engine
 from vitquant.bits import parse_bits, parse_given
-from vitquant.calibration import Drawing, bears_bias_correction, calibration_images
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.deploy.containers import get_container
 from vitquant.deploy.engine import export_onnx
 from vitquant.deploy.onnx_model import OnnxOptions
-from vitquant.engine import Quantized
-from vitquant.errors import UserError
 from vitquant.interchange.compressed import write
-from vitquant.layers.weight import IntegerWeight
 from vitquant.methods.settings import Settings
-from vitquant.methods.state import State
-from vitquant.models.adopt import adopt
-from vitquant.models.load import load_float
+from vitquant.models.hub_config import pretrained_cfg
 from vitquant.models.model import Model
-from vitquant.models.timm_config import pretrained_cfg
-from vitquant.opening import checkpoint_path
-from vitquant.progress import Progress, Silent
+from vitquant.models.sources.from_module import from_module
+from vitquant.models.sources.from_timm import load_float
+from vitquant.quantization.layers.base import IntLayer
+from vitquant.quantization.training.state import TrainingState
 from vitquant.usual_scheme import usual_scheme
+from vitquant.workflows import quantize as workflow
+from vitquant.workflows.calibration_images import Drawing, bears_bias_correction, calibration_images
+from vitquant.workflows.open import checkpoint_path
+from vitquant.workflows.quantize import Quantized
 
 FORMATS = ("onnx", "safetensors")
 
@@ -112,8 +112,8 @@ def quantize(
     opened = _open(model, weights, num_classes, arguments)
     drawing = Drawing(generator, prompts, device)
     images = partial(_images, calib, opened, chosen, drawing, progress or Silent())
-    kept = None if state is None else State(Path(state), None)
-    return engine.quantize(opened, images, chosen, progress, device, kept)
+    kept = None if state is None else TrainingState(Path(state), None)
+    return workflow.quantize(opened, images, chosen, progress, device, kept)
 
 
 def export(
@@ -204,9 +204,9 @@ def _open(
         return load_float(model, None if weights is None else Path(weights), num_classes)
     if weights is not None or num_classes is not None:
         raise UserError("weights, num_classes: they go with a name; a module has its own")
-    if any(isinstance(module, IntegerWeight) for module in model.modules()):
+    if any(isinstance(module, IntLayer) for module in model.modules()):
         raise UserError("model: it is quantized already; a float model is accepted")
-    return adopt(model, arguments)
+    return from_module(model, arguments)
 
 
 def _images(

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from vitquant.errors import UserError
-from vitquant.quantizers.grid import FLOAT_BITS
+from vitquant.core.errors import UserError
+from vitquant.quantization.quantizers.grid import FLOAT_BITS
 
 WEIGHT_BITS = (1.58, 2, 3, 4, 5, 6, 7, 8)
 ACTIVATION_BITS = (2, 3, 4, 5, 6, 7, 8, FLOAT_BITS)

@@ -20,18 +20,19 @@ from divergence import divergence
 
 from vitquant.bits import parse_bits
 from vitquant.cli.console import Terminal
-from vitquant.data.batches import batches
 from vitquant.data.image_source import ImageSource, ListSource
-from vitquant.data.sample import choose
-from vitquant.data.source import Role
-from vitquant.engine import quantize
-from vitquant.methods.distillation import feature_loss, watched
+from vitquant.data.loader import load_batches
+from vitquant.data.open import Role
+from vitquant.data.sampling import stratified_sample
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
-from vitquant.model_images import images_for
-from vitquant.models.load import load_float
 from vitquant.models.model import Model
-from vitquant.models.wiring import discover, example_images
+from vitquant.models.sources.from_timm import load_float
+from vitquant.quantization.graph.points import example_inputs, find_points
+from vitquant.quantization.training.features import capture_features
+from vitquant.quantization.training.losses import feature_loss
+from vitquant.workflows.open import images_for
+from vitquant.workflows.quantize import quantize
 
 _HELD_BACK = 200
 _SPLIT_SEED = 12345
@@ -41,7 +42,7 @@ def main() -> None:
     options = _parse()
     model = load_float(options.model, options.weights, None)
     images = images_for(model, options.calib, "--calib", Role.CALIBRATION, limit=None)
-    order = choose(images, None, _SPLIT_SEED)
+    order = stratified_sample(images, None, _SPLIT_SEED)
     held_back, rest = order[:_HELD_BACK], sorted(order[_HELD_BACK:])
     settings = _settings(options)
     labels = None if images.labels is None else [images.labels[i] for i in rest]
@@ -83,10 +84,13 @@ def _score(
     quantized: Model, model: Model, images: ImageSource, indices: list[int], device: str
 ) -> dict[str, float]:
     divergences, agreed, features = [], 0, 0.0
-    blocks = discover(model.module, example_images(model.input_size)).blocks
+    blocks = find_points(model.module, example_inputs(model.input_size)).blocks
     model.module.to(device)
-    with watched(model.module, blocks) as teacher, watched(quantized.module, blocks) as student:
-        for batch, _ in batches(images, indices, model.transform(), 50):
+    with (
+        capture_features(model.module, blocks) as teacher,
+        capture_features(quantized.module, blocks) as student,
+    ):
+        for batch, _ in load_batches(images, indices, model.transform(), 50):
             target, output = teacher(batch.to(device)), student(batch.to(device))
             divergences.append(divergence(output.logits, target.logits))
             agreed += int((output.logits.argmax(-1) == target.logits.argmax(-1)).sum())

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vitquant.data.batches import batches
-from vitquant.data.source import Role
-from vitquant.model_images import images_for
-from vitquant.models.load import load_float
-from vitquant.models.tokens import prefix_rows
-from vitquant.models.trace import trace
+from vitquant.data.loader import load_batches
+from vitquant.data.open import Role
+from vitquant.models.adapter import num_prefix_tokens
+from vitquant.models.sources.from_timm import load_float
+from vitquant.quantization.graph.trace import trace
+from vitquant.workflows.open import images_for
 
 
 class _Rows:
@@ -30,7 +30,7 @@ class _Rows:
         self.found: dict[str, list[Tensor]] = defaultdict(list)
 
     def weighted(self, layer: str, caller: str, x: Tensor) -> None:
-        if x.dim() == 3 and prefix_rows(self.model, x):
+        if x.dim() == 3 and num_prefix_tokens(self.model, x):
             self.found[layer].append(x[:, ::20].clone())
 
     def product(self, caller: str, index: int, left: Tensor, right: Tensor) -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     images = images_for(model, options.calib, "--calib", Role.CALIBRATION, limit=None)
     chosen = list(range(0, len(images), options.every))
     rows = _Rows(model.module)
-    for batch, _ in batches(images, chosen, model.transform(), 50):
+    for batch, _ in load_batches(images, chosen, model.transform(), 50):
         trace(model.module, batch, rows)
     print(f"{len(chosen)} images: share of the mean | width: class token, around its mean, patches")
     for layer, parts in rows.found.items():

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from vitquant.cli.main import main
-from vitquant.data.digits import CLASS_NAMES, digits
+from vitquant.data.sources.digits import CLASS_NAMES, digits
 from vitquant.deploy.openvino_runtime import installed
 from vitquant.deploy.weight import accumulator_bias
-from vitquant.miniature.architectures import weights_path
+from vitquant.models.sources.from_miniature import weights_path
 
 KEYS = {"output", "format", "bytes", "integer_kernels", "expected_integer_kernels", "agreement"}
 
@@ -211,6 +211,6 @@ def test_a_disk_that_refuses(vitquant, checkpoint, monkeypatch, tmp_path):
 
     out = tmp_path / "x.onnx"
     out.write_bytes(b"before")
-    monkeypatch.setattr("vitquant.files.os.fsync", full)
+    monkeypatch.setattr("vitquant.core.files.os.fsync", full)
     vitquant("export", checkpoint, "--out", out).refused("--out", "No space left")
     assert out.read_bytes() == b"before"

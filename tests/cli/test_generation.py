@@ -4,7 +4,7 @@ import pytest
 
 from vitquant.cli.console import Terminal
 from vitquant.cli.generation import asking
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 
 HOUR = 3600
 

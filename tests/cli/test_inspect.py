@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from vitquant.miniature.architectures import weights_path
+from vitquant.models.sources.from_miniature import weights_path
 
 LAYER = {"name", "kind", "weight_bits", "activation_bits", "shape", "bytes", "sqnr_db"}
 

@@ -44,7 +44,7 @@ def test_plain_images_are_others(vitquant, tmp_path):
 def test_calibration_makes_them_once(vitquant, tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
     brief = partial(InversionSettings, iterations=2)
-    monkeypatch.setattr("vitquant.calibration.InversionSettings", brief)
+    monkeypatch.setattr("vitquant.workflows.calibration_images.InversionSettings", brief)
     arguments = ("quantize", "swin_digits", "--bits", "w4a4", "--method", "dfq", "--samples", 2)
     found = vitquant(*arguments, "--calib", "inversion", "--json").json
     assert found["calib"] == "inversion"

@@ -5,7 +5,7 @@ import typer
 
 import vitquant as package
 from vitquant.cli.main import app, main
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 
 COMMANDS = typer.main.get_command(app).commands
 

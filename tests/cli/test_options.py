@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from vitquant import parallel
 from vitquant.cli import options
-from vitquant.errors import UserError
+from vitquant.core import distributed
+from vitquant.core.errors import UserError
 
 
 @pytest.fixture
 def third_of_four(monkeypatch):
-    monkeypatch.setattr(parallel, "_size", 4)
-    monkeypatch.setattr(parallel, "_rank", 2)
+    monkeypatch.setattr(distributed, "_size", 4)
+    monkeypatch.setattr(distributed, "_rank", 2)
     monkeypatch.setenv("LOCAL_RANK", "2")
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vitquant.miniature.architectures import weights_path
+from vitquant.models.sources.from_miniature import weights_path
 
 KEYS = [
     "output",
@@ -255,7 +255,7 @@ def test_a_full_disk_keeps_the_old_file(quantize, tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("vitquant.files.os.fsync", full)
+    monkeypatch.setattr("vitquant.core.files.os.fsync", full)
     quantize("--out", path).refused("--out", "No space left on device", "bytes of free space")
     assert path.read_text() == "precious"
     assert os.listdir(tmp_path) == ["a.safetensors"]

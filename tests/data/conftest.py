@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vitquant.data.classes import ClassNames
-from vitquant.data.source import Role, open_source
+from vitquant.data.class_names import ClassNames
+from vitquant.data.open import Role, open_source
 
 FRUIT = ClassNames(("n1", "n2", "n3"), ("apple", "pear, Pyrus communis", "red plum, plum"))
 

@@ -5,7 +5,7 @@ import random
 import pytest
 from PIL import Image, ImageChops
 
-from vitquant.data.augment import Augmentation, Views, crop_box, square
+from vitquant.data.augment import Augmentation, Views, crop_box, rand_bbox
 from vitquant.data.image_source import ListSource
 
 
@@ -104,6 +104,6 @@ def test_colours_stay_within_the_bounds():
 def test_squares_lie_inside_the_picture(image):
     draw = random.Random(0)
     for _ in range(100):
-        left, top, right, bottom = square(image, draw)
+        left, top, right, bottom = rand_bbox(image, draw)
         assert 0 <= left < right <= image[0]
         assert 0 <= top < bottom <= image[1]

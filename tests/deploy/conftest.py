@@ -10,15 +10,15 @@ import torch
 from onnx import ModelProto
 
 from vitquant.bits import parse_bits
-from vitquant.checkpoint.schema import Header
+from vitquant.checkpoint.header import Header
 from vitquant.deploy.onnx_model import OnnxOptions, to_onnx
 from vitquant.deploy.pictures import PictureSource
 from vitquant.deploy.weight import accumulator_bias
-from vitquant.engine import quantize
-from vitquant.layers.weight import IntegerWeight
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
 from vitquant.models.model import Model
+from vitquant.quantization.layers.base import IntLayer
+from vitquant.workflows.quantize import quantize
 
 
 class Exported(NamedTuple):
@@ -41,7 +41,7 @@ def whole_biases(network) -> None:
     """Make biases whole numbers of the accumulator's units, which is what a file holds: then
     nothing but the order of sums distinguishes it from PyTorch."""
     for layer in network.modules():
-        if isinstance(layer, IntegerWeight) and layer.bias is not None and layer.input is not None:
+        if isinstance(layer, IntLayer) and layer.bias is not None and layer.input is not None:
             steps, units = accumulator_bias(layer)
             layer.bias.copy_(torch.from_numpy((steps * units).astype(np.float32)))
 

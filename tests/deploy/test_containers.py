@@ -4,6 +4,7 @@ import onnx
 import pytest
 import torch
 
+from vitquant.core.errors import UserError
 from vitquant.deploy.containers import (
     CONTAINERS,
     INT2,
@@ -13,8 +14,7 @@ from vitquant.deploy.containers import (
     get_container,
     integers,
 )
-from vitquant.errors import UserError
-from vitquant.quantizers.grid import weight_grid
+from vitquant.quantization.quantizers.grid import weight_grid
 
 
 @pytest.mark.parametrize("name", CONTAINERS)

@@ -12,8 +12,8 @@ from vitquant.deploy.kernels import integer_kernels
 from vitquant.deploy.placeholders import cuts_patches, placeholders
 from vitquant.deploy.runtime import OnnxModule
 from vitquant.deploy.trace import trace
-from vitquant.layers.conv import LearnedConv2d
-from vitquant.quantizers.grid import grids
+from vitquant.quantization.layers.conv import FakeQuantConv2d
+from vitquant.quantization.quantizers.grid import grids
 
 LAYERS = {
     "overlapping": nn.Conv2d(4, 6, 3, stride=2, padding=1),
@@ -26,9 +26,9 @@ LAYERS = {
 
 
 def quantized(layer, weight, activation, images):
-    learned = LearnedConv2d(layer.requires_grad_(False), *grids(weight, activation))
+    learned = FakeQuantConv2d(layer.requires_grad_(False), *grids(weight, activation))
     learned.calibrate(images)
-    return nn.Sequential(learned.integer()).eval()
+    return nn.Sequential(learned.convert()).eval()
 
 
 @pytest.mark.parametrize("bits", [(8, 8), (3, 4), (1.58, 8), (4, 16)])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from onnx import TensorProto
 
+from vitquant.core.errors import UserError
 from vitquant.deploy.comparison import likeness
 from vitquant.deploy.containers import INT4, INT8
 from vitquant.deploy.float_attention import float_products
@@ -11,8 +12,7 @@ from vitquant.deploy.kernels import integer_kernels
 from vitquant.deploy.onnx_model import OnnxOptions, choose_opset, to_onnx
 from vitquant.deploy.opened import open_onnx
 from vitquant.deploy.twin import rounded_differently
-from vitquant.errors import UserError
-from vitquant.layers.weight import IntegerWeight
+from vitquant.quantization.layers.base import IntLayer
 
 WIDTHS = ["w8a8", "w6a7", "w4a4", "w3a3", "w2a2", "w1.58a8"]
 OTHERS = ["distilled", "deit3", "swinv2", "clip", "siglip", "dinov2", "eva02", "eva02_base", "beit"]
@@ -46,7 +46,7 @@ def own_difference(model, batch):
 
 
 def all_products(made):
-    layers = [m for m in made.model.module.modules() if isinstance(m, IntegerWeight)]
+    layers = [m for m in made.model.module.modules() if isinstance(m, IntLayer)]
     return len(layers) + sum(record.count for record in made.header.products)
 
 

@@ -3,16 +3,16 @@
 import onnx
 import pytest
 
-from vitquant.data.classes import ClassNames
+from vitquant.core.errors import UserError
+from vitquant.data.class_names import ClassNames
 from vitquant.deploy.metadata import Metadata
 from vitquant.deploy.opened import largest_batch, open_onnx
-from vitquant.errors import UserError
-from vitquant.models.model import Identity
-from vitquant.opening import open_model
+from vitquant.models.model import ModelIdentity
+from vitquant.workflows.open import open_model
 
 
 def test_identity_preprocessing_and_classes_travel_along():
-    identity = Identity("deit", "deit_tiny_patch16_224", tag="fb_in1k", float_bytes=7)
+    identity = ModelIdentity("deit", "deit_tiny_patch16_224", tag="fb_in1k", float_bytes=7)
     classes = ClassNames(("n1", "n2"), ("tench, Tinca", "Köder"))
     written = Metadata(identity, {"crop_pct": 0.9}, classes, "w4a4", 2, False, ["a"], {"seed": 0})
     model = onnx.ModelProto()

@@ -6,9 +6,9 @@ import timm
 import torch
 from PIL import Image
 
+from vitquant.core.errors import UserError
 from vitquant.deploy.opened import open_onnx
 from vitquant.deploy.preprocessing import Preprocessing
-from vitquant.errors import UserError
 
 SETTINGS = {
     "input_size": (3, 224, 224), "interpolation": "bicubic", "mean": (0.485, 0.456, 0.406),

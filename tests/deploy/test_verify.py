@@ -6,12 +6,12 @@ import onnx
 import pytest
 import torch
 
+from vitquant.core.errors import CheckFailedError
 from vitquant.deploy import opened, openvino_runtime, twin
 from vitquant.deploy.comparison import likeness
 from vitquant.deploy.containers import INT4
 from vitquant.deploy.verify import verify
-from vitquant.errors import CheckFailedError
-from vitquant.layers.weight import IntegerWeight
+from vitquant.quantization.layers.base import IntLayer
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_model_without_a_classifier(exported, verified):
 
 def test_the_twin_is_the_model_with_other_rounding(quantized, batch):
     model, _ = quantized("vit", "w4a4")
-    layers = [m for m in model.module.modules() if isinstance(m, IntegerWeight)]
+    layers = [m for m in model.module.modules() if isinstance(m, IntLayer)]
     for layer in layers:
         layer.bias.mul_(1.01)
     biases = [layer.bias for layer in layers]

@@ -13,16 +13,16 @@ from vitquant.deploy.placeholders import placeholders
 from vitquant.deploy.runtime import OnnxModule
 from vitquant.deploy.trace import trace
 from vitquant.deploy.weight import accumulator_bias
-from vitquant.layers.linear import LearnedLinear
-from vitquant.quantizers.grid import grids
+from vitquant.quantization.layers.linear import FakeQuantLinear
+from vitquant.quantization.quantizers.grid import grids
 
 
 @pytest.fixture
 def layer():
     torch.manual_seed(0)
-    learned = LearnedLinear(nn.Linear(16, 8), *grids(4, 8))
+    learned = FakeQuantLinear(nn.Linear(16, 8), *grids(4, 8))
     learned.calibrate(torch.randn(64, 16))
-    return learned.requires_grad_(False).integer()
+    return learned.requires_grad_(False).convert()
 
 
 def test_the_bias_is_rounded_to_a_unit(layer):

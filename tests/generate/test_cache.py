@@ -2,13 +2,13 @@
 
 import pytest
 
+from vitquant.core.progress import Silent
 from vitquant.generate import cache
 from vitquant.generate.learn_prompts import Learning
 from vitquant.generate.modes import TemplateModes
 from vitquant.generate.settings import LearnSettings
 from vitquant.generate.synthesize import DrawSettings, Synthesis
 from vitquant.generate.templates import plain
-from vitquant.progress import Silent
 
 
 class Listening(Silent):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.generate.generator import Generator
 from vitquant.generate.noise import noise, seed_of
 

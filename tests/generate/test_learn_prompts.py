@@ -2,11 +2,11 @@
 
 import pytest
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Silent
 from vitquant.generate.learn_prompts import Learning, learn_prompts
 from vitquant.generate.prompts import read_prompts, write_prompts
 from vitquant.generate.settings import LearnSettings
-from vitquant.progress import Silent
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from vitquant.data.classes import ClassNames
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
+from vitquant.data.class_names import ClassNames
 from vitquant.generate.names import Subject, subjects
 
 

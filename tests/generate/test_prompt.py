@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 
 
 def test_what_is_around_the_class_is_free(generator):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.generate.prompts import ClassPrompts, Figures, read_prompts, write_prompts
 
 FIGURES = Figures(top1=0.5, confidence=0.4, similarity=0.3)

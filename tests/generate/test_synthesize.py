@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from vitquant.data.source import Role, open_source
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Silent
+from vitquant.data.open import Role, open_source
 from vitquant.generate.drawn_source import DrawnSource
 from vitquant.generate.image_folder import read_index
 from vitquant.generate.learn_prompts import Learning, learn_prompts
@@ -17,7 +18,6 @@ from vitquant.generate.modes import LearnedModes, TemplateModes
 from vitquant.generate.settings import LearnSettings
 from vitquant.generate.synthesize import DrawSettings, Synthesis, synthesize
 from vitquant.generate.templates import described
-from vitquant.progress import Silent
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from vitquant.bits import parse_bits
-from vitquant.data.digits import digits
 from vitquant.data.image_source import ListSource
-from vitquant.engine import quantize
+from vitquant.data.sources.digits import digits
 from vitquant.methods.settings import Settings
-from vitquant.opening import open_model
 from vitquant.usual_scheme import usual_scheme
+from vitquant.workflows.open import open_model
+from vitquant.workflows.quantize import quantize
 
 TOKEN = "hf_" + "SecretOfTheTests" * 2
 

@@ -10,7 +10,7 @@ import yaml
 from vitquant.bits import parse_bits
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.cli.main import main
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.hub.base_model import BaseModel, base_model
 from vitquant.hub.card import Published, card
 from vitquant.hub.command import quantize_command
@@ -18,7 +18,7 @@ from vitquant.hub.evaluation import check_evaluation, read_evaluation
 from vitquant.hub.publish import config
 from vitquant.hub.redact import redact
 from vitquant.methods.settings import Settings
-from vitquant.models.model import Identity
+from vitquant.models.model import ModelIdentity
 from vitquant.usual_scheme import usual_scheme
 
 EVALUATION = {"top1": 0.98, "top5": 1.0, "images": 500, "data": "digits"}
@@ -64,14 +64,14 @@ def test_licences(licence, fields):
 
 
 def test_base_models():
-    pinned = Identity("deit_small", "deit_small_patch16_224", "fb_in1k")
+    pinned = ModelIdentity("deit_small", "deit_small_patch16_224", "fb_in1k")
     found = base_model(pinned)
     assert found.repository == "timm/deit_small_patch16_224.fb_in1k"
     assert found.licence == "apache-2.0"
     assert base_model(replace(pinned, tag="")).repository is None
     assert "weights from a file" in base_model(replace(pinned, tag="")).name
-    assert base_model(Identity("vit_digits", "vit_digits", "bundled")).licence == "apache-2.0"
-    assert base_model(Identity("hf-hub:me/base", "vit_digits")).repository == "me/base"
+    assert base_model(ModelIdentity("vit_digits", "vit_digits", "bundled")).licence == "apache-2.0"
+    assert base_model(ModelIdentity("hf-hub:me/base", "vit_digits")).repository == "me/base"
 
 
 def test_the_body(published):

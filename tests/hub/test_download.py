@@ -13,11 +13,11 @@ from safetensors.torch import save
 import vitquant
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.cli.main import main
-from vitquant.data.digits import CLASS_NAMES, digits
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
+from vitquant.data.sources.digits import CLASS_NAMES, digits
 from vitquant.hub.publish import push
-from vitquant.models.load import load_float
-from vitquant.opening import is_checkpoint, open_model
+from vitquant.models.sources.from_timm import load_float
+from vitquant.workflows.open import is_checkpoint, open_model
 
 NAME = "someone/vit-digits-w4a4"
 MODEL = f"hf-hub:{NAME}"

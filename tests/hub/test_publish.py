@@ -6,7 +6,7 @@ import time
 import pytest
 import timm
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.hub.publish import push
 
 NAME = "someone/vit-digits-w4a4"

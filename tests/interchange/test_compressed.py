@@ -10,17 +10,17 @@ from torch import nn
 
 from vitquant.bits import parse_bits
 from vitquant.checkpoint.read import read_checkpoint, restore
-from vitquant.data.digits import digits
+from vitquant.core.errors import UserError
 from vitquant.data.image_source import ListSource
-from vitquant.engine import quantize
-from vitquant.errors import UserError
+from vitquant.data.sources.digits import digits
 from vitquant.interchange.compressed import write
-from vitquant.layers.conv import IntegerConv2d
-from vitquant.layers.interception import intercepted
-from vitquant.layers.linear import IntegerLinear
 from vitquant.methods.settings import Settings
-from vitquant.opening import open_model
+from vitquant.quantization.layers.conv import IntConv2d
+from vitquant.quantization.layers.interception import intercepted
+from vitquant.quantization.layers.linear import IntLinear
 from vitquant.usual_scheme import usual_scheme
+from vitquant.workflows.open import open_model
+from vitquant.workflows.quantize import quantize
 
 BITS = ["w8a8", "w4a4", "w3a3", "w5a8", "w1.58a8", "w4a16"]
 
@@ -63,7 +63,7 @@ def test_the_library_reads_the_weights(bits, checkpoint, library, tmp_path):
     write(ours, tmp_path / "folder")
     theirs = library(tmp_path / "folder")
     for name, layer in restore(ours).module.named_modules():
-        if isinstance(layer, (IntegerLinear, IntegerConv2d)):
+        if isinstance(layer, (IntLinear, IntConv2d)):
             assert torch.equal(theirs.get_submodule(name).weight, layer.weight), name
 
 
@@ -77,7 +77,7 @@ def test_the_library_computes_the_same(name, method, checkpoint, library, pictur
     for _, module in intercepted(model.module):
         module.products = nn.ModuleList([_Float() for _ in module.products])
     for module in model.module.modules():
-        if isinstance(module, IntegerConv2d):
+        if isinstance(module, IntConv2d):
             module.input = None
     images = torch.stack([model.transform()(pictures.image(i)) for i in range(8)])
     with torch.inference_mode():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.transforms.functional import to_tensor
 
-from vitquant.data.digits import CLASS_NAMES, digits
+from vitquant.data.sources.digits import CLASS_NAMES, digits
 from vitquant.generate.generator import Generator
 from vitquant.generate.measure import measure
 from vitquant.generate.templates import described, plain
@@ -14,7 +14,7 @@ from vitquant.miniature.captions import all_captions, caption
 from vitquant.miniature.drift import drift
 from vitquant.miniature.generator_files import GENERATOR, generator_path
 from vitquant.miniature.measure_generator import draw, drawn, load
-from vitquant.models.load import load_float
+from vitquant.models.sources.from_timm import load_float
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ _WIDE = 160
 
 
 class Terminal:
-    """A ``vitquant.progress.Progress`` on stderr: bars on a terminal, plain lines elsewhere."""
+    """A ``Progress`` on stderr: bars on a terminal, plain lines elsewhere."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -6,17 +6,16 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from vitquant import parallel
 from vitquant.cli import console, options
-from vitquant.data.source import Role
+from vitquant.core import distributed
+from vitquant.core.errors import CheckFailedError, UserError
+from vitquant.data.open import Role
 from vitquant.deploy.opened import RUNTIMES, is_onnx, largest_batch
-from vitquant.errors import CheckFailedError, UserError
 from vitquant.evaluation.accuracy import Evaluation, evaluate
-from vitquant.miniature.architectures import NAMES as MINIATURES
-from vitquant.model_images import images_for
-from vitquant.models.load import HUB, load_float
-from vitquant.models.model import Identity, Model
-from vitquant.opening import is_checkpoint, open_model
+from vitquant.models.model import Model, ModelIdentity
+from vitquant.models.sources.from_miniature import NAMES as MINIATURES
+from vitquant.models.sources.from_timm import HUB, load_float
+from vitquant.workflows.open import images_for, is_checkpoint, open_model
 
 
 def eval_(
@@ -76,10 +75,10 @@ def eval_(
     opened, beside = _open(name, reference, weights, num_classes, runtime)
     _check_pair(opened, beside)
     images = images_for(opened, data, "--data", Role.EVALUATION, ignore_unknown=ignore_unknown)
-    if images.ignored:
+    if images.skipped:
         terminal.warn(
-            f"{sum(images.ignored.values())} images left out, of "
-            f"{len(images.ignored)} folders that no class matches"
+            f"{sum(images.skipped.values())} images left out, of "
+            f"{len(images.skipped)} folders that no class matches"
         )
     terminal.say(f"{len(images)} images of {images.name} on {options.place(where)}")
     if beside is not None:
@@ -94,7 +93,7 @@ def eval_(
     else:
         console.result(f"top1 {top1:.4f} top5 {top5:.4f}")
     if min_top1 is not None and top1 < min_top1:
-        parallel.wait()  # a process that fails takes the one that prints with it
+        distributed.barrier()  # a process that fails takes the one that prints with it
         raise CheckFailedError(f"--min-top1: top-1 is {top1:.4f}, below {min_top1}")
 
 
@@ -124,7 +123,7 @@ def _open(
     return opened, beside
 
 
-def float_model(identity: Identity, weights: Path | None) -> Model:
+def float_model(identity: ModelIdentity, weights: Path | None) -> Model:
     """The very model that a checkpoint was made from."""
     from_hub = identity.name.startswith(HUB)
     if weights is None and not identity.tag and not from_hub:

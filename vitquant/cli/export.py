@@ -11,22 +11,21 @@ from rich.table import Table
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.cli import console, given, options
 from vitquant.cli.eval import float_model
+from vitquant.core.errors import UserError
+from vitquant.core.files import check_writable
 from vitquant.data.image_source import ImageSource
-from vitquant.data.source import Role
+from vitquant.data.open import Role
 from vitquant.deploy.containers import CONTAINERS, INT2, get_container
 from vitquant.deploy.engine import IMAGES, export_onnx
 from vitquant.deploy.onnx_model import OnnxOptions
 from vitquant.deploy.verification import MARGIN, Run, Verification
-from vitquant.errors import UserError
-from vitquant.files import check_writable
 from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier
 from vitquant.interchange.compressed import check_folder, write
-from vitquant.miniature.architectures import NAMES as MINIATURES
-from vitquant.model_images import images_for
-from vitquant.models.load import HUB
 from vitquant.models.model import Model
-from vitquant.opening import checkpoint_path
+from vitquant.models.sources.from_miniature import NAMES as MINIATURES
+from vitquant.models.sources.from_timm import HUB
+from vitquant.workflows.open import checkpoint_path, images_for
 
 FORMATS = ("onnx", "safetensors")
 _OF_ONNX = (

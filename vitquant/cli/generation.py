@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from vitquant import parallel
 from vitquant.cli.console import Terminal
-from vitquant.errors import Interrupted, UserError
+from vitquant.core import distributed
+from vitquant.core.errors import Interrupted, UserError
 from vitquant.generate.duration import in_words
 from vitquant.generate.pipeline import DEFAULT
 from vitquant.miniature.generator_files import GENERATOR
@@ -75,7 +75,7 @@ def asking(yes: bool, terminal: Terminal, shorter: str) -> Callable[[float], Non
 
     def tell(seconds: float) -> None:
         terminal.say(f"this takes about {in_words(seconds)}")
-        if seconds <= _LONG or yes or not parallel.is_main():
+        if seconds <= _LONG or yes or not distributed.is_main():
             return
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UserError(

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import typer
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 
 
 def refuse(context: typer.Context, names: Collection[str], why: str) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 from rich.table import Table
 
 from vitquant.checkpoint.read import read_checkpoint
-from vitquant.checkpoint.report import report
 from vitquant.cli import console, options
 from vitquant.hub.command import quantize_command
-from vitquant.opening import checkpoint_path
+from vitquant.reports.summary import report
+from vitquant.workflows.open import checkpoint_path
 
 
 def inspect(

@@ -5,16 +5,16 @@ from typing import Annotated
 
 import typer
 
-from vitquant import parallel
 from vitquant.cli import console, generation, options
-from vitquant.files import check_writable
+from vitquant.core import distributed
+from vitquant.core.files import check_writable
 from vitquant.generate.learn_prompts import Learning
 from vitquant.generate.learn_prompts import learn_prompts as run
 from vitquant.generate.names import subjects
 from vitquant.generate.prompts import summarise
 from vitquant.generate.settings import LearnSettings
 from vitquant.generate.usual_generator import load_generator
-from vitquant.models.load import load_float
+from vitquant.models.sources.from_timm import load_float
 
 _PLAIN = LearnSettings()
 
@@ -78,7 +78,7 @@ def learn_prompts(
     )
     name = options.name_or_stdin(model)
     path = out or Path(f"{name.replace('/', '-').replace(':', '-')}-prompts.safetensors")
-    if parallel.is_main():
+    if distributed.is_main():
         check_writable(path)
     where = options.device(device)
     terminal = console.Terminal()
@@ -94,7 +94,7 @@ def learn_prompts(
     tell = generation.asking(yes, terminal, "fewer --steps, --prompts-per-class or --classes")
     with generation.resumable():
         learned = run(learning, path, terminal, tell)
-    if not parallel.is_main():
+    if not distributed.is_main():
         return
     before, after = summarise(learned, terminal)
     if not json:

@@ -8,7 +8,6 @@ import huggingface_hub
 import typer
 
 import vitquant
-from vitquant import parallel
 from vitquant.cli import together
 from vitquant.cli.eval import eval_
 from vitquant.cli.export import export
@@ -16,8 +15,9 @@ from vitquant.cli.inspect import inspect
 from vitquant.cli.learn_prompts import learn_prompts
 from vitquant.cli.quantize import quantize
 from vitquant.cli.synthesize import synthesize
-from vitquant.errors import CheckFailedError, Interrupted, UserError
-from vitquant.parallel import PeerLostError
+from vitquant.core import distributed
+from vitquant.core.distributed import PeerLostError
+from vitquant.core.errors import CheckFailedError, Interrupted, UserError
 
 CHECK_FAILED, LOST, UNUSABLE, INTERRUPTED = 1, 1, 2, 130
 _EXPECTED = (UserError, CheckFailedError, PeerLostError, Interrupted)
@@ -95,6 +95,6 @@ def _end(message: str, code: int) -> int:
 
 def _unhandled(error: Exception) -> int:
     """Show the traceback; of one process, where there are several."""
-    if parallel.size() == 1 or isinstance(error, BrokenPipeError):
+    if distributed.world_size() == 1 or isinstance(error, BrokenPipeError):
         raise error
     return _end("".join(traceback.format_exception(error)), 1)

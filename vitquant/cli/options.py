@@ -7,9 +7,9 @@ from typing import Annotated
 import torch
 import typer
 
-from vitquant import parallel
-from vitquant.errors import UserError
-from vitquant.models.load import ACCEPTED
+from vitquant.core import distributed
+from vitquant.core.errors import UserError
+from vitquant.models.sources.from_timm import ACCEPTED
 
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help=f"{ACCEPTED}; - reads it from stdin.")
@@ -43,7 +43,9 @@ def name_or_stdin(name: str) -> str:
     """
     if name != "-":
         return name
-    line = parallel.told(sys.stdin.readline().strip() if parallel.is_main() else "")
+    line = distributed.broadcast_object(
+        sys.stdin.readline().strip() if distributed.is_main() else ""
+    )
     if not line:
         raise UserError("MODEL: - reads a name or a path from stdin, and stdin is empty")
     return line
@@ -59,16 +61,16 @@ def device(name: str) -> str:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if parallel.size() > 1:
+    if distributed.world_size() > 1:
         return _device_of_this_process(name)
     return _checked(name)
 
 
 def place(device: str) -> str:
     """Where the work is done, in words."""
-    if parallel.size() == 1:
+    if distributed.world_size() == 1:
         return device
-    return f"{parallel.size()} processes, each on {device.partition(':')[0]}"
+    return f"{distributed.world_size()} processes, each on {device.partition(':')[0]}"
 
 
 def _device_of_this_process(name: str) -> str:
@@ -79,12 +81,12 @@ def _device_of_this_process(name: str) -> str:
         )
     if name == "cpu":
         return name
-    if not parallel.local_rank() < torch.cuda.device_count():
+    if not distributed.local_rank() < torch.cuda.device_count():
         raise UserError(
             f"--device: each process needs a GPU of its own, and there are "
             f"{torch.cuda.device_count()}; start as many with torchrun, or say --device cpu"
         )
-    name = _checked(f"cuda:{parallel.local_rank()}")
+    name = _checked(f"cuda:{distributed.local_rank()}")
     torch.cuda.set_device(name)
     return name
 

@@ -10,23 +10,28 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from vitquant import parallel
 from vitquant.bits import Bits, parse_bits, parse_given
-from vitquant.calibration import MADE, Drawing, bears_bias_correction, calibration_images
 from vitquant.cli import console, generation, options
+from vitquant.core import distributed
+from vitquant.core.errors import Interrupted, UserError
+from vitquant.core.files import check_writable, remove_leftovers
 from vitquant.data.image_source import ImageSource
-from vitquant.engine import Quantized, check_resumes
-from vitquant.engine import quantize as run
-from vitquant.errors import Interrupted, UserError
-from vitquant.files import check_writable, remove_leftovers
-from vitquant.methods.registry import METHODS, get_method
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
-from vitquant.methods.state import State
-from vitquant.models.load import load_float
 from vitquant.models.model import Model
-from vitquant.opening import is_checkpoint
+from vitquant.models.sources.from_timm import load_float
+from vitquant.quantization.methods.base import METHODS, get_method
+from vitquant.quantization.training.state import TrainingState
 from vitquant.usual_scheme import usual_scheme
+from vitquant.workflows.calibration_images import (
+    MADE,
+    Drawing,
+    bears_bias_correction,
+    calibration_images,
+)
+from vitquant.workflows.open import is_checkpoint
+from vitquant.workflows.quantize import Quantized, check_supports_resume
+from vitquant.workflows.quantize import quantize as run
 
 _METHODS = " ".join(f"{m.name}: {m.summary}" for m in METHODS.values())
 _PLAIN = Settings(Scheme(*[Bits(8, 8)] * 3))
@@ -356,7 +361,7 @@ def quantize(
             f"accepted, with --weights FILE for its weights"
         )
     path = out or Path(f"{name.replace('/', '-').replace(':', '-')}-{chosen}.safetensors")
-    if parallel.is_main():
+    if distributed.is_main():
         check_writable(path)
     state = _state(path, method, resume, save_every)
     where = options.device(device)
@@ -374,7 +379,7 @@ def quantize(
 
     try:
         quantized = run(opened, images, settings, terminal, where, state)
-        size = quantized.save(path) if parallel.is_main() else 0
+        size = quantized.save(path) if distributed.is_main() else 0
     except KeyboardInterrupt:
         if state is None or not state.path.exists():
             raise
@@ -383,7 +388,7 @@ def quantize(
         ) from None
     if state is not None:
         state.remove()
-    if not parallel.is_main():
+    if not distributed.is_main():
         return
     _summarise(quantized, size, terminal)
     if json:
@@ -392,7 +397,7 @@ def quantize(
         console.result(str(path))
 
 
-def _state(path: Path, method: str, resume: bool, every: int | None) -> State | None:
+def _state(path: Path, method: str, resume: bool, every: int | None) -> TrainingState | None:
     """The file beside the checkpoint that a run goes on from."""
     beside = path.with_name(f".{path.name}.state")
     if not resume:
@@ -401,11 +406,11 @@ def _state(path: Path, method: str, resume: bool, every: int | None) -> State | 
         return None
     if every is not None and every < 1:
         raise UserError(f"--save-every: {every} is too few; 1 or more")
-    check_resumes(get_method(method))
-    if parallel.is_main():
+    check_supports_resume(get_method(method))
+    if distributed.is_main():
         for written in (path, beside):
             remove_leftovers(written)
-    return State(beside, every)
+    return TrainingState(beside, every)
 
 
 def _warn_about_few_classes(images: ImageSource, model: Model, terminal: console.Terminal) -> None:
@@ -428,7 +433,7 @@ def _announce(
         f"{scheme.head}{own}) by {settings.method} on {options.place(where)}, {used} images of "
         f"{images.name}"
     )
-    if get_method(settings.method).trains:
+    if get_method(settings.method).is_trained:
         terminal.say(
             f"{settings.steps} steps of {settings.batch_size} images; the time left is shown once "
             f"the first steps are done"
@@ -463,10 +468,10 @@ def _result(
         "samples": quantized.samples,
         "agreement": quantized.fidelity.agreement,
         "cosine": quantized.fidelity.cosine,
-        "steps": settings.steps if get_method(settings.method).trains else 0,
+        "steps": settings.steps if get_method(settings.method).is_trained else 0,
         "seed": settings.seed,
         "seconds": round(quantized.seconds, 3),
-        "processes": parallel.size(),
+        "processes": distributed.world_size(),
         "peak_memory_bytes": _peak_memory(where),
         "bytes": size,
         "float_bytes": quantized.model.identity.float_bytes,

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from vitquant import parallel
 from vitquant.cli import console, generation, given, inversion, options
+from vitquant.core import distributed
+from vitquant.core.errors import UserError
 from vitquant.data.image_source import ImageSource
-from vitquant.data.source import Role
-from vitquant.errors import UserError
+from vitquant.data.open import Role
 from vitquant.generate import cache
 from vitquant.generate.drawn_source import DrawnSource
 from vitquant.generate.fetch import prompt_file
@@ -25,9 +25,9 @@ from vitquant.generate.synthesize import DrawSettings, Images, Synthesis
 from vitquant.generate.synthesize import synthesize as run
 from vitquant.generate.templates import described, plain
 from vitquant.generate.usual_generator import load_generator
-from vitquant.model_images import images_for
-from vitquant.models.load import load_float
 from vitquant.models.model import Model
+from vitquant.models.sources.from_timm import load_float
+from vitquant.workflows.open import images_for
 
 _PLAIN, _LEARN, _INVERTED = DrawSettings(), LearnSettings(), InversionSettings()
 _OF_A_GENERATOR = ("generator", "prompts_per_class", "min_confidence", "attempts")
@@ -238,7 +238,7 @@ def _finish(
     json: bool,
 ) -> None:
     """Measure the images and print the result; source: the generator that drew them."""
-    if not parallel.is_main():
+    if not distributed.is_main():
         return
     result = _summarise(images, model, real, where, terminal)
     if json:

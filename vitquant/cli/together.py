@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
-from vitquant import parallel
+from vitquant.core import distributed
 
 _ENDING = "ending"
 # torchrun ends all processes once one has ended, also the one that is still talking.
@@ -18,24 +18,24 @@ def joined() -> Iterator[None]:
     Raises:
         PeerLostError: the others cannot be reached, now or later.
     """
-    if parallel.is_main():
-        parallel.start()
+    if distributed.is_main():
+        distributed.init()
         yield
     else:
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-            parallel.start()
+            distributed.init()
             yield
-    parallel.stop()
+    distributed.destroy()
 
 
 @contextmanager
 def last_words() -> Iterator[bool]:
     """Whether this process is the one to say why all of them end: the first that got here."""
-    speaks = parallel.first_to(_ENDING)
+    speaks = distributed.claim(_ENDING)
     if not speaks:
-        parallel.await_done(_ENDING, _PATIENCE)
+        distributed.wait_for(_ENDING, _PATIENCE)
     try:
         yield speaks
     finally:
         if speaks:
-            parallel.done(_ENDING)
+            distributed.signal(_ENDING)

@@ -59,7 +59,7 @@ class Views:
         recurring: int = 0,
     ) -> None:
         self.name = source.name
-        self.ignored = source.ignored
+        self.skipped = source.skipped
         self._source, self._size, self._augmentation = source, size, augmentation
         self._seed, self._resample = seed, resample
         self._round, self._recurring = len(indices), recurring
@@ -84,7 +84,7 @@ class Views:
         if draw.random() < self._augmentation.mixup:
             view = Image.blend(view, self._another(draw), draw.uniform(0, 0.5))
         if draw.random() < self._augmentation.cutmix:
-            box = square(view.size, draw)
+            box = rand_bbox(view.size, draw)
             view.paste(self._another(draw).crop(box), box)
         return view
 
@@ -105,7 +105,7 @@ class Views:
         return image
 
 
-def square(image: tuple[int, int], draw: random.Random) -> tuple[int, int, int, int]:
+def rand_bbox(image: tuple[int, int], draw: random.Random) -> tuple[int, int, int, int]:
     """A random box of 10 to 50% of an image of (width, height), of the image's own shape."""
     side = math.sqrt(draw.uniform(0.1, 0.5))
     w, h = (max(1, round(extent * side)) for extent in image)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from vitquant.deploy.graph import Graph
-from vitquant.layers.quantizer import FixedQuantizer
-from vitquant.quantizers.grid import Grid
+from vitquant.quantization.quantizers.grid import Grid
+from vitquant.quantization.quantizers.modules import FrozenQuantizer
 
 
 def clipped(
@@ -26,7 +26,7 @@ def clipped(
 def quantized(
     graph: Graph,
     x: str,
-    quantizer: FixedQuantizer,
+    quantizer: FrozenQuantizer,
     name: str,
     scale: np.ndarray | None = None,
     zero_point: int | None = None,
@@ -54,7 +54,7 @@ def quantized(
 def on_grid(
     graph: Graph,
     x: str,
-    quantizer: FixedQuantizer,
+    quantizer: FrozenQuantizer,
     name: str,
     output: str = "",
     scale: np.ndarray | None = None,

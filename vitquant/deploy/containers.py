@@ -6,8 +6,8 @@ from onnx import TensorProto
 from torch import Tensor
 
 from vitquant.checkpoint.packing import pack
-from vitquant.errors import UserError
-from vitquant.quantizers.grid import Grid, weight_grid
+from vitquant.core.errors import UserError
+from vitquant.quantization.quantizers.grid import Grid, weight_grid
 
 
 @dataclass(frozen=True)

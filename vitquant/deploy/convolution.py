@@ -14,11 +14,11 @@ from vitquant.deploy.activation import quantized
 from vitquant.deploy.containers import Container
 from vitquant.deploy.graph import Graph
 from vitquant.deploy.weight import float_weight, integer_weight
-from vitquant.layers.conv import IntegerConv2d
+from vitquant.quantization.layers.conv import IntConv2d
 
 
 def convolution(
-    graph: Graph, layer: IntegerConv2d, name: str, x: str, output: str, narrowest: Container
+    graph: Graph, layer: IntConv2d, name: str, x: str, output: str, narrowest: Container
 ) -> bool:
     """``x`` (B, C, H, W) through the layer to ``output`` (B, O, h, w); whether in integers."""
     settings = _attributes(layer)
@@ -43,7 +43,7 @@ def convolution(
     return True
 
 
-def _attributes(layer: IntegerConv2d) -> dict[str, Any]:
+def _attributes(layer: IntConv2d) -> dict[str, Any]:
     settings = layer.settings
     before, after = _padding(layer)
     return {
@@ -55,7 +55,7 @@ def _attributes(layer: IntegerConv2d) -> dict[str, Any]:
     }
 
 
-def _padding(layer: IntegerConv2d) -> tuple[list[int], list[int]]:
+def _padding(layer: IntConv2d) -> tuple[list[int], list[int]]:
     """Rows and columns in front, and behind."""
     padding = layer.settings["padding"]
     if padding == "valid":

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from vitquant.checkpoint.schema import Header
+from vitquant.checkpoint.header import Header
+from vitquant.core.files import check_writable, write_whole
+from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
-from vitquant.data.sample import choose
+from vitquant.data.sampling import stratified_sample
 from vitquant.deploy.onnx_model import OnnxOptions, choose_opset, to_onnx
 from vitquant.deploy.pictures import PictureSource
 from vitquant.deploy.verification import Verification
 from vitquant.deploy.verify import verify
-from vitquant.files import check_writable, write_whole
-from vitquant.models.load import build
 from vitquant.models.model import Model
-from vitquant.progress import Progress, Silent
+from vitquant.models.sources.from_timm import create_model
 
 IMAGES = 32
 """How many images a file is verified with by default."""
@@ -71,12 +71,12 @@ def export_onnx(
 def _of_the_same_speed(model: Model) -> Model:
     """The float architecture, with random weights."""
     identity = model.identity
-    module = build(identity.architecture, identity.arguments).requires_grad_(False)
+    module = create_model(identity.architecture, identity.arguments).requires_grad_(False)
     return Model(module, identity, model.preprocessing, model.classes)
 
 
 def _decode(images: ImageSource, count: int, progress: Progress) -> ListSource:
     """Up to ``count`` of the images, spread over their classes, in memory."""
-    chosen = choose(images, count, seed=0)
+    chosen = stratified_sample(images, count, seed=0)
     track = progress.track(chosen, len(chosen), "reading images")
     return ListSource(images.name, [images.image(i) for i in track])

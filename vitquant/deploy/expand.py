@@ -58,7 +58,7 @@ def _replace(
         return False
     if node.op_type == placeholders.RANGE:
         own = bool(_attribute(node, "front"))
-        grid = module.input.front.grid if own else module.input.grid
+        grid = module.input.prefix.grid if own else module.input.grid
         zero_point = 0 if own else int(module.input.zero_point)
         name = f"{label}.{'front' if own else 'others'}"
         clipped(graph, inputs[0], grid, module.input.scale.numpy(), zero_point, name, output)

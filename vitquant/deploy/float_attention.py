@@ -6,23 +6,23 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from vitquant.layers.product import Product
+from vitquant.quantization.layers.attention import QuantizedMatmul
 
 
 @contextmanager
 def float_products(network: nn.Module) -> Iterator[None]:
     """Inside, products of two activations are computed in float, as ``--float-attention`` does."""
-    products = [m for m in network.modules() if type(m) is Product]
+    products = [m for m in network.modules() if type(m) is QuantizedMatmul]
     for module in products:
         module.__class__ = _FloatProduct
     try:
         yield
     finally:
         for module in products:
-            module.__class__ = Product
+            module.__class__ = QuantizedMatmul
 
 
-class _FloatProduct(Product):
+class _FloatProduct(QuantizedMatmul):
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         # The interception of the attention around it is not to see this product again.
         with torch._C.DisableTorchFunction():

@@ -5,12 +5,12 @@ import numpy as np
 from vitquant.deploy.containers import Container
 from vitquant.deploy.graph import Graph
 from vitquant.deploy.weight import accumulator_bias, float_weight, integer_weight
-from vitquant.layers.weight import IntegerWeight
+from vitquant.quantization.layers.base import IntLayer
 
 
 def linear(
     graph: Graph,
-    layer: IntegerWeight,
+    layer: IntLayer,
     name: str,
     x: str,
     output: str,
@@ -49,5 +49,5 @@ def linear(
     return True
 
 
-def _float_bias(graph: Graph, layer: IntegerWeight, name: str) -> str:
+def _float_bias(graph: Graph, layer: IntLayer, name: str) -> str:
     return graph.constant(f"{name}.bias", layer.bias.numpy())

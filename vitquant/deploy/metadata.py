@@ -8,8 +8,8 @@ from typing import Any
 import onnx
 from onnx import ModelProto
 
-from vitquant.data.classes import ClassNames
-from vitquant.models.model import Identity
+from vitquant.data.class_names import ClassNames
+from vitquant.models.model import ModelIdentity
 
 FORMAT_VERSION = 1
 _VERSION = "vitquant"
@@ -24,7 +24,7 @@ class Metadata:
     kernels. settings: how the model was quantized and exported.
     """
 
-    identity: Identity
+    identity: ModelIdentity
     preprocessing: dict[str, Any]
     classes: ClassNames | None
     bits: str
@@ -63,7 +63,7 @@ class Metadata:
         values = {k: json.loads(v) for k, v in found.items() if k != _VERSION}
         classes = values["classes"]
         return cls(
-            identity=Identity(**values["model"]),
+            identity=ModelIdentity(**values["model"]),
             preprocessing=values["preprocessing"],
             classes=None if classes is None else ClassNames.from_json(classes),
             bits=values["bits"],

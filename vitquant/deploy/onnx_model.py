@@ -8,7 +8,8 @@ from onnx import ModelProto
 from torch import nn
 
 import vitquant
-from vitquant.checkpoint.schema import Header
+from vitquant.checkpoint.header import Header
+from vitquant.core.errors import UserError
 from vitquant.deploy.containers import INT2, Container, container_for
 from vitquant.deploy.expand import expand
 from vitquant.deploy.halves import store_as_halves
@@ -17,9 +18,8 @@ from vitquant.deploy.placeholders import placeholders
 from vitquant.deploy.preprocessing import Preprocessing
 from vitquant.deploy.tidy import tidy
 from vitquant.deploy.trace import trace
-from vitquant.errors import UserError
-from vitquant.layers.weight import IntegerWeight
 from vitquant.models.model import Model
+from vitquant.quantization.layers.base import IntLayer
 
 # The highest that was tested; of the types, none needs more.
 HIGHEST_OPSET = 25
@@ -111,5 +111,5 @@ def choose_opset(network: nn.Module, options: OnnxOptions) -> int:
 
 def _containers(network: nn.Module, options: OnnxOptions) -> set[Container]:
     """The types that the weights of a network will have."""
-    layers = [m for m in network.modules() if isinstance(m, IntegerWeight)]
+    layers = [m for m in network.modules() if isinstance(m, IntLayer)]
     return {container_for(layer.grid, options.narrowest) for layer in layers}

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vitquant.core.errors import UserError
 from vitquant.deploy.metadata import Metadata
 from vitquant.deploy.openvino_runtime import open_openvino
 from vitquant.deploy.runtime import OnnxModule
-from vitquant.errors import UserError
 from vitquant.models.model import Model
 
 RUNTIMES = ("onnxruntime", "openvino")

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from vitquant.core.errors import UserError
 from vitquant.deploy.containers import INT2
 from vitquant.deploy.metadata import Metadata
-from vitquant.errors import UserError
 from vitquant.models.model import Model
 
 # What OpenVINO calls the layers that a quantized Linear or Conv2d becomes.

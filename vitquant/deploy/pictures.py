@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
-from vitquant.data.noise import NoiseSource
+from vitquant.data.sources.noise import NoiseSource
 
 _COARSE = 12
 
@@ -21,7 +21,7 @@ class PictureSource:
     def __init__(self, n: int, size: tuple[int, int], seed: int = 0) -> None:
         self.name = "smooth noise"
         self.labels: Sequence[int] | None = None
-        self.ignored: Mapping[str, int] = {}
+        self.skipped: Mapping[str, int] = {}
         self._noise = NoiseSource(n, (_COARSE, _COARSE), seed)
         self._size = size
 

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.onnx.ops import symbolic
 
-from vitquant.layers.conv import IntegerConv2d
-from vitquant.layers.linear import IntegerLinear
-from vitquant.layers.product import Product
-from vitquant.layers.rows import brought
-from vitquant.layers.weight import IntegerWeight
+from vitquant.quantization.layers.attention import QuantizedMatmul
+from vitquant.quantization.layers.base import IntLayer
+from vitquant.quantization.layers.conv import IntConv2d
+from vitquant.quantization.layers.linear import IntLinear
+from vitquant.quantization.layers.prefix import prefix_correction
 
 DOMAIN = "vitquant"
 INPUT, RANGE, LINEAR = "Input", "Range", "Linear"
@@ -40,10 +40,10 @@ def placeholders(model: nn.Module) -> Iterator[dict[str, nn.Module]]:
             del module.label
 
 
-class _LinearPlaceholder(IntegerLinear):
+class _LinearPlaceholder(IntLinear):
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
         if self.prefix_shift is not None and x.dim() > 2:
-            return self._by_rows(x, bias)
+            return self._with_prefix(x, bias)
         shape = x.shape[:-1]
         if self.multiplier is None:
             rows = _as_rows(_on_grid(self, x))
@@ -59,10 +59,10 @@ class _LinearPlaceholder(IntegerLinear):
         y = y if own or bias is None else y + bias
         return y if len(shape) == 1 else y.reshape(*shape, self.out_features)
 
-    def _by_rows(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """With the rows at the front brought to the scale of the others, and back behind."""
+    def _with_prefix(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """With the rows at the front prefix_correction to the scale of the others, and back behind."""
         own_bias = bias is self.bias
-        units, added = brought(
+        units, added = prefix_correction(
             self.input.prefix_scale, self.input.scale, self.prefix_bias, bias if own_bias else None
         )
         factor = 1 / units if self.multiplier is None else self.multiplier / units
@@ -71,21 +71,21 @@ class _LinearPlaceholder(IntegerLinear):
         others = others if self.multiplier is None else others * self.multiplier
         # Writing a few rows in place costs runtimes next to nothing, where cutting the others off
         # and joining them again would copy them all.
-        front = _front(rows, x.shape[-2], self.input.front.count)
-        own = rows[front] * factor + self.prefix_shift * factor
+        prefix = _front(rows, x.shape[-2], self.input.prefix.count)
+        own = rows[prefix] * factor + self.prefix_shift * factor
         zero_point = None
-        if self.input.front.grid is not None:
-            own, others = _in_range(self, own, front=True), _in_range(self, others, front=False)
+        if self.input.prefix.grid is not None:
+            own, others = _in_range(self, own, prefix=True), _in_range(self, others, prefix=False)
             # Around the middle of a byte there is room for the levels of both.
-            zero_point = -self.input.front.grid.qmin
-        moved = _on_grid(self, others.index_put((front,), own), zero_point)
+            zero_point = -self.input.prefix.grid.qmin
+        moved = _on_grid(self, others.index_put((prefix,), own), zero_point)
         y = _product(self, moved, self.out_features, own_bias)
-        y = y.index_put((front,), y[front] * units + added)
+        y = y.index_put((prefix,), y[prefix] * units + added)
         y = y.reshape(*x.shape[:-1], self.out_features)
         return y if own_bias or bias is None else y + bias
 
 
-class _ConvPlaceholder(IntegerConv2d):
+class _ConvPlaceholder(IntConv2d):
     def forward(self, x: Tensor) -> Tensor:
         if cuts_patches(self, tuple(x.shape[-2:])):
             return self._patches(x)
@@ -103,7 +103,7 @@ class _ConvPlaceholder(IntegerConv2d):
         return y.mT.reshape(-1, len(self.codes), h, w)
 
 
-class _ProductPlaceholder(Product):
+class _ProductPlaceholder(QuantizedMatmul):
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
         shape = [*batch, left.shape[-2], right.shape[-1]]
@@ -112,13 +112,13 @@ class _ProductPlaceholder(Product):
 
 
 _PLACEHOLDERS: dict[type, type] = {
-    IntegerLinear: _LinearPlaceholder,
-    IntegerConv2d: _ConvPlaceholder,
-    Product: _ProductPlaceholder,
+    IntLinear: _LinearPlaceholder,
+    IntConv2d: _ConvPlaceholder,
+    QuantizedMatmul: _ProductPlaceholder,
 }
 
 
-def cuts_patches(layer: IntegerConv2d, size: tuple[int, int]) -> bool:
+def cuts_patches(layer: IntConv2d, size: tuple[int, int]) -> bool:
     """Whether a convolution of an image (height, width) is a Linear on patches side by side."""
     kernel = tuple(layer.codes.shape[2:])
     settings = layer.settings
@@ -131,7 +131,7 @@ def cuts_patches(layer: IntegerConv2d, size: tuple[int, int]) -> bool:
     )
 
 
-def _on_grid(layer: IntegerWeight, x: Tensor, zero_point: int | None = None) -> Tensor:
+def _on_grid(layer: IntLayer, x: Tensor, zero_point: int | None = None) -> Tensor:
     """The input of a layer, rounded; with a zero point, it is in the range of the levels already.
 
     In front of the reshape that makes rows of it: then a runtime can round where it computes what
@@ -157,12 +157,12 @@ def _front(rows: Tensor, tokens: int, prefix: int) -> Tensor:
     return torch.arange(rows.shape[0] // tokens)[:, None] * tokens + torch.arange(prefix)
 
 
-def _in_range(layer: IntegerWeight, x: Tensor, *, front: bool) -> Tensor:
+def _in_range(layer: IntLayer, x: Tensor, *, prefix: bool) -> Tensor:
     """Rows at the front, or others, clipped to the levels of their grid."""
-    return _node(RANGE, [x], {"layer": layer.label, "front": int(front)}, [*x.shape])
+    return _node(RANGE, [x], {"layer": layer.label, "front": int(prefix)}, [*x.shape])
 
 
-def _product(layer: IntegerWeight, rows: Tensor, features: int, bias: bool = True) -> Tensor:
+def _product(layer: IntLayer, rows: Tensor, features: int, bias: bool = True) -> Tensor:
     """(rows, I) → (rows, features)."""
     attributes = {"layer": layer.label, "bias": int(bias)}
     return _node(LINEAR, [rows], attributes, [rows.shape[0], features])

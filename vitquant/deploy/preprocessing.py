@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 
 
 def _bicubic(t: Tensor) -> Tensor:

@@ -4,14 +4,14 @@ import numpy as np
 
 from vitquant.deploy.activation import on_grid
 from vitquant.deploy.graph import Graph
-from vitquant.layers.product import Product
+from vitquant.quantization.layers.attention import QuantizedMatmul
 
 
 def product(
-    graph: Graph, module: Product, name: str, operands: list[str], output: str, rows: int
+    graph: Graph, module: QuantizedMatmul, name: str, operands: list[str], output: str, rows: int
 ) -> bool:
     """``left @ right`` of shapes (..., rows, K) and (..., K, N) to ``output``, in integers."""
-    scale = module.left.parameters_for(rows=rows).scale
+    scale = module.left.qparams(num_tokens=rows).scale
     if scale.dim():
         return _by_parts(graph, module, name, operands, output, scale.numpy())
     left = on_grid(graph, operands[0], module.left, f"{name}.left")
@@ -21,7 +21,12 @@ def product(
 
 
 def _by_parts(
-    graph: Graph, module: Product, name: str, operands: list[str], output: str, scale: np.ndarray
+    graph: Graph,
+    module: QuantizedMatmul,
+    name: str,
+    operands: list[str],
+    output: str,
+    scale: np.ndarray,
 ) -> bool:
     """Runtimes multiply integers of one scale, so those of heads and rows are taken out in front
     and put back behind."""

@@ -6,7 +6,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 
 _ERRORS_ALONE = 3
 

@@ -9,8 +9,8 @@ import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 
-from vitquant.errors import UserError
-from vitquant.layers.interception import Intercepted
+from vitquant.core.errors import UserError
+from vitquant.quantization.layers.interception import Intercepted
 
 INPUT = "images"
 

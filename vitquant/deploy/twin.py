@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from vitquant.deploy.weight import accumulator_bias
-from vitquant.layers.product import Product
-from vitquant.layers.weight import IntegerWeight
+from vitquant.quantization.layers.attention import QuantizedMatmul
+from vitquant.quantization.layers.base import IntLayer
 
 # Relative; what float32 sums of a few hundred terms differ by.
 _NOISE = 1e-6
@@ -29,9 +29,9 @@ def rounded_differently(network: nn.Module, seed: int = 0) -> Iterator[None]:
     def disturb(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
         return output * (1 + _NOISE * torch.randn(output.shape, generator=noise))
 
-    products = [m for m in network.modules() if isinstance(m, (IntegerWeight, Product))]
+    products = [m for m in network.modules() if isinstance(m, (IntLayer, QuantizedMatmul))]
     handles = [module.register_forward_hook(disturb) for module in products]
-    biases = {m: m.bias for m in products if isinstance(m, IntegerWeight)}
+    biases = {m: m.bias for m in products if isinstance(m, IntLayer)}
     for layer, bias in biases.items():
         layer.bias = _in_units(layer, bias)
     try:
@@ -43,6 +43,6 @@ def rounded_differently(network: nn.Module, seed: int = 0) -> Iterator[None]:
             layer.bias = bias
 
 
-def _in_units(layer: IntegerWeight, bias: Tensor | None) -> Tensor | None:
+def _in_units(layer: IntLayer, bias: Tensor | None) -> Tensor | None:
     found = None if bias is None or layer.input is None else accumulator_bias(layer)
     return bias if found is None else torch.from_numpy((found[0] * found[1]).astype(np.float32))

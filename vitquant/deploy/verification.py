@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from vitquant.core.errors import CheckFailedError
 from vitquant.deploy.comparison import Likeness
-from vitquant.errors import CheckFailedError
 
 MARGIN = 0.25
 """By how much less a file may agree with the PyTorch model than that one, rounded differently,

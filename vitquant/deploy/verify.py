@@ -8,8 +8,10 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from vitquant.data.batches import batches
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
+from vitquant.data.loader import load_batches
 from vitquant.deploy.comparison import likeness
 from vitquant.deploy.float_attention import float_products
 from vitquant.deploy.kernels import integer_kernels
@@ -18,10 +20,8 @@ from vitquant.deploy.opened import largest_batch, open_onnx
 from vitquant.deploy.openvino_runtime import installed, open_openvino
 from vitquant.deploy.twin import rounded_differently
 from vitquant.deploy.verification import MARGIN, Run, Verification
-from vitquant.errors import UserError
-from vitquant.layers.weight import IntegerWeight
 from vitquant.models.model import Model
-from vitquant.progress import Progress, Silent
+from vitquant.quantization.layers.base import IntLayer
 
 _BATCH = 8
 _WARM_UP, _REPEATS = 2, 7
@@ -101,7 +101,7 @@ def verify(
 
 def _outputs(model: Model, images: ImageSource) -> Tensor:
     size = largest_batch(model, _BATCH)
-    loaded = batches(images, range(len(images)), model.transform(), size)
+    loaded = load_batches(images, range(len(images)), model.transform(), size)
     return torch.cat([model.module(batch) for batch, _ in loaded])
 
 
@@ -117,4 +117,4 @@ def _milliseconds(model: Model, images: ImageSource) -> float:
 
 def _layers(model: Model, names: list[str]) -> int:
     """How many of the names are those of layers rather than of products of activations."""
-    return sum(isinstance(model.module.get_submodule(name), IntegerWeight) for name in names)
+    return sum(isinstance(model.module.get_submodule(name), IntLayer) for name in names)

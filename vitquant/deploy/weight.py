@@ -5,11 +5,11 @@ from onnx import TensorProto
 
 from vitquant.deploy.containers import Container, container_for, integers
 from vitquant.deploy.graph import Graph
-from vitquant.layers.weight import IntegerWeight
+from vitquant.quantization.layers.base import IntLayer
 
 
 def integer_weight(
-    graph: Graph, layer: IntegerWeight, name: str, narrowest: Container, *, flat: bool = False
+    graph: Graph, layer: IntLayer, name: str, narrowest: Container, *, flat: bool = False
 ) -> str:
     """The integers as int8, in the weight's shape; ``flat``: as (O, I), whatever I is made of.
 
@@ -19,7 +19,7 @@ def integer_weight(
 
 
 def float_weight(
-    graph: Graph, layer: IntegerWeight, name: str, narrowest: Container, *, flat: bool = False
+    graph: Graph, layer: IntLayer, name: str, narrowest: Container, *, flat: bool = False
 ) -> str:
     """The weight in float32, for an input that stays float; it is computed once as well."""
     codes = _as(TensorProto.FLOAT, graph, layer, name, narrowest, flat)
@@ -28,7 +28,7 @@ def float_weight(
     return graph.add("Mul", [codes, scale], f"{name}/scaled_weight")
 
 
-def accumulator_bias(layer: IntegerWeight) -> tuple[np.ndarray, np.ndarray] | None:
+def accumulator_bias(layer: IntLayer) -> tuple[np.ndarray, np.ndarray] | None:
     """The bias in units of the accumulator, int32 (O,), and the units themselves, float32 (O,).
 
     None where an accumulator could not hold it beside the product: in a channel whose weights are
@@ -38,7 +38,7 @@ def accumulator_bias(layer: IntegerWeight) -> tuple[np.ndarray, np.ndarray] | No
     units = (layer.input.scale * layer.scale).numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.rint(layer.bias.numpy().astype(np.float64) / units)
-    widest = layer.input.front.grid or layer.input.grid
+    widest = layer.input.prefix.grid or layer.input.grid
     product = (widest.levels - 1) * layer.codes.flatten(1).numpy().astype(np.int64)
     if not np.all(np.abs(steps) + np.abs(product).sum(1) < 2**31):
         return None
@@ -46,7 +46,7 @@ def accumulator_bias(layer: IntegerWeight) -> tuple[np.ndarray, np.ndarray] | No
 
 
 def _as(
-    wanted: int, graph: Graph, layer: IntegerWeight, name: str, narrowest: Container, flat: bool
+    wanted: int, graph: Graph, layer: IntLayer, name: str, narrowest: Container, flat: bool
 ) -> str:
     container = container_for(layer.grid, narrowest)
     codes = layer.codes.flatten(1) if flat else layer.codes

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vitquant import parallel
-from vitquant.data.batches import batches
+from vitquant.core import distributed
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
-from vitquant.errors import UserError
+from vitquant.data.loader import load_batches
 from vitquant.models.model import Model
-from vitquant.progress import Progress, Silent
 
 
 @dataclass
@@ -72,10 +72,10 @@ def evaluate(
     progress = progress or Silent()
     total, agreed, seconds = 0, 0, 0.0
     counts, reference_counts = _Counts(), _Counts()
-    order = parallel.share(len(images), batch_size)
-    loaded = batches(images, order, model.transform(), batch_size)
+    order = distributed.rank_slice(len(images), batch_size)
+    loaded = load_batches(images, order, model.transform(), batch_size)
     again = reference is not None and not reference.preprocesses_like(model)
-    others = batches(images, order, reference.transform(), batch_size) if again else None
+    others = load_batches(images, order, reference.transform(), batch_size) if again else None
     for batch, labels in progress.track(loaded, -(-len(order) // batch_size), "evaluating"):
         known = labels >= 0
         batch, labels = batch[known].to(device), labels[known].to(device)
@@ -92,11 +92,12 @@ def evaluate(
         if reference is not None:
             agreed += int((reference_counts.add(reference.module(other), labels) == guess).sum())
     total, agreed, *hits = map(
-        int, parallel.totals([total, agreed, *counts.hits(), *reference_counts.hits()])
+        int,
+        distributed.all_reduce_scalars([total, agreed, *counts.hits(), *reference_counts.hits()]),
     )
     counts, reference_counts = _Counts(*hits[:2]), _Counts(*hits[2:])
     # The slowest process is the one that the others wait for.
-    seconds = float(parallel.largest(torch.tensor(seconds, dtype=torch.float64)))
+    seconds = float(distributed.all_reduce_max(torch.tensor(seconds, dtype=torch.float64)))
     if not total:
         raise UserError(f"--data: no image of {images.name} has a label that the model knows")
     return Evaluation(

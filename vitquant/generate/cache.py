@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vitquant import parallel
-from vitquant.errors import UserError
+from vitquant.core import distributed
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Progress
 from vitquant.generate.image_folder import Images, read_index, read_run
 from vitquant.generate.inversion.invert import Inversion, make_images
 from vitquant.generate.learn_prompts import Learning, learn_prompts
 from vitquant.generate.prompts import PromptFile, read_prompts
 from vitquant.generate.synthesize import Synthesis, synthesize
-from vitquant.progress import Progress
 
 VARIABLE = "VITQUANT_CACHE"
 
@@ -86,11 +86,11 @@ def _place(kind: str, run: Mapping[str, Any], suffix: str) -> Path:
 def _usable(path: Path, progress: Progress, check: Callable[[], object]) -> bool:
     """Whether something is there and passes; what does not pass is removed."""
     reason = None
-    if parallel.is_main() and path.exists():
+    if distributed.is_main() and path.exists():
         try:
             check()
         except UserError as error:
             reason = str(error)
             progress.warn(f"{reason}; it is made again")
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return parallel.told(path.exists())
+    return distributed.broadcast_object(path.exists())

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from vitquant.files import write_whole
+from vitquant.core.files import write_whole
 
 _ROWS, _COLUMNS = 100, 20
 _SIDE = 64

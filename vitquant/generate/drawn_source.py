@@ -19,7 +19,7 @@ class DrawnSource:
         rows = read_index(folder)
         self.name = name
         self.labels: Sequence[int] | None = [row["class"] for row in rows]
-        self.ignored: Mapping[str, int] = {}
+        self.skipped: Mapping[str, int] = {}
         self._files = [folder / row["file_name"] for row in rows]
 
     def __len__(self) -> int:

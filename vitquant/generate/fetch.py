@@ -4,7 +4,7 @@ from pathlib import Path
 
 from huggingface_hub import hf_hub_download, list_repo_files
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.generate.prompts import PromptFile, read_prompts
 
 SCHEME = "hf://"

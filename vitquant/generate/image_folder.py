@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitquant.data.classes import ClassNames
-from vitquant.errors import UserError
-from vitquant.files import write_whole
+from vitquant.core.errors import UserError
+from vitquant.core.files import write_whole
+from vitquant.core.progress import Progress
+from vitquant.data.class_names import ClassNames
 from vitquant.generate.drawing import Drawing
 from vitquant.generate.names import Subject
 from vitquant.generate.parts import Parts
-from vitquant.progress import Progress
 
 INDEX, RUN = "metadata.jsonl", "vitquant.json"
 _ROWS = "rows"

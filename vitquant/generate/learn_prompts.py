@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import vitquant
-from vitquant import parallel
-from vitquant.errors import UserError
+from vitquant.core import distributed
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Progress
 from vitquant.generate.classifier import Classifier
 from vitquant.generate.duration import Stopwatch
 from vitquant.generate.generator import Generator
@@ -17,7 +18,6 @@ from vitquant.generate.parts import Parts
 from vitquant.generate.prompts import ClassPrompts, PromptFile, read_prompts, write_prompts
 from vitquant.generate.settings import LearnSettings
 from vitquant.models.model import Model
-from vitquant.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ def learn_prompts(
     if done:
         progress.say(f"{done} of {len(learning.subjects)} classes are learned already")
     _learn(learning, parts.deal(missing), parts, progress, tell)
-    parallel.wait()
-    if parallel.is_main():
+    distributed.barrier()
+    if distributed.is_main():
         write_prompts(path, header, _collected(parts, learning.subjects))
-    parallel.wait()
+    distributed.barrier()
     result = read_prompts(path, "--out")
     parts.remove()
     return result

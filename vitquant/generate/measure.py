@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vitquant.data.batches import batches
 from vitquant.data.image_source import ImageSource
+from vitquant.data.loader import load_batches
 from vitquant.generate.classifier import Classifier
 from vitquant.generate.similarity import mean_similarity
 from vitquant.models.model import Model
@@ -73,7 +73,7 @@ def _seen(
 ) -> tuple[Tensor, Tensor]:
     """Logits and features, on the CPU, of images as the quantizer will see them."""
     logits, features = [], []
-    for batch, _ in batches(images, range(len(images)), model.transform(), _BATCH):
+    for batch, _ in load_batches(images, range(len(images)), model.transform(), _BATCH):
         for found, values in zip(
             (logits, features), classifier.seen(batch.to(device)), strict=True
         ):

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.generate.generator import Generator
 from vitquant.generate.learning import encode
 from vitquant.generate.names import Subject

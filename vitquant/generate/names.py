@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.models.model import Model
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vitquant import parallel
-from vitquant.errors import UserError
-from vitquant.files import write_whole
-from vitquant.progress import Progress
+from vitquant.core import distributed
+from vitquant.core.errors import UserError
+from vitquant.core.files import write_whole
+from vitquant.core.progress import Progress
 
 _RUN = "run.json"
 
@@ -37,7 +37,7 @@ class Parts:
         Raises:
             UserError: the folder cannot be written.
         """
-        if parallel.is_main():
+        if distributed.is_main():
             wanted = json.dumps(run, sort_keys=True)
             if self.folder.exists() and self._found() != wanted:
                 progress.say(f"{self.folder} is of a run with other settings; starting anew")
@@ -50,7 +50,7 @@ class Parts:
                     f"is accepted"
                 ) from error
             write_whole(self.folder / _RUN, wanted.encode())
-        parallel.wait()
+        distributed.barrier()
 
     def deal(self, missing: Sequence[T]) -> Sequence[T]:
         """This process's share of what is missing.
@@ -58,15 +58,15 @@ class Parts:
         Once all know what that is: no piece may be added before, or others would count it among the
         old ones.
         """
-        parallel.wait()
-        return missing[parallel.rank() :: parallel.size()]
+        distributed.barrier()
+        return missing[distributed.rank() :: distributed.world_size()]
 
     def piece(self, name: str) -> Path:
         return self.folder / name
 
     def remove(self) -> None:
         """The run is over."""
-        if parallel.is_main():
+        if distributed.is_main():
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove_pieces(self, name: str) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
+from vitquant.core.hashing import sha256
 from vitquant.miniature.generator_files import GENERATOR, generator_path
-from vitquant.models.fingerprint import sha256
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer

@@ -10,9 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from vitquant.errors import UserError
-from vitquant.files import write_whole
-from vitquant.progress import Progress
+from vitquant.core.errors import UserError
+from vitquant.core.files import write_whole
+from vitquant.core.progress import Progress
 
 KEY = "vitquant-prompts"
 FORMAT = 1

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import vitquant
-from vitquant import parallel
-from vitquant.errors import UserError
+from vitquant.core import distributed
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Progress
 from vitquant.generate.classifier import Classifier
 from vitquant.generate.contact_sheet import write_sheet
 from vitquant.generate.drawing import draw
@@ -30,7 +31,6 @@ from vitquant.generate.modes import Modes
 from vitquant.generate.names import Subject
 from vitquant.generate.parts import Parts
 from vitquant.models.model import Model
-from vitquant.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -117,15 +117,15 @@ def synthesize(
     parts.begin(run, progress)
     missing = [g for g in synthesis.groups() if any(kept(parts, s.index) is None for s in g)]
     _draw(synthesis, parts.deal(missing), parts, progress, tell)
-    parallel.wait()
-    if parallel.is_main():
+    distributed.barrier()
+    if distributed.is_main():
         pieces = [kept(parts, s.index) for s in synthesis.subjects]
         rejected = sum(piece[0] for piece in pieces if piece)
         rows = [row for piece in pieces if piece for row in piece[1]]
         _check_accepted(synthesis, rows, rejected, parts, progress)
         finish(parts, path, {"run": run, "rejected": rejected}, rows)
         write_sheet(sheet_of(path), path, rows)
-    parallel.wait()
+    distributed.barrier()
     return Images(path, sheet_of(path), read_index(path), (read_run(path) or {}).get("rejected", 0))
 
 

@@ -2,14 +2,14 @@
 
 import torch
 
-from vitquant import parallel
-from vitquant.errors import UserError
+from vitquant.core import distributed
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Progress
 from vitquant.generate.generator import Generator
 from vitquant.generate.pipeline import DEFAULT, LICENCE, is_downloaded
 from vitquant.methods.settings import PRECISIONS
-from vitquant.miniature.architectures import NAMES
 from vitquant.miniature.generator_files import GENERATOR
-from vitquant.progress import Progress
+from vitquant.models.sources.from_miniature import NAMES
 
 
 def load_generator(
@@ -28,7 +28,7 @@ def load_generator(
     if precision not in PRECISIONS:
         raise UserError(f"--precision: {precision!r} is not one; accepted: {', '.join(PRECISIONS)}")
     name = name or (GENERATOR if model in NAMES else DEFAULT)
-    if name == DEFAULT and parallel.is_main() and not is_downloaded(name):
+    if name == DEFAULT and distributed.is_main() and not is_downloaded(name):
         progress.say(f"downloading {name}; {LICENCE}")
     low = precision == "bfloat16" or (precision == "auto" and device.startswith("cuda"))
     return Generator.load(name, device, torch.bfloat16 if low else torch.float32)

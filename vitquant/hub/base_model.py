@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.hub.download import read_config
 from vitquant.hub.repository import Repository
-from vitquant.miniature.architectures import NAMES as MINIATURES
-from vitquant.models.load import HUB
-from vitquant.models.model import Identity
-from vitquant.models.timm_config import known_weights
+from vitquant.models.hub_config import known_weights
+from vitquant.models.model import ModelIdentity
+from vitquant.models.sources.from_miniature import NAMES as MINIATURES
+from vitquant.models.sources.from_timm import HUB
 
 # The identifiers of the Hub among the licences that timm names; it takes others only as "other".
 _KNOWN = frozenset(
@@ -42,7 +42,7 @@ class BaseModel:
         return fields
 
 
-def base_model(identity: Identity) -> BaseModel:
+def base_model(identity: ModelIdentity) -> BaseModel:
     """What is known of a float model without asking a network."""
     if identity.name.startswith(HUB):
         repository = Repository.of(identity.name)

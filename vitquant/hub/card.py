@@ -10,7 +10,7 @@ from vitquant.checkpoint.read import Checkpoint
 from vitquant.hub.base_model import BaseModel
 from vitquant.hub.command import quantize_command
 from vitquant.hub.repository import CHECKPOINT, ONNX
-from vitquant.models.load import HUB
+from vitquant.models.sources.from_timm import HUB
 
 
 @dataclass(frozen=True)

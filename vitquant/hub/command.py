@@ -5,11 +5,11 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from vitquant.bits import parse_bits
-from vitquant.calibration import bears_bias_correction
-from vitquant.checkpoint.schema import Header
+from vitquant.checkpoint.header import Header
 from vitquant.methods.settings import Settings
-from vitquant.models.load import HUB
+from vitquant.models.sources.from_timm import HUB
 from vitquant.usual_scheme import usual_scheme
+from vitquant.workflows.calibration_images import bears_bias_correction
 
 # Told elsewhere in the command, or not settings of a run.
 _ELSEWHERE = {"scheme", "method"}

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from huggingface_hub import hf_hub_download
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.hub.redact import redact
 from vitquant.hub.repository import CHECKPOINT, CONFIG, Repository
-from vitquant.models.load import HUB
+from vitquant.models.sources.from_timm import HUB
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 
 _FRACTIONS, _REST = ("top1", "top5"), ("images", "data")
 _ACCEPTED = "what vitquant eval --json printed is accepted"

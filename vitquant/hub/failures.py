@@ -2,7 +2,7 @@
 
 import huggingface_hub
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.hub.errand import Outcome
 from vitquant.hub.redact import redact
 

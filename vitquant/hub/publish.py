@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.hub import errand
 from vitquant.hub.base_model import BaseModel, base_model
 from vitquant.hub.card import Published, card
@@ -17,8 +17,8 @@ from vitquant.hub.evaluation import check_evaluation
 from vitquant.hub.failures import failure
 from vitquant.hub.redact import redact
 from vitquant.hub.repository import CARD, CHECKPOINT, CONFIG, ONNX, check_identifier
+from vitquant.models.hub_config import hub_config
 from vitquant.models.model import Model
-from vitquant.models.timm_config import hub_config
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from vitquant.errors import UserError
-from vitquant.models.load import HUB
+from vitquant.core.errors import UserError
+from vitquant.models.sources.from_timm import HUB
 
 CHECKPOINT, CONFIG, CARD, ONNX = "model.safetensors", "config.json", "README.md", "model.onnx"
 

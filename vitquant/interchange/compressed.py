@@ -12,17 +12,17 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from vitquant.checkpoint.header import LayerRecord
 from vitquant.checkpoint.packing import unpack
 from vitquant.checkpoint.read import Checkpoint, restore
-from vitquant.checkpoint.schema import LayerRecord
-from vitquant.errors import UserError
-from vitquant.files import check_writable
+from vitquant.core.errors import UserError
+from vitquant.core.files import check_writable
 from vitquant.interchange.scheme import quantization_config, stored_bits
 from vitquant.interchange.words import pack_words
-from vitquant.layers.rows import brought
+from vitquant.models.hub_config import hub_config
 from vitquant.models.model import Model
-from vitquant.models.timm_config import hub_config
-from vitquant.quantizers.grid import activation_grid, weight_grid
+from vitquant.quantization.layers.prefix import prefix_correction
+from vitquant.quantization.quantizers.grid import activation_grid, weight_grid
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -113,7 +113,7 @@ def _linear(layer: LayerRecord, own: dict[str, Tensor]) -> dict[str, Tensor]:
 def _front(own: dict[str, Tensor]) -> dict[str, Tensor]:
     """What brings rows at the front to the scale of the others, and their output back."""
     bias = own["bias"].float() if "bias" in own else None
-    units, bias = brought(
+    units, bias = prefix_correction(
         own["input.prefix_scale"], own["input.scale"], own["prefix_bias"].float(), bias
     )
     shift = own["prefix_shift"] / units

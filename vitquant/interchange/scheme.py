@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from vitquant.checkpoint.schema import LayerRecord
-from vitquant.quantizers.grid import FLOAT_BITS
+from vitquant.checkpoint.header import LayerRecord
+from vitquant.quantization.quantizers.grid import FLOAT_BITS
 
 FORMAT = "pack-quantized"
 # The first release that packs widths such as 3 bits in this way.

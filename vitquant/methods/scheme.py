@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from vitquant.bits import Bits
-from vitquant.models.wiring import Wiring
+from vitquant.quantization.graph.points import QuantizationPoints
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Scheme:
     patch_embed: Bits
     head: Bits
 
-    def layer_bits(self, model: nn.Module, wiring: Wiring) -> dict[str, Bits]:
-        """The bits of every layer in ``wiring``."""
+    def layer_bits(self, model: nn.Module, points: QuantizationPoints) -> dict[str, Bits]:
+        """The bits of every layer in ``points``."""
         heads = classifiers(model)
-        chosen = dict.fromkeys(wiring.layers, self.bits)
-        chosen.update({name: self.head for name in wiring.layers if name in heads})
-        chosen[wiring.layers[0]] = self.patch_embed
+        chosen = dict.fromkeys(points.layers, self.bits)
+        chosen.update({name: self.head for name in points.layers if name in heads})
+        chosen[points.layers[0]] = self.patch_embed
         return chosen
 
 

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vitquant.bits import ACTIVATION_BITS, Bits
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.methods.scheme import Scheme
-from vitquant.quantizers.grid import FLOAT_BITS
+from vitquant.quantization.quantizers.grid import FLOAT_BITS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("search", "dfq")

@@ -6,7 +6,7 @@ import random
 from itertools import product
 from typing import NamedTuple
 
-from vitquant.data.digits import CLASS_NAMES
+from vitquant.data.sources.digits import CLASS_NAMES
 from vitquant.generate.templates import OBJECT_ADJECTIVES, PHOTO_ADJECTIVES
 
 _ADJECTIVE_SHARE = 0.7

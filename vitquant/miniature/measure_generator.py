@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionPipeline
 
-from vitquant.data.digits import CLASS_NAMES, digits
 from vitquant.data.image_source import ListSource
+from vitquant.data.sources.digits import CLASS_NAMES, digits
 from vitquant.generate.measure import measure
 from vitquant.generate.templates import described, plain
-from vitquant.miniature.architectures import NAMES
 from vitquant.miniature.generator_files import generator_path
-from vitquant.models.load import load_float
+from vitquant.models.sources.from_miniature import NAMES
+from vitquant.models.sources.from_timm import load_float
 
 TEXTS: dict[str, Callable[[int], list[str]]] = {"plain": plain, "described": described}
 _BATCH = 100

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from vitquant.data.digits import digits
-from vitquant.miniature.architectures import NAMES, weights_path
+from vitquant.data.sources.digits import digits
+from vitquant.models.sources.from_miniature import NAMES, weights_path
 
 EPOCHS = 40
 # Few images need small batches to give enough steps: with 32, other settings alike, both models

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from transformers import CLIPTokenizer
 
-from vitquant.data.digits import digits
+from vitquant.data.sources.digits import digits
 from vitquant.miniature.captioned_digits import CaptionedDigits
 from vitquant.miniature.captions import all_captions
 from vitquant.miniature.generator_files import generator_path

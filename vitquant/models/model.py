@@ -10,16 +10,16 @@ import torch
 from PIL import Image
 from torch import nn
 
-from vitquant.data.classes import ClassNames
+from vitquant.data.class_names import ClassNames
 
 
 @dataclass(frozen=True)
-class Identity:
+class ModelIdentity:
     """Which float model this is, or was before it was quantized.
 
     name: as the user wrote it. architecture: timm's name of it, without the tag. tag: of the
     pretrained weights, empty where they came from a file. arguments: further arguments of
-    ``timm.create_model``. weights_sha256: of the float weights, see ``models.fingerprint``.
+    ``timm.create_model``. weights_sha256: of the float weights, see ``core.hashing``.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Model:
     """
 
     module: nn.Module
-    identity: Identity
+    identity: ModelIdentity
     preprocessing: dict[str, Any]
     classes: ClassNames | None
 

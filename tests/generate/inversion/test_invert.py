@@ -3,15 +3,15 @@
 import pytest
 import torch
 
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Silent
 from vitquant.data.decode import decode
-from vitquant.errors import UserError
 from vitquant.generate.cache import VARIABLE, inverted
 from vitquant.generate.image_folder import read_index
 from vitquant.generate.inversion import invert as room
 from vitquant.generate.inversion.frame import framed
 from vitquant.generate.inversion.invert import Inversion, aims_of, make_images
 from vitquant.generate.inversion.settings import InversionSettings
-from vitquant.progress import Silent
 
 
 @pytest.fixture

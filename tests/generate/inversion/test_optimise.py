@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.generate.inversion.optimise import invert, total_variation
 from vitquant.generate.inversion.settings import InversionSettings
-from vitquant.models.wiring import discover, example_images
+from vitquant.quantization.graph.points import example_inputs, find_points
 
 
 @pytest.fixture
 def make(model):
     """make(numbers, targets, iterations, ...) → images of digits, uint8."""
     model.module.requires_grad_(False)
-    attentions = list(discover(model.module, example_images(model.input_size)).products)
+    attentions = list(find_points(model.module, example_inputs(model.input_size)).products)
 
     def run(numbers, targets, iterations=3, **changes):
         settings = InversionSettings(iterations=iterations, precision="float32", **changes)

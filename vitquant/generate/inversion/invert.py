@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 import vitquant
-from vitquant import parallel
-from vitquant.errors import UserError
+from vitquant.core import distributed
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Progress
 from vitquant.generate.contact_sheet import write_sheet
 from vitquant.generate.drawing import Drawing
 from vitquant.generate.duration import Stopwatch
@@ -33,8 +34,7 @@ from vitquant.generate.names import Subject, subjects
 from vitquant.generate.noise import seed_of
 from vitquant.generate.parts import Parts
 from vitquant.models.model import Model
-from vitquant.models.wiring import discover, example_images
-from vitquant.progress import Progress
+from vitquant.quantization.graph.points import example_inputs, find_points
 
 
 class Aim(NamedTuple):
@@ -134,15 +134,15 @@ def make_images(
     groups = inversion.groups()
     missing = [i for i in range(len(groups)) if kept(parts, i) is None]
     _make(inversion, parts.deal(missing), parts, progress, tell)
-    parallel.wait()
-    if parallel.is_main():
+    distributed.barrier()
+    if distributed.is_main():
         pieces = [kept(parts, i) for i in range(len(groups))]
         rows = [row for piece in pieces if piece for row in piece[1]]
         finish(parts, path, {"run": run, "rejected": 0}, rows)
         # A column for each image of a class: the sheet's columns are modes.
         numbered = zip(rows, inversion.aims(), strict=True)
         write_sheet(sheet_of(path), path, [row | {"mode": aim.of_class} for row, aim in numbered])
-    parallel.wait()
+    distributed.barrier()
     return Images(path, sheet_of(path), read_index(path), 0)
 
 
@@ -157,8 +157,8 @@ def _make(
         return
     groups, settings, model = inversion.groups(), inversion.settings, inversion.model
     model.module.to(inversion.device).eval().requires_grad_(False)
-    example = example_images(model.input_size).to(inversion.device)
-    attentions = list(discover(model.module, example).products)
+    example = example_inputs(model.input_size).to(inversion.device)
+    attentions = list(find_points(model.module, example).products)
     folder = partial(class_folder, classes=model.classes)
     total = len(numbers) * settings.iterations
     ticks: Iterator[int] = progress.track(range(total), total, "inverting")

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vitquant.core.device import compute_dtype
 from vitquant.generate.inversion.patch_similarity import attention_tokens, similarity_entropy
 from vitquant.generate.inversion.settings import InversionSettings
 from vitquant.generate.inversion.view import draw_axes, show
 from vitquant.generate.noise import noise, seed_of
-from vitquant.methods.arithmetic import product_dtype
 from vitquant.models.model import Model
 
 
@@ -42,7 +42,7 @@ def invert(
         tick: called after each iteration.
     """
     module, schedule = model.module, settings.schedule
-    dtype = product_dtype(settings.precision, torch.device(device))
+    dtype = compute_dtype(settings.precision, torch.device(device))
     shape = model.input_size
     mean, std = normalisation(model, device)
     black, white = -mean / std, (1 - mean) / std

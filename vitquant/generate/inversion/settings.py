@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.generate.inversion.schedule import Schedule
 from vitquant.methods.settings import PRECISIONS
 

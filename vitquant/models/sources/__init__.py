@@ -1,0 +1,1 @@
+"""Where float models come from: one file for each source."""
