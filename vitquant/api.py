@@ -25,8 +25,8 @@ from vitquant.interchange.compressed import write
 from vitquant.methods.settings import Settings
 from vitquant.models.hub_config import pretrained_cfg
 from vitquant.models.model import Model
+from vitquant.models.sources import load_float
 from vitquant.models.sources.from_module import from_module
-from vitquant.models.sources.from_timm import load_float
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.training.state import TrainingState
 from vitquant.usual_scheme import usual_scheme

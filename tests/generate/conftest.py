@@ -11,7 +11,7 @@ from vitquant.generate.classifier import Classifier
 from vitquant.generate.generator import Generator
 from vitquant.generate.names import subjects
 from vitquant.generate.pipeline import load_pipeline
-from vitquant.models.sources.from_timm import load_float
+from vitquant.models.sources import load_float
 
 SIDE = 32
 

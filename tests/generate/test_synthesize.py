@@ -70,7 +70,7 @@ def test_other_readers_find_classes_and_images(make, tmp_path, model):
     synthesize(make(), tmp_path / "out", Silent())
     source = open_source(
         str(tmp_path / "out"),
-        flag="--calib", classes=model.classes, num_classes=10, role=Role.EVALUATION,
+        flag="--calib", label_space=model.label_space, role=Role.EVALUATION,
     )  # fmt: skip
     assert len(source) == 12
     assert sorted(set(source.labels)) == [0, 1, 2]

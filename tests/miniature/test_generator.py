@@ -14,7 +14,7 @@ from vitquant.miniature.captions import all_captions, caption
 from vitquant.miniature.drift import drift
 from vitquant.miniature.generator_files import GENERATOR, generator_path
 from vitquant.miniature.measure_generator import draw, drawn, load
-from vitquant.models.sources.from_timm import load_float
+from vitquant.models.sources import load_float
 
 
 @pytest.fixture(scope="module")

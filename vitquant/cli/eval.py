@@ -9,13 +9,14 @@ from rich.table import Table
 from vitquant.cli import console, options
 from vitquant.core import distributed
 from vitquant.core.errors import CheckFailedError, UserError
-from vitquant.data.open import Role
+from vitquant.data.open import Role, open_source
 from vitquant.deploy.opened import RUNTIMES, is_onnx, largest_batch
 from vitquant.evaluation.accuracy import Evaluation, evaluate
 from vitquant.models.model import Model, ModelIdentity
+from vitquant.models.sources import load_float
 from vitquant.models.sources.from_miniature import NAMES as MINIATURES
-from vitquant.models.sources.from_timm import HUB, load_float
-from vitquant.workflows.open import images_for, is_checkpoint, open_model
+from vitquant.models.sources.from_timm import HUB
+from vitquant.workflows.open import is_checkpoint, open_model
 
 
 def eval_(
@@ -74,7 +75,13 @@ def eval_(
     terminal = console.Terminal()
     opened, beside = _open(name, reference, weights, num_classes, runtime)
     _check_pair(opened, beside)
-    images = images_for(opened, data, "--data", Role.EVALUATION, ignore_unknown=ignore_unknown)
+    images = open_source(
+        data,
+        flag="--data",
+        label_space=opened.label_space,
+        role=Role.EVALUATION,
+        ignore_unknown=ignore_unknown,
+    )
     if images.skipped:
         terminal.warn(
             f"{sum(images.skipped.values())} images left out, of "

@@ -14,7 +14,7 @@ from vitquant.cli.eval import float_model
 from vitquant.core.errors import UserError
 from vitquant.core.files import check_writable
 from vitquant.data.image_source import ImageSource
-from vitquant.data.open import Role
+from vitquant.data.open import Role, open_source
 from vitquant.deploy.containers import CONTAINERS, INT2, get_container
 from vitquant.deploy.engine import IMAGES, export_onnx
 from vitquant.deploy.onnx_model import OnnxOptions
@@ -25,7 +25,7 @@ from vitquant.interchange.compressed import check_folder, write
 from vitquant.models.model import Model
 from vitquant.models.sources.from_miniature import NAMES as MINIATURES
 from vitquant.models.sources.from_timm import HUB
-from vitquant.workflows.open import checkpoint_path, images_for
+from vitquant.workflows.open import checkpoint_path
 
 FORMATS = ("onnx", "safetensors")
 _OF_ONNX = (
@@ -217,7 +217,9 @@ def _check(format: str, images: int, min_agreement: float | None) -> None:
 def _images(data: str | None, model: Model, count: int) -> ImageSource | None:
     if data is None:
         return None
-    return images_for(model, data, "--data", Role.CALIBRATION, limit=count)
+    return open_source(
+        data, flag="--data", label_space=model.label_space, role=Role.CALIBRATION, limit=count
+    )
 
 
 def _float(model: Model, weights: Path | None) -> Model | None:

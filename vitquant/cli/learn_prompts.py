@@ -14,7 +14,7 @@ from vitquant.generate.names import subjects
 from vitquant.generate.prompts import summarise
 from vitquant.generate.settings import LearnSettings
 from vitquant.generate.usual_generator import load_generator
-from vitquant.models.sources.from_timm import load_float
+from vitquant.models.sources import load_float
 
 _PLAIN = LearnSettings()
 

@@ -9,7 +9,7 @@ from vitquant.cli import console, generation, given, inversion, options
 from vitquant.core import distributed
 from vitquant.core.errors import UserError
 from vitquant.data.image_source import ImageSource
-from vitquant.data.open import Role
+from vitquant.data.open import Role, open_source
 from vitquant.generate import cache
 from vitquant.generate.drawn_source import DrawnSource
 from vitquant.generate.fetch import prompt_file
@@ -26,8 +26,7 @@ from vitquant.generate.synthesize import synthesize as run
 from vitquant.generate.templates import described, plain
 from vitquant.generate.usual_generator import load_generator
 from vitquant.models.model import Model
-from vitquant.models.sources.from_timm import load_float
-from vitquant.workflows.open import images_for
+from vitquant.models.sources import load_float
 
 _PLAIN, _LEARN, _INVERTED = DrawSettings(), LearnSettings(), InversionSettings()
 _OF_A_GENERATOR = ("generator", "prompts_per_class", "min_confidence", "attempts")
@@ -164,7 +163,9 @@ def synthesize(
     opened = load_float(name, weights, num_classes)
     real = None
     if compare is not None:
-        real = images_for(opened, compare, "--compare", Role.CALIBRATION)
+        real = open_source(
+            compare, flag="--compare", label_space=opened.label_space, role=Role.CALIBRATION
+        )
     if by_inversion:
         aims = aims_of(opened, classes)
         work = Inversion(opened, aims, inverted, where)

@@ -1,5 +1,6 @@
 """Export a quantized model: the function behind ``vitquant export --format onnx``."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from vitquant.checkpoint.header import Header
@@ -12,7 +13,6 @@ from vitquant.deploy.pictures import PictureSource
 from vitquant.deploy.verification import Verification
 from vitquant.deploy.verify import verify
 from vitquant.models.model import Model
-from vitquant.models.sources.from_timm import create_model
 
 IMAGES = 32
 """How many images a file is verified with by default."""
@@ -71,8 +71,8 @@ def export_onnx(
 def _of_the_same_speed(model: Model) -> Model:
     """The float architecture, with random weights."""
     identity = model.identity
-    module = create_model(identity.architecture, identity.arguments).requires_grad_(False)
-    return Model(module, identity, model.preprocessing, model.classes)
+    module = model.adapter.rebuild(identity.architecture, identity.arguments)
+    return replace(model, module=module.requires_grad_(False))
 
 
 def _decode(images: ImageSource, count: int, progress: Progress) -> ListSource:

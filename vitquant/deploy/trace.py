@@ -10,7 +10,6 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from vitquant.core.errors import UserError
-from vitquant.quantization.layers.interception import Intercepted
 
 INPUT = "images"
 
@@ -30,7 +29,7 @@ def trace(
     """
     sizes = {i: torch.export.Dim(name) for i, name in dynamic.items()}
     try:
-        with _quiet(), _attention_in_parts(network), torch.no_grad():
+        with _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 network,
                 (example,),
@@ -47,24 +46,6 @@ def trace(
             f"and Swin are accepted"
         ) from error
     return program.model_proto
-
-
-@contextmanager
-def _attention_in_parts(network: nn.Module) -> Iterator[None]:
-    """Attention whose products stay float as single operations too, rather than as one opaque
-    node, which later opsets have and few runtimes know."""
-    fused = [
-        module
-        for module in network.modules()
-        if getattr(module, "fused_attn", False) and not isinstance(module, Intercepted)
-    ]
-    for module in fused:
-        module.fused_attn = False
-    try:
-        yield
-    finally:
-        for module in fused:
-            module.fused_attn = True
 
 
 @contextmanager

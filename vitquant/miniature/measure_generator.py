@@ -14,8 +14,8 @@ from vitquant.data.sources.digits import CLASS_NAMES, digits
 from vitquant.generate.measure import measure
 from vitquant.generate.templates import described, plain
 from vitquant.miniature.generator_files import generator_path
+from vitquant.models.sources import load_float
 from vitquant.models.sources.from_miniature import NAMES
-from vitquant.models.sources.from_timm import load_float
 
 TEXTS: dict[str, Callable[[int], list[str]]] = {"plain": plain, "described": described}
 _BATCH = 100

@@ -72,8 +72,8 @@ def _tagged(cfg: dict[str, Any], identity: ModelIdentity) -> dict[str, Any]:
     if not identity.tag:
         return cfg
     own = known_weights(identity.architecture, identity.tag)
-    licence = {"license": own.license} if own is not None and own.license else {}
-    return cfg | {"tag": identity.tag} | licence
+    own_license = {"license": own.license} if own is not None and own.license else {}
+    return cfg | {"tag": identity.tag} | own_license
 
 
 def _labels(model: Model) -> dict[str, Any]:

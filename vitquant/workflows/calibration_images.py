@@ -8,7 +8,7 @@ from vitquant.core import distributed
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress
 from vitquant.data.image_source import ImageSource
-from vitquant.data.open import Role
+from vitquant.data.open import Role, open_source
 from vitquant.data.sources.noise import NoiseSource
 from vitquant.generate import cache
 from vitquant.generate.drawn_source import DrawnSource
@@ -26,7 +26,6 @@ from vitquant.generate.synthesize import DrawSettings, Synthesis
 from vitquant.generate.templates import described
 from vitquant.generate.usual_generator import load_generator
 from vitquant.models.model import Model
-from vitquant.workflows.open import images_for
 
 _DRAWN = ("synthetic", "template")
 MADE = (*_DRAWN, "inversion")
@@ -77,7 +76,9 @@ def calibration_images(
         return _inverted(model, samples, seed, drawing, progress)
     if calib == "noise":
         return NoiseSource(samples, model.input_size[1:], seed)
-    return images_for(model, calib, "--calib", Role.CALIBRATION, limit=samples)
+    return open_source(
+        calib, flag="--calib", label_space=model.label_space, role=Role.CALIBRATION, limit=samples
+    )
 
 
 def _inverted(

@@ -1,17 +1,15 @@
 """Whatever MODEL names: a checkpoint that vitquant wrote, here or on the Hub, or a float model."""
 
 from pathlib import Path
-from typing import Any
 
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.core.errors import UserError
-from vitquant.data.image_source import ImageSource
-from vitquant.data.open import Role, open_source
 from vitquant.deploy.opened import RUNTIMES, is_onnx, open_onnx
 from vitquant.hub.download import checkpoint_file, quantized_config
 from vitquant.hub.repository import Repository
 from vitquant.models.model import Model
-from vitquant.models.sources.from_timm import HUB, load_float
+from vitquant.models.sources import load_float
+from vitquant.models.sources.from_timm import HUB
 
 
 def open_model(
@@ -68,19 +66,3 @@ def checkpoint_path(name: str, revision: str | None = None) -> Path:
             f"wrote is accepted"
         )
     return checkpoint_file(repository)
-
-
-def images_for(model: Model, source: str, flag: str, role: Role, **options: Any) -> ImageSource:
-    """Open ``source`` for ``model``; see :func:`vitquant.data.open.open_source`.
-
-    Raises:
-        UserError: there are no images, or none that can serve the role.
-    """
-    return open_source(
-        source,
-        flag=flag,
-        classes=model.classes,
-        num_classes=model.num_classes,
-        role=role,
-        **options,
-    )

@@ -10,12 +10,13 @@ from timm.data import create_dataset
 from timm.data.readers.img_extensions import get_img_extensions
 from timm.utils.misc import natural_key
 
-from vitquant.data.image_source import Request, Role, first_line
+from vitquant.core.errors import first_line
+from vitquant.data.image_source import Role, SourceRequest
 from vitquant.data.match_labels import match_folders
 from vitquant.data.sources.reader import ReaderSource, drop_unknown
 
 
-def open_folder(path: Path, request: Request) -> ReaderSource:
+def open_folder(path: Path, request: SourceRequest) -> ReaderSource:
     """The images under `path`, a folder or an uncompressed .tar; the leaf folder is the class.
 
     Raises UserError if there are none, or if evaluation cannot tell their classes.
@@ -25,16 +26,16 @@ def open_folder(path: Path, request: Request) -> ReaderSource:
     name = str(reader.root)
     exclusive = path.is_file()
     if request.role is Role.EVALUATION:
-        indices, labels, ignored = drop_unknown(targets, match_folders(folders, request), folders)
+        indices, labels, skipped = drop_unknown(targets, match_folders(folders, request), folders)
         return ReaderSource(
-            name, reader, request, indices, labels, skipped=ignored, exclusive=exclusive
+            name, reader, request, indices, labels, skipped=skipped, exclusive=exclusive
         )
     labeled = targets if len(folders) > 1 else None
     everything = range(len(targets))
     return ReaderSource(name, reader, request, everything, labeled, skipped={}, exclusive=exclusive)
 
 
-def _reader(path: Path, request: Request) -> Any:
+def _reader(path: Path, request: SourceRequest) -> Any:
     # timm keeps an index of a large tar beside it, as a pickle: neither is wanted.
     options: dict[str, Any] = {"cache_tarinfo": False} if path.is_file() else {}
     try:

@@ -189,7 +189,7 @@ def _drawings(inversion: Inversion, group: list[Aim], pixels: Tensor) -> Iterato
     model = inversion.model
     mean, std = normalisation(model, pixels.device)
     # The model sees what is written, not what was there before rounding.
-    scores = model.module((pixels.float() / 255 - mean) / std).float().softmax(-1).cpu()
+    scores = model((pixels.float() / 255 - mean) / std).float().softmax(-1).cpu()
     for aim, image, score in zip(group, pixels, scores, strict=True):
         index = aim.subject.index
         yield Drawing(

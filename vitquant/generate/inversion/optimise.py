@@ -41,7 +41,7 @@ def invert(
         targets: the class that each is to show.
         tick: called after each iteration.
     """
-    module, schedule = model.module, settings.schedule
+    schedule = settings.schedule
     dtype = compute_dtype(settings.precision, torch.device(device))
     shape = model.input_size
     mean, std = normalisation(model, device)
@@ -52,7 +52,7 @@ def invert(
     draws = [random.Random(seed_of(settings.seed, "views", n)) for n in numbers]
     chosen = torch.Generator().manual_seed(seed_of(settings.seed, "patches"))
     optimizer = torch.optim.Adam([images], lr=settings.lr, betas=(0.5, 0.9))
-    with attention_tokens(module, attentions) as tokens:
+    with attention_tokens(model, attentions) as tokens:
         for iteration in range(settings.iterations):
             optimizer.param_groups[0]["lr"] = settings.lr * schedule.rate(iteration)
             area, jitter = schedule.area(iteration), schedule.jitter(iteration, shape[1])
@@ -60,7 +60,7 @@ def invert(
             tokens.clear()
             seen = show(images, views)
             with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-                logits = module(seen)
+                logits = model(seen)
             # Sums, so that what is beside an image does not change its gradient.
             hit = F.cross_entropy(logits.float(), wanted, reduction="sum")
             varied = sum(_entropies(tokens, settings, chosen))

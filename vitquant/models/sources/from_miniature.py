@@ -14,8 +14,30 @@ from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 
 from vitquant.data.sources.digits import CLASS_NAMES, SIDE
+from vitquant.models.adapter import ModelAdapter
+from vitquant.models.model import Model
+from vitquant.models.sources import from_timm
 
 NAMES = ("vit_digits", "swin_digits")
+ADAPTER: ModelAdapter = from_timm.ADAPTER
+ACCEPTED = f"a miniature ({', '.join(NAMES)})"
+
+
+def names() -> list[str]:
+    """What may be meant by a name that is misspelt."""
+    return list(NAMES)
+
+
+def claims(name: str) -> bool:
+    """Whether it is one of `NAMES`."""
+    return name in NAMES
+
+
+def load(name: str, weights: Path | None = None, num_classes: int | None = None) -> Model:
+    """A miniature in eval mode, by default with the bundled weights; see `from_timm.load`."""
+    if weights is not None:
+        return from_timm.load(name, weights, num_classes)
+    return from_timm.load(name, weights_path(name), num_classes, tag="bundled")
 
 
 def weights_path(name: str) -> Path:

@@ -9,7 +9,7 @@ from torch import nn
 from vitquant.core.errors import UserError
 from vitquant.core.hashing import sha256
 from vitquant.models.model import Model, ModelIdentity
-from vitquant.models.sources.from_timm import class_names, create_model
+from vitquant.models.timm_adapter import class_names, create_model
 
 
 def from_module(module: nn.Module, arguments: dict[str, Any] | None = None) -> Model:
