@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from vitquant.core.errors import CheckFailedError
-from vitquant.deploy.comparison import Likeness
+from vitquant.evaluation.agreement import OutputAgreement
 
 MARGIN = 0.25
 """By how much less a file may agree with the PyTorch model than that one, rounded differently,
@@ -22,7 +22,7 @@ class Run:
     name: str
     bytes: int
     milliseconds: float
-    likeness: Likeness | None = None
+    likeness: OutputAgreement | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Verification:
     expected: list[str]
     integer: list[str]
     compared: list[Run]
-    twin: Likeness
+    twin: OutputAgreement
     exported: list[Run]
     bound: float
     remarks: list[str]

@@ -12,7 +12,6 @@ from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
 from vitquant.data.loader import load_batches
-from vitquant.deploy.comparison import likeness
 from vitquant.deploy.float_attention import float_products
 from vitquant.deploy.kernels import integer_kernels
 from vitquant.deploy.metadata import Metadata
@@ -20,6 +19,7 @@ from vitquant.deploy.opened import largest_batch, open_onnx
 from vitquant.deploy.openvino_runtime import installed, open_openvino
 from vitquant.deploy.twin import rounded_differently
 from vitquant.deploy.verification import MARGIN, Run, Verification
+from vitquant.evaluation.agreement import compare_outputs
 from vitquant.models.model import Model
 from vitquant.quantization.layers.base import IntLayer
 
@@ -59,10 +59,10 @@ def verify(
         progress.say(f"comparing with PyTorch on {len(images)} images of {images.name}")
         expected = _outputs(model, images)
         with rounded_differently(model.module):
-            twin = likeness(expected, _outputs(model, images), model.num_classes)
+            twin = compare_outputs(expected, _outputs(model, images), model.num_classes)
 
     def run(name: str, other: Model, size: int) -> Run:
-        found = likeness(expected, _outputs(other, images), model.num_classes)
+        found = compare_outputs(expected, _outputs(other, images), model.num_classes)
         return Run(name, size, _milliseconds(other, images), found)
 
     before = float_model.identity.float_bytes
@@ -102,7 +102,7 @@ def verify(
 def _outputs(model: Model, images: ImageSource) -> Tensor:
     size = largest_batch(model, _BATCH)
     loaded = load_batches(images, range(len(images)), model.transform(), size)
-    return torch.cat([model.module(batch) for batch, _ in loaded])
+    return torch.cat([model(batch) for batch, _ in loaded])
 
 
 def _milliseconds(model: Model, images: ImageSource) -> float:
@@ -110,7 +110,7 @@ def _milliseconds(model: Model, images: ImageSource) -> float:
     taken = []
     for _ in range(_WARM_UP + _REPEATS):
         start = time.perf_counter()
-        model.module(example)
+        model(example)
         taken.append(1e3 * (time.perf_counter() - start))
     return median(taken[_WARM_UP:])
 

@@ -11,6 +11,7 @@ from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
 from vitquant.data.loader import load_batches
+from vitquant.evaluation.agreement import same_top1
 from vitquant.models.model import Model
 
 
@@ -41,12 +42,11 @@ class _Counts:
     def hits(self) -> tuple[int, int]:
         return self.top1, self.top5
 
-    def add(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def add(self, logits: Tensor, labels: Tensor) -> None:
         best = logits.topk(min(5, logits.shape[-1])).indices
         hits = best == labels[:, None]
         self.top1 += int(hits[:, 0].sum())
         self.top5 += int(hits.any(1).sum())
-        return best[:, 0]
 
     def accuracy(self, images: int) -> Accuracy:
         return Accuracy(self.top1 / images, self.top5 / images)
@@ -83,14 +83,16 @@ def evaluate(
         if not len(labels):
             continue
         start = time.perf_counter()
-        logits = model.module(batch)
+        logits = model(batch)
         if logits.is_cuda:
             torch.cuda.synchronize()
         seconds += time.perf_counter() - start
-        guess = counts.add(logits, labels)
+        counts.add(logits, labels)
         total += len(labels)
         if reference is not None:
-            agreed += int((reference_counts.add(reference.module(other), labels) == guess).sum())
+            expected = reference(other)
+            reference_counts.add(expected, labels)
+            agreed += int(same_top1(logits, expected).sum())
     total, agreed, *hits = map(
         int,
         distributed.all_reduce_scalars([total, agreed, *counts.hits(), *reference_counts.hits()]),
