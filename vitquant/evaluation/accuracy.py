@@ -70,12 +70,14 @@ def evaluate(
         UserError: an image cannot be read, or none has a label.
     """
     progress = progress or Silent()
+    batch_size = min(batch_size, model.max_batch or batch_size)
     total, agreed, seconds = 0, 0, 0.0
     counts, reference_counts = _Counts(), _Counts()
     order = distributed.rank_slice(len(images), batch_size)
     loaded = load_batches(images, order, model.transform(), batch_size)
-    again = reference is not None and not reference.preprocesses_like(model)
-    others = load_batches(images, order, reference.transform(), batch_size) if again else None
+    others = None
+    if reference is not None and not reference.preprocesses_like(model):
+        others = load_batches(images, order, reference.transform(), batch_size)
     for batch, labels in progress.track(loaded, -(-len(order) // batch_size), "evaluating"):
         known = labels >= 0
         batch, labels = batch[known].to(device), labels[known].to(device)

@@ -102,10 +102,15 @@ def create_model(architecture: str, arguments: dict[str, Any]) -> nn.Module:
     return module.eval()
 
 
+def timm_cfg(module: nn.Module) -> dict[str, Any]:
+    """What timm has written down about a model; empty if it is not timm's."""
+    cfg: Any = getattr(module, "pretrained_cfg", None)
+    return cfg or {}
+
+
 def class_names(module: nn.Module) -> ClassNames | None:
     """What a timm model's outputs are called, as far as timm knows."""
-    cfg: Any = module.pretrained_cfg
-    names, count = cfg.get("label_names"), _number(module, "num_classes")
+    names, count = timm_cfg(module).get("label_names"), _number(module, "num_classes")
     if names and len(names) == count:
         return ClassNames(tuple(names), tuple(names))
     return imagenet_classes(count) if count else None

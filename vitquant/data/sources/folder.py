@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from timm.data import create_dataset
+from timm.data.dataset_factory import create_dataset
 from timm.data.readers.img_extensions import get_img_extensions
 from timm.utils.misc import natural_key
 
@@ -14,6 +15,10 @@ from vitquant.core.errors import first_line
 from vitquant.data.image_source import Role, SourceRequest
 from vitquant.data.match_labels import match_folders
 from vitquant.data.sources.reader import ReaderSource, drop_unknown
+
+# timm does not annotate them.
+_extensions: Callable[[], Sequence[str]] = get_img_extensions
+_natural_key: Callable[[str], list[int | str]] = natural_key
 
 
 def open_folder(path: Path, request: SourceRequest) -> ReaderSource:
@@ -52,7 +57,7 @@ def _reader(path: Path, request: SourceRequest) -> Any:
         ) from error
     except (RuntimeError, ValueError) as error:
         # How timm's readers say that they found nothing.
-        extensions = ", ".join(get_img_extensions())
+        extensions = ", ".join(_extensions())
         raise request.error(
             f"holds no images; files ending in {extensions} are accepted, in folders by class"
         ) from error
@@ -75,6 +80,6 @@ def _by_folder(reader: Any) -> tuple[list[str], list[int]]:
     number = reader.class_name_to_idx if in_tar else reader.class_to_idx
     found = reader.targets.tolist() if in_tar else [target for _, target in reader.samples]
     # Ranked again: timm orders names that differ in case alone, or as "1" and "01", by chance.
-    folders = sorted(number, key=lambda folder: (natural_key(folder), folder))
+    folders = sorted(number, key=lambda folder: (_natural_key(folder), folder))
     rank = {number[folder]: i for i, folder in enumerate(folders)}
     return folders, [rank[target] for target in found]

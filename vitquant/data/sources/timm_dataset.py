@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.data import create_dataset
+from timm.data.dataset_factory import create_dataset
 
 from vitquant.core.errors import first_line
 from vitquant.data.image_source import ImageSource, ListSource, Role, SourceRequest

@@ -82,7 +82,7 @@ def vit_digits(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
 
     Maps (N, 3, 32, 32) to (N, 10). Keywords go to `VisionTransformer`.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "img_size": SIDE,
         "patch_size": 4,
         "embed_dim": 96,
@@ -106,7 +106,7 @@ def swin_digits(pretrained: bool = False, **kwargs: Any) -> SwinTransformer:
     Each stage has a plain and a shifted block; a patch merging stands between the stages. Maps
     (N, 3, 32, 32) to (N, 10). Keywords go to `SwinTransformer`.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "img_size": SIDE,
         "patch_size": 2,
         "window_size": 4,

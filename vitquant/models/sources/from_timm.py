@@ -16,7 +16,7 @@ from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model, ModelIdentity
-from vitquant.models.timm_adapter import TIMM, class_names
+from vitquant.models.timm_adapter import TIMM, class_names, timm_cfg
 
 HUB = "hf-hub:"
 ADAPTER: ModelAdapter = TIMM
@@ -88,7 +88,7 @@ def load(
         _load_weights(module, weights)
     module.eval().requires_grad_(False)
     if weights is None:
-        tag = asked or str(module.pretrained_cfg.get("tag", ""))
+        tag = asked or str(timm_cfg(module).get("tag", ""))
     state = module.state_dict()
     identity = ModelIdentity(
         name=name,
@@ -119,9 +119,9 @@ def _create(
 def _repository(full_name: str, overlay: dict[str, Any] | None) -> str | None:
     """The Hub's name for the pretrained weights."""
     if overlay is not None:
-        return overlay["hf_hub_id"]
-    cfg = timm.get_pretrained_cfg(full_name)
-    return cfg and cfg.hf_hub_id
+        return str(overlay["hf_hub_id"])
+    cfg: Any = timm.get_pretrained_cfg(full_name)
+    return cfg.hf_hub_id if cfg else None
 
 
 def _download(name: str, repository: str | None) -> str:
@@ -210,5 +210,5 @@ def _load_weights(module: nn.Module, path: Path) -> None:
 
 def _classifiers(module: nn.Module) -> tuple[str, ...]:
     """Names of the layers that give the classes; a distilled model has two."""
-    found = module.pretrained_cfg.get("classifier") or ()
+    found = timm_cfg(module).get("classifier") or ()
     return (found,) if isinstance(found, str) else tuple(found)
