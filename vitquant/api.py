@@ -18,12 +18,12 @@ from vitquant.bits import parse_bits, parse_given
 from vitquant.calibration import Drawing, bears_bias_correction, calibration_images
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.data.image_source import ImageSource, ListSource
-from vitquant.deploy.containers import get_container
-from vitquant.deploy.engine import export_onnx
-from vitquant.deploy.onnx_model import OnnxOptions
 from vitquant.engine import Quantized
 from vitquant.errors import UserError
-from vitquant.interchange.compressed import write
+from vitquant.exporters.compressed_tensors import write
+from vitquant.exporters.onnx.containers import get_container
+from vitquant.exporters.onnx.export import OnnxOptions
+from vitquant.exporters.onnx.write import export_onnx
 from vitquant.layers.weight import IntegerWeight
 from vitquant.methods.settings import Settings
 from vitquant.methods.state import State
@@ -132,9 +132,9 @@ def export(
         out: the file to write with ``"onnx"``, the folder with ``"safetensors"``.
         format: ``"onnx"``, or ``"safetensors"`` for the layout of compressed-tensors.
         revision: on the Hub, as for :func:`load`.
-        options: with ``"onnx"``, the fields of :class:`vitquant.deploy.onnx_model.OnnxOptions`,
+        options: with ``"onnx"``, the fields of :class:`vitquant.exporters.onnx.export.OnnxOptions`,
             ``container`` being the name of the narrowest type, and the keyword arguments of
-            :func:`vitquant.deploy.engine.export_onnx`.
+            :func:`vitquant.exporters.onnx.write.export_onnx`.
 
     Returns:
         With ``"onnx"`` how the file compares with the model; with ``"safetensors"`` its bytes.

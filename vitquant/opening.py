@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from vitquant.checkpoint.read import read_checkpoint, restore
-from vitquant.deploy.opened import RUNTIMES, is_onnx, open_onnx
 from vitquant.errors import UserError
+from vitquant.exporters.runtimes.base import RUNTIMES, is_onnx, open_onnx
 from vitquant.hub.download import checkpoint_file, quantized_config
 from vitquant.hub.repository import Repository
 from vitquant.models.load import HUB, load_float
@@ -19,7 +19,7 @@ def open_model(
 ) -> Model:
     """Open a model in eval mode; see :func:`vitquant.models.load.load_float` for names.
 
-    runtime: of an ONNX file, see :func:`vitquant.deploy.opened.open_onnx`.
+    runtime: of an ONNX file, see :func:`vitquant.exporters.runtimes.base.open_onnx`.
 
     Raises:
         UserError: there is no such model, or its file cannot be used.

@@ -31,11 +31,11 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from vitquant.data.batches import batches
 from vitquant.data.sample import choose
 from vitquant.data.source import Role
-from vitquant.deploy.opened import open_onnx
-from vitquant.deploy.openvino_runtime import OpenVinoModule
-from vitquant.deploy.runtime import OnnxModule
-from vitquant.deploy.trace import INPUT, trace
 from vitquant.errors import UserError
+from vitquant.exporters.onnx.trace import INPUT, trace
+from vitquant.exporters.runtimes.base import open_onnx
+from vitquant.exporters.runtimes.openvino_runtime import OpenVinoModule
+from vitquant.exporters.runtimes.ort_runtime import OnnxModule
 from vitquant.model_images import images_for
 from vitquant.models.load import load_float
 from vitquant.models.model import Model

@@ -12,8 +12,8 @@ from PIL import Image
 
 from vitquant.cli.main import main
 from vitquant.data.digits import CLASS_NAMES, digits
-from vitquant.deploy.openvino_runtime import installed
-from vitquant.deploy.weight import accumulator_bias
+from vitquant.exporters.onnx.weights import accumulator_bias
+from vitquant.exporters.runtimes.openvino_runtime import installed
 from vitquant.miniature.architectures import weights_path
 
 KEYS = {"output", "format", "bytes", "integer_kernels", "expected_integer_kernels", "agreement"}
@@ -93,7 +93,7 @@ def test_a_runtime_that_cannot_be(vitquant, exported, checkpoint, digits_by_clas
 
     asked(exported[0], "tensorrt").refused("--runtime: 'tensorrt'", "onnxruntime, openvino")
     asked(checkpoint, "openvino").refused("--runtime", "no ONNX file")
-    monkeypatch.setattr("vitquant.deploy.openvino_runtime.find_spec", lambda name: None)
+    monkeypatch.setattr("vitquant.exporters.runtimes.openvino_runtime.find_spec", lambda name: None)
     asked(exported[0], "openvino").refused("--runtime", "pip install openvino")
 
 
@@ -127,7 +127,7 @@ def test_a_file_that_computes_something_else_fails(vitquant, checkpoint, monkeyp
         steps, units = accumulator_bias(layer)
         return -20 * steps, units
 
-    monkeypatch.setattr("vitquant.deploy.linear.accumulator_bias", wrong)
+    monkeypatch.setattr("vitquant.exporters.onnx.linear.accumulator_bias", wrong)
     out = tmp_path / "wrong.onnx"
     asked = ("--out", out, "--data", "digits", "--min-agreement", 0.9, "--json")
     ended = vitquant("export", checkpoint, *asked)

@@ -9,9 +9,9 @@ from rich.table import Table
 from vitquant import parallel
 from vitquant.cli import console, options
 from vitquant.data.source import Role
-from vitquant.deploy.opened import RUNTIMES, is_onnx, largest_batch
 from vitquant.errors import CheckFailedError, UserError
 from vitquant.evaluation.accuracy import Evaluation, evaluate
+from vitquant.exporters.runtimes.base import RUNTIMES, is_onnx, largest_batch
 from vitquant.miniature.architectures import NAMES as MINIATURES
 from vitquant.model_images import images_for
 from vitquant.models.load import HUB, load_float

@@ -13,15 +13,15 @@ from vitquant.cli import console, given, options
 from vitquant.cli.eval import float_model
 from vitquant.data.image_source import ImageSource
 from vitquant.data.source import Role
-from vitquant.deploy.containers import CONTAINERS, INT2, get_container
-from vitquant.deploy.engine import IMAGES, export_onnx
-from vitquant.deploy.onnx_model import OnnxOptions
-from vitquant.deploy.verification import MARGIN, Run, Verification
 from vitquant.errors import UserError
+from vitquant.exporters.compressed_tensors import check_folder, write
+from vitquant.exporters.onnx.containers import CONTAINERS, INT2, get_container
+from vitquant.exporters.onnx.export import OnnxOptions
+from vitquant.exporters.onnx.write import IMAGES, export_onnx
+from vitquant.exporters.verification import MARGIN, Run, Verification
 from vitquant.files import check_writable
 from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier
-from vitquant.interchange.compressed import check_folder, write
 from vitquant.miniature.architectures import NAMES as MINIATURES
 from vitquant.model_images import images_for
 from vitquant.models.load import HUB

@@ -1,0 +1,76 @@
+"""A quantized Conv2d that is no Linear on patches: where windows overlap, or groups are kept apart.
+
+Runtimes fuse a convolution between quantizations only if its output is quantized as well, which
+the checkpoint does not do. So the integer product is written out.
+"""
+
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+from torch import Tensor
+
+from vitquant.exporters.onnx.containers import Container
+from vitquant.exporters.onnx.graph import Graph
+from vitquant.exporters.onnx.qdq import quantized
+from vitquant.exporters.onnx.weights import float_weight, integer_weight
+from vitquant.layers.conv import IntegerConv2d
+
+
+def convolution(
+    graph: Graph, layer: IntegerConv2d, name: str, x: str, output: str, narrowest: Container
+) -> bool:
+    """``x`` (B, C, H, W) through the layer to ``output`` (B, O, h, w); whether in integers."""
+    settings = _attributes(layer)
+    if layer.input is None:
+        inputs = [x, float_weight(graph, layer, name, narrowest)]
+        if layer.bias is not None:
+            inputs.append(graph.constant(f"{name}.bias", layer.bias.numpy()))
+        graph.add("Conv", inputs, name, output, **settings)
+        return False
+    codes, (_, zero_point) = quantized(graph, x, layer.input, f"{name}.input")
+    # Padding is the zero point, as in the checkpoint.
+    inputs = [codes, integer_weight(graph, layer, name, narrowest), zero_point]
+    sums = graph.add("ConvInteger", inputs, name, **settings)
+    sums = graph.add("Cast", [sums], f"{name}/to_float", to=TensorProto.FLOAT)
+    units = graph.constant(f"{name}.bias_scale", _by_channel(layer.input.scale * layer.scale))
+    if layer.bias is None:
+        graph.add("Mul", [sums, units], f"{name}/units", output)
+        return True
+    y = graph.add("Mul", [sums, units], f"{name}/units")
+    bias = graph.constant(f"{name}.bias", _by_channel(layer.bias))
+    graph.add("Add", [y, bias], f"{name}/add_bias", output)
+    return True
+
+
+def _attributes(layer: IntegerConv2d) -> dict[str, Any]:
+    settings = layer.settings
+    before, after = _padding(layer)
+    return {
+        "strides": list(_pair(settings["stride"])),
+        "dilations": list(_pair(settings["dilation"])),
+        "group": settings["groups"],
+        "kernel_shape": list(layer.codes.shape[2:]),
+        "pads": [*before, *after],
+    }
+
+
+def _padding(layer: IntegerConv2d) -> tuple[list[int], list[int]]:
+    """Rows and columns in front, and behind."""
+    padding = layer.settings["padding"]
+    if padding == "valid":
+        padding = 0
+    if padding != "same":
+        return [*_pair(padding)], [*_pair(padding)]
+    sides = zip(layer.codes.shape[2:], _pair(layer.settings["dilation"]), strict=True)
+    total = [dilation * (side - 1) for side, dilation in sides]
+    return [n // 2 for n in total], [n - n // 2 for n in total]
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _by_channel(values: Tensor) -> np.ndarray:
+    """(O,) → (O, 1, 1), to go with (B, O, h, w)."""
+    return values.numpy().reshape(-1, 1, 1)
