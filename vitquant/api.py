@@ -21,8 +21,8 @@ from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.engine import Quantized
 from vitquant.errors import UserError
 from vitquant.exporters.compressed_tensors import write
-from vitquant.exporters.onnx.containers import get_container
 from vitquant.exporters.onnx.export import OnnxOptions
+from vitquant.exporters.onnx.graph import get_container
 from vitquant.exporters.onnx.write import export_onnx
 from vitquant.layers.weight import IntegerWeight
 from vitquant.methods.settings import Settings

@@ -9,7 +9,7 @@ import torch
 from vitquant.errors import CheckFailedError
 from vitquant.evaluation.outputs import likeness
 from vitquant.exporters import noise_floor as twin
-from vitquant.exporters.onnx.containers import INT4
+from vitquant.exporters.onnx.graph import INT4
 from vitquant.exporters.runtimes import base as opened
 from vitquant.exporters.runtimes import openvino_runtime
 from vitquant.exporters.verify import verify

@@ -15,10 +15,10 @@ from vitquant.data.image_source import ImageSource
 from vitquant.data.source import Role
 from vitquant.errors import UserError
 from vitquant.exporters.compressed_tensors import check_folder, write
-from vitquant.exporters.onnx.containers import CONTAINERS, INT2, get_container
 from vitquant.exporters.onnx.export import OnnxOptions
+from vitquant.exporters.onnx.graph import CONTAINERS, INT2, get_container
 from vitquant.exporters.onnx.write import IMAGES, export_onnx
-from vitquant.exporters.verification import MARGIN, Run, Verification
+from vitquant.exporters.verify import MARGIN, Run, Verification
 from vitquant.files import check_writable
 from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier

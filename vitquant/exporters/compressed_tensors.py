@@ -6,8 +6,11 @@ docs/python.md says what such a folder holds, and what it cannot.
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor
@@ -16,15 +19,16 @@ from vitquant.checkpoint.packing import unpack
 from vitquant.checkpoint.read import Checkpoint, restore
 from vitquant.checkpoint.schema import LayerRecord
 from vitquant.errors import UserError
-from vitquant.exporters.scheme import quantization_config, stored_bits
-from vitquant.exporters.words import pack_words
 from vitquant.files import check_writable
 from vitquant.layers.rows import brought
 from vitquant.models.model import Model
 from vitquant.models.timm_config import hub_config
-from vitquant.quantizers.grid import activation_grid, weight_grid
+from vitquant.quantizers.grid import FLOAT_BITS, activation_grid, weight_grid
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+FORMAT = "pack-quantized"
+# The first release that packs widths such as 3 bits in this way.
+_VERSION = "0.18.0"
 
 
 def write(checkpoint: Checkpoint, folder: Path, flag: str = "--out") -> int:
@@ -150,3 +154,65 @@ def _config(checkpoint: Checkpoint, model: Model) -> dict:
         "input_shifts": [layer.name for layer in linear if layer.shifted],
         "input_prefixes": [layer.name for layer in linear if layer.prefix],
     }
+
+
+def stored_bits(weight_bits: float) -> int:
+    """Bits that a weight takes; ternary integers take two."""
+    return 2 if weight_bits == 1.58 else int(weight_bits)
+
+
+def quantization_config(layers: Iterable[LayerRecord], left_float: Iterable[str]) -> dict[str, Any]:
+    """For a ``config.json``.
+
+    layers: those that are stored as integers. left_float: names of Linears that are not.
+    """
+    groups: dict[tuple[int, int], list[str]] = {}
+    for layer in layers:
+        key = stored_bits(layer.weight_bits), layer.activation_bits
+        groups.setdefault(key, []).append(layer.name)
+    return {
+        "quant_method": "compressed-tensors",
+        "version": _VERSION,
+        "format": FORMAT,
+        "quantization_status": "compressed",
+        "global_compression_ratio": None,
+        "kv_cache_scheme": None,
+        "ignore": sorted(left_float),
+        "config_groups": {
+            f"group_{i}": _group(*bits, names) for i, (bits, names) in enumerate(groups.items())
+        },
+    }
+
+
+def _group(weight_bits: int, activation_bits: int, names: list[str]) -> dict[str, Any]:
+    activations = None if activation_bits == FLOAT_BITS else _arguments(activation_bits, "tensor")
+    return {
+        "targets": names,
+        "weights": _arguments(weight_bits, "channel"),
+        "input_activations": activations,
+        "output_activations": None,
+        "format": FORMAT,
+    }
+
+
+def _arguments(bits: int, strategy: str) -> dict[str, Any]:
+    return {
+        "num_bits": bits,
+        "type": "int",
+        "symmetric": strategy == "channel",
+        "strategy": strategy,
+        "group_size": None,
+        "dynamic": False,
+    }
+
+
+def pack_words(codes: Tensor, bits: int) -> Tensor:
+    """int8 (rows, columns) of ``bits`` bits in two's complement → int32 (rows, words)."""
+    rows, columns = codes.shape
+    positive = (codes.to(torch.int16) + (1 << (bits - 1))).numpy().astype(np.uint8)
+    stream = (positive[:, :, None] >> np.arange(bits, dtype=np.uint8)) & 1
+    words = -(-columns * bits // 32)
+    padded = np.zeros((rows, words * 32), dtype=np.uint8)
+    padded[:, : columns * bits] = stream.reshape(rows, -1)
+    packed = np.packbits(padded, axis=1, bitorder="little")
+    return torch.from_numpy(packed.view("<i4").astype(np.int32))

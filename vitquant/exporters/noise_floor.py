@@ -46,3 +46,23 @@ def rounded_differently(network: nn.Module, seed: int = 0) -> Iterator[None]:
 def _in_units(layer: IntegerWeight, bias: Tensor | None) -> Tensor | None:
     found = None if bias is None or layer.input is None else accumulator_bias(layer)
     return bias if found is None else torch.from_numpy((found[0] * found[1]).astype(np.float32))
+
+
+@contextmanager
+def float_products(network: nn.Module) -> Iterator[None]:
+    """Inside, products of two activations are computed in float, as ``--float-attention`` does."""
+    products = [m for m in network.modules() if type(m) is Product]
+    for module in products:
+        module.__class__ = _FloatProduct
+    try:
+        yield
+    finally:
+        for module in products:
+            module.__class__ = Product
+
+
+class _FloatProduct(Product):
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        # The interception of the attention around it is not to see this product again.
+        with torch._C.DisableTorchFunction():
+            return torch.matmul(left, right)

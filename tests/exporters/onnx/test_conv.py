@@ -6,12 +6,11 @@ import torch
 from torch import nn
 
 from vitquant.evaluation.outputs import likeness
-from vitquant.exporters.onnx.containers import INT2
+from vitquant.exporters.onnx.graph import INT2
 from vitquant.exporters.onnx.lower import expand
 from vitquant.exporters.onnx.symbolic_ops import cuts_patches, placeholders
 from vitquant.exporters.onnx.trace import trace
-from vitquant.exporters.runtimes.kernels import integer_kernels
-from vitquant.exporters.runtimes.ort_runtime import OnnxModule
+from vitquant.exporters.runtimes.ort_runtime import OnnxModule, integer_kernels
 from vitquant.layers.conv import LearnedConv2d
 from vitquant.quantizers.grid import grids
 

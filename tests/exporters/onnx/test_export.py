@@ -6,12 +6,11 @@ from onnx import TensorProto
 
 from vitquant.errors import UserError
 from vitquant.evaluation.outputs import likeness
-from vitquant.exporters.float_attention import float_products
-from vitquant.exporters.noise_floor import rounded_differently
-from vitquant.exporters.onnx.containers import INT4, INT8
+from vitquant.exporters.noise_floor import float_products, rounded_differently
 from vitquant.exporters.onnx.export import OnnxOptions, choose_opset, to_onnx
+from vitquant.exporters.onnx.graph import INT4, INT8
 from vitquant.exporters.runtimes.base import open_onnx
-from vitquant.exporters.runtimes.kernels import integer_kernels
+from vitquant.exporters.runtimes.ort_runtime import integer_kernels
 from vitquant.layers.weight import IntegerWeight
 
 WIDTHS = ["w8a8", "w6a7", "w4a4", "w3a3", "w2a2", "w1.58a8"]

@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from vitquant.exporters.onnx.containers import INT2
+from vitquant.exporters.onnx.graph import INT2
 from vitquant.exporters.onnx.lower import expand
 from vitquant.exporters.onnx.symbolic_ops import placeholders
 from vitquant.exporters.onnx.trace import trace
 from vitquant.exporters.onnx.weights import accumulator_bias
-from vitquant.exporters.runtimes.kernels import integer_kernels
-from vitquant.exporters.runtimes.ort_runtime import OnnxModule
+from vitquant.exporters.runtimes.ort_runtime import OnnxModule, integer_kernels
 from vitquant.layers.linear import LearnedLinear
 from vitquant.quantizers.grid import grids
 

@@ -1,8 +1,8 @@
-"""Remove from a traced graph what no runtime needs."""
+"""Make a traced graph smaller: drop what no runtime needs, and store floats in fewer bytes."""
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 
 def tidy(model: ModelProto) -> None:
@@ -39,3 +39,33 @@ def _pads_nothing(node: NodeProto, constants: dict) -> bool:
     if node.op_type != "Pad" or len(node.input) < 2 or node.input[1] not in constants:
         return False
     return not np.any(onnx.numpy_helper.to_array(constants[node.input[1]]))
+
+
+# Fewer values are not worth a node.
+_WORTH = 256
+
+
+def store_as_halves(model: ModelProto) -> None:
+    """Store float32 initialisers as float16 with a Cast, in place, where that is exact.
+
+    A checkpoint holds norms, embeddings and position biases as float16, so for these it is. As with
+    the integers, runtimes compute the Cast once.
+    """
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _WORTH:
+            continue
+        values = onnx.numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            halves = values.astype(np.float16)
+        if not np.array_equal(halves.astype(np.float32), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(halves, f"{name}.half"))
+        cast = onnx.helper.make_node(
+            "Cast", [tensor.name], [name], name=f"{name}/widen", to=TensorProto.FLOAT
+        )
+        casts.append(cast)
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)

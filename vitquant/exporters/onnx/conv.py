@@ -10,8 +10,7 @@ import numpy as np
 from onnx import TensorProto
 from torch import Tensor
 
-from vitquant.exporters.onnx.containers import Container
-from vitquant.exporters.onnx.graph import Graph
+from vitquant.exporters.onnx.graph import Container, Graph
 from vitquant.exporters.onnx.qdq import quantized
 from vitquant.exporters.onnx.weights import float_weight, integer_weight
 from vitquant.layers.conv import IntegerConv2d

@@ -10,9 +10,8 @@ from torch import nn
 import vitquant
 from vitquant.checkpoint.schema import Header
 from vitquant.errors import UserError
-from vitquant.exporters.onnx.cleanup import tidy
-from vitquant.exporters.onnx.containers import INT2, Container, container_for
-from vitquant.exporters.onnx.halves import store_as_halves
+from vitquant.exporters.onnx.cleanup import store_as_halves, tidy
+from vitquant.exporters.onnx.graph import INT2, Container, container_for
 from vitquant.exporters.onnx.lower import expand
 from vitquant.exporters.onnx.preprocessing import Preprocessing
 from vitquant.exporters.onnx.symbolic_ops import placeholders

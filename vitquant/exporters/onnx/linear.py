@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from vitquant.exporters.onnx.containers import Container
-from vitquant.exporters.onnx.graph import Graph
+from vitquant.exporters.onnx.graph import Container, Graph
 from vitquant.exporters.onnx.weights import accumulator_bias, float_weight, integer_weight
 from vitquant.layers.weight import IntegerWeight
 

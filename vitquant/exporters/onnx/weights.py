@@ -3,8 +3,7 @@
 import numpy as np
 from onnx import TensorProto
 
-from vitquant.exporters.onnx.containers import Container, container_for, integers
-from vitquant.exporters.onnx.graph import Graph
+from vitquant.exporters.onnx.graph import Container, Graph, container_for, integers
 from vitquant.layers.weight import IntegerWeight
 
 

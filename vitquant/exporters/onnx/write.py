@@ -7,8 +7,7 @@ from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.sample import choose
 from vitquant.data.smooth_noise import PictureSource
 from vitquant.exporters.onnx.export import OnnxOptions, choose_opset, to_onnx
-from vitquant.exporters.verification import Verification
-from vitquant.exporters.verify import verify
+from vitquant.exporters.verify import Verification, verify
 from vitquant.files import check_writable, write_whole
 from vitquant.models.load import build
 from vitquant.models.model import Model
@@ -41,7 +40,7 @@ def export_onnx(
         images: what to verify with, by default smooth noise; up to ``count`` of them are used.
         float_model: what was quantized, for comparison; without it, only its speed is measured.
         min_agreement: the least agreement of the file with ``model``, from 0 to 1; see
-            :data:`vitquant.exporters.verification.MARGIN` for the default.
+            :data:`vitquant.exporters.verify.MARGIN` for the default.
 
     Raises:
         UserError: the file cannot be written, the options do not fit the model, or an image cannot

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vitquant.errors import UserError
-from vitquant.exporters.onnx.containers import INT2
+from vitquant.exporters.onnx.graph import INT2
 from vitquant.exporters.runtimes.metadata import Metadata
 from vitquant.models.model import Model
 

@@ -1,7 +1,9 @@
 """An ONNX file in ONNX Runtime, as a module."""
 
+import tempfile
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -53,3 +55,31 @@ class OnnxModule(nn.Module):
         given = images.detach().to("cpu", wanted).numpy()
         (found,) = self.session.run(None, {argument.name: given})
         return torch.from_numpy(found).to(images.device)
+
+
+# Operators of ONNX and of ONNX Runtime that multiply integers.
+_INTEGER = frozenset(
+    {
+        "QGemm",
+        "QLinearMatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "DynamicQuantizeMatMul",
+        "QLinearConv",
+        "ConvInteger",
+    }
+)
+
+
+def integer_kernels(path: Path) -> list[str]:
+    """Names of the nodes with an integer kernel, in the graph that is run: not in the file, whose
+    quantizations become integer kernels only when the runtime recognises them.
+
+    Raises:
+        UserError: ONNX Runtime cannot load the file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        OnnxModule(path, optimized)
+        graph = onnx.load(optimized, load_external_data=False).graph
+    return [node.name for node in graph.node if node.op_type in _INTEGER]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vitquant.errors import UserError
-from vitquant.exporters.onnx.containers import (
+from vitquant.exporters.onnx.graph import (
     CONTAINERS,
     INT2,
     INT4,
