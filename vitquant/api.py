@@ -16,14 +16,11 @@ from torch import nn
 from vitquant import engine
 from vitquant.bits import parse_bits, parse_given
 from vitquant.calibration import Drawing, bears_bias_correction, calibration_images
-from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
+from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.engine import Quantized
 from vitquant.errors import UserError
-from vitquant.exporters.compressed_tensors import write
-from vitquant.exporters.onnx.export import OnnxOptions
-from vitquant.exporters.onnx.graph import get_container
-from vitquant.exporters.onnx.write import export_onnx
+from vitquant.exporters.targets import get_target
 from vitquant.layers.weight import IntegerWeight
 from vitquant.methods.settings import Settings
 from vitquant.methods.state import State
@@ -34,8 +31,6 @@ from vitquant.models.timm_config import pretrained_cfg
 from vitquant.opening import checkpoint_path
 from vitquant.progress import Progress, Silent
 from vitquant.usual_scheme import usual_scheme
-
-FORMATS = ("onnx", "safetensors")
 
 
 def load(checkpoint: str | Path, *, revision: str | None = None, device: str = "cpu") -> nn.Module:
@@ -132,9 +127,8 @@ def export(
         out: the file to write with ``"onnx"``, the folder with ``"safetensors"``.
         format: ``"onnx"``, or ``"safetensors"`` for the layout of compressed-tensors.
         revision: on the Hub, as for :func:`load`.
-        options: with ``"onnx"``, the fields of :class:`vitquant.exporters.onnx.export.OnnxOptions`,
-            ``container`` being the name of the narrowest type, and the keyword arguments of
-            :func:`vitquant.exporters.onnx.write.export_onnx`.
+        options: with ``"onnx"``, the keyword arguments of
+            :func:`vitquant.exporters.targets.write_onnx`.
 
     Returns:
         With ``"onnx"`` how the file compares with the model; with ``"safetensors"`` its bytes.
@@ -144,14 +138,9 @@ def export(
         CheckFailedError: the ONNX file was written, but does not pass its verification.
         TypeError: there is no such option.
     """
-    if format not in FORMATS:
-        raise UserError(f"format: {format!r} is not known; accepted: {', '.join(FORMATS)}")
+    target = get_target(format, "format")
     with _file(checkpoint, revision) as path:
-        read = read_checkpoint(path)
-        size = read.bytes
-    if format == "onnx":
-        return _to_onnx(read, size, Path(out), **options)
-    return _to_safetensors(read, Path(out), **options)
+        return target.write(read_checkpoint(path), Path(out), flag="out", **options)
 
 
 @contextmanager
@@ -163,33 +152,6 @@ def _file(checkpoint: str | Path | Quantized, revision: str | None) -> Iterator[
         path = Path(folder) / "model.safetensors"
         checkpoint.save(path)
         yield path
-
-
-def _to_onnx(
-    checkpoint: Checkpoint,
-    size: int,
-    out: Path,
-    *,
-    container: str | None = None,
-    opset: int | None = None,
-    float_attention: bool = False,
-    raw_images: bool = False,
-    **how: Any,
-) -> Any:
-    chosen = OnnxOptions(
-        **({} if container is None else {"narrowest": get_container(container)}),
-        opset=opset,
-        float_attention=float_attention,
-        raw_images=raw_images,
-    )
-    model = restore(checkpoint)
-    found = export_onnx(model, checkpoint.header, out, chosen, size=size, **how)
-    found.check()
-    return found
-
-
-def _to_safetensors(checkpoint: Checkpoint, out: Path) -> int:
-    return write(checkpoint, out, "out")
 
 
 def _open(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.errors import UserError
-from vitquant.exporters.runtimes.base import RUNTIMES, is_onnx, open_onnx
+from vitquant.exporters.runtimes.registry import is_onnx, open_exported
 from vitquant.hub.download import checkpoint_file, quantized_config
 from vitquant.hub.repository import Repository
 from vitquant.models.load import HUB, load_float
@@ -19,7 +19,7 @@ def open_model(
 ) -> Model:
     """Open a model in eval mode; see :func:`vitquant.models.load.load_float` for names.
 
-    runtime: of an ONNX file, see :func:`vitquant.exporters.runtimes.base.open_onnx`.
+    runtime: of an ONNX file, see :func:`vitquant.exporters.runtimes.registry.open_exported`.
 
     Raises:
         UserError: there is no such model, or its file cannot be used.
@@ -31,7 +31,7 @@ def open_model(
     if weights is not None or num_classes is not None:
         raise UserError(f"--weights, --num-classes: {name} is a checkpoint and holds its own")
     if is_onnx(name):
-        return open_onnx(Path(name), runtime or RUNTIMES[0])
+        return open_exported(Path(name), runtime)
     return restore(read_checkpoint(checkpoint_path(name)))
 
 

@@ -33,9 +33,9 @@ from vitquant.data.sample import choose
 from vitquant.data.source import Role
 from vitquant.errors import UserError
 from vitquant.exporters.onnx.trace import INPUT, trace
-from vitquant.exporters.runtimes.base import open_onnx
 from vitquant.exporters.runtimes.openvino_runtime import OpenVinoModule
 from vitquant.exporters.runtimes.ort_runtime import OnnxModule
+from vitquant.exporters.runtimes.registry import open_exported
 from vitquant.model_images import images_for
 from vitquant.models.load import load_float
 from vitquant.models.model import Model
@@ -135,7 +135,7 @@ def _ours(files: list[Path]) -> Iterator[tuple[str, tuple[Runner, int]]]:
         size = path.stat().st_size
         for label, runtime in (("ONNX Runtime", "onnxruntime"), ("OpenVINO", "openvino")):
             try:
-                opened = open_onnx(path, runtime)
+                opened = open_exported(path, runtime)
             except UserError as error:
                 print(error)
                 continue

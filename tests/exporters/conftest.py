@@ -11,10 +11,10 @@ from onnx import ModelProto
 
 from vitquant.bits import parse_bits
 from vitquant.checkpoint.schema import Header
-from vitquant.data.smooth_noise import PictureSource
+from vitquant.data.smooth_noise import SmoothNoiseSource
 from vitquant.engine import quantize
 from vitquant.exporters.onnx.export import OnnxOptions, to_onnx
-from vitquant.exporters.onnx.weights import accumulator_bias
+from vitquant.exporters.onnx.weights import int32_bias
 from vitquant.layers.weight import IntegerWeight
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
@@ -30,7 +30,7 @@ class Exported(NamedTuple):
     path: Path
 
     def tensor(self, name: str) -> np.ndarray:
-        """An initialiser of the graph."""
+        """An initializer of the graph."""
         return onnx.numpy_helper.to_array(self.proto(name))
 
     def proto(self, name: str):
@@ -42,14 +42,14 @@ def whole_biases(network) -> None:
     nothing but the order of sums distinguishes it from PyTorch."""
     for layer in network.modules():
         if isinstance(layer, IntegerWeight) and layer.bias is not None and layer.input is not None:
-            steps, units = accumulator_bias(layer)
+            steps, units = int32_bias(layer)
             layer.bias.copy_(torch.from_numpy((steps * units).astype(np.float32)))
 
 
 @pytest.fixture(scope="session")
 def pictures():
     """Eight smooth pictures."""
-    return PictureSource(8, (32, 32))
+    return SmoothNoiseSource(8, (32, 32))
 
 
 @pytest.fixture

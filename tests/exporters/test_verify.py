@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from vitquant.errors import CheckFailedError
-from vitquant.evaluation.outputs import likeness
-from vitquant.exporters import noise_floor as twin
+from vitquant.evaluation.outputs import compare_outputs
+from vitquant.exporters.noise_floor import perturb_accumulation
 from vitquant.exporters.onnx.graph import INT4
-from vitquant.exporters.runtimes import base as opened
 from vitquant.exporters.runtimes import openvino_runtime
+from vitquant.exporters.runtimes.registry import open_exported
 from vitquant.exporters.verify import verify
 from vitquant.layers.weight import IntegerWeight
 
@@ -19,7 +19,7 @@ from vitquant.layers.weight import IntegerWeight
 @pytest.fixture
 def verified(make_small, pictures, tmp_path, monkeypatch):
     """verified(exported, spoil, …) → the verification of the file, after ``spoil(graph)``."""
-    monkeypatch.setattr("vitquant.exporters.verify.installed", lambda: False)
+    monkeypatch.setattr(openvino_runtime.OpenVino, "installed", lambda self: False)
 
     def run(made, spoil=None, min_agreement=None, family="vit"):
         graph = onnx.ModelProto()
@@ -39,12 +39,12 @@ def test_a_good_file_passes(exported, verified):
     found = verified(made)
     found.check()
     assert found.agreement == 1.0
-    assert found.exported[0].likeness.difference < 1e-5
-    assert sorted(found.integer) == sorted(found.expected)
+    assert found.exported[0].outputs.difference < 1e-5
+    assert len(found.expected) == 14
     assert found.in_float == []
     assert found.exported[0].bytes == len(made.graph.SerializeToString())
     assert all(run.milliseconds > 0 for run in (*found.compared, *found.exported))
-    assert found.compared[0].likeness is not None
+    assert found.compared[0].outputs is not None
 
 
 def test_a_product_that_falls_back_is_named(exported, verified):
@@ -66,7 +66,7 @@ def test_a_file_that_computes_something_else(exported, verified):
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
 
     found = verified(exported("vit", "w4a4"), spoil)
-    assert found.bound == pytest.approx(found.twin.agreement - 0.25)
+    assert found.min_agreement == pytest.approx(found.self_agreement.agreement - 0.25)
     with pytest.raises(CheckFailedError, match="--min-agreement: exported, ONNX Runtime agrees"):
         found.check()
 
@@ -84,8 +84,8 @@ def test_outputs_that_differ_by_much(exported, verified):
 def test_the_bound_that_was_asked_for(exported, verified):
     found = verified(exported("vit", "w4a4"), min_agreement=1.0)
     found.check()
-    worse = dataclasses.replace(found.exported[0].likeness, agreement=0.99)
-    run = dataclasses.replace(found.exported[0], likeness=worse)
+    worse = dataclasses.replace(found.exported[0].outputs, agreement=0.99)
+    run = dataclasses.replace(found.exported[0], outputs=worse)
     with pytest.raises(CheckFailedError, match=r"99\.0% of 8 images, below 100\.0%"):
         dataclasses.replace(found, exported=[run]).check()
 
@@ -93,17 +93,17 @@ def test_the_bound_that_was_asked_for(exported, verified):
 def test_float_attention_is_compared_with_float_attention(exported, verified):
     found = verified(exported("vit", "w4a4", float_attention=True))
     found.check()
-    assert found.exported[0].likeness.difference < 1e-5
+    assert found.exported[0].outputs.difference < 1e-5
 
 
 def test_a_model_without_a_classifier(exported, verified):
     found = verified(exported("siglip", "w4a4"), family="siglip")
     found.check()
     assert found.agreement is None
-    assert found.exported[0].likeness.difference < 1e-5
+    assert found.exported[0].outputs.difference < 1e-5
 
 
-def test_the_twin_is_the_model_with_other_rounding(quantized, batch):
+def test_the_noise_floor_is_the_model_with_other_rounding(quantized, batch):
     model, _ = quantized("vit", "w4a4")
     layers = [m for m in model.module.modules() if isinstance(m, IntegerWeight)]
     for layer in layers:
@@ -111,7 +111,7 @@ def test_the_twin_is_the_model_with_other_rounding(quantized, batch):
     biases = [layer.bias for layer in layers]
     with torch.inference_mode():
         before = model.module(batch)
-        with twin.rounded_differently(model.module):
+        with perturb_accumulation(model.module):
             other = model.module(batch)
         assert torch.equal(model.module(batch), before)
     assert not torch.equal(other, before)
@@ -119,30 +119,30 @@ def test_the_twin_is_the_model_with_other_rounding(quantized, batch):
     assert all(layer.bias is bias for layer, bias in zip(layers, biases, strict=True))
 
 
-@pytest.mark.skipif(not openvino_runtime.installed(), reason="no OpenVINO")
+@pytest.mark.skipif(not openvino_runtime.OpenVino().installed(), reason="no OpenVINO")
 @pytest.mark.parametrize("bits", ["w8a8", "w4a4", "w1.58a8"])
 def test_openvino_computes_it_too(bits, exported, pictures, make_small):
-    made = exported("vit", bits, narrowest=INT4)
+    made = exported("vit", bits, min_weight_type=INT4)
     found = verify(made.path, made.model, 1, pictures, make_small("vit"), True)
     found.check()
     assert [run.name for run in found.exported] == ["exported, ONNX Runtime", "exported, OpenVINO"]
-    assert "OpenVINO runs 10 of 10 layers on integer kernels" in found.remarks
+    assert "OpenVINO runs 10 of 10 layers on integer kernels" in found.notes
 
 
-@pytest.mark.skipif(not openvino_runtime.installed(), reason="no OpenVINO")
+@pytest.mark.skipif(not openvino_runtime.OpenVino().installed(), reason="no OpenVINO")
 def test_openvino_computes_stored_rescaling(exported, batch):
     made = exported("vit", "w3a3", "joint")
     assert any(layer.rescaling == "stored" for layer in made.header.layers)
     with torch.inference_mode():
         expected = made.model.module(batch)
-        found = opened.open_onnx(made.path, "openvino").module(batch)
-    assert likeness(expected, found, 10).difference < 1e-5
+        found = open_exported(made.path, "openvino").module(batch)
+    assert compare_outputs(expected, found, 10).difference < 1e-5
 
 
-@pytest.mark.skipif(not openvino_runtime.installed(), reason="no OpenVINO")
+@pytest.mark.skipif(not openvino_runtime.OpenVino().installed(), reason="no OpenVINO")
 def test_openvino_has_no_integers_of_two_bits(exported, pictures, make_small):
     made = exported("vit", "w1.58a8")
     found = verify(made.path, made.model, 1, pictures, make_small("vit"), True)
     found.check()
     assert len(found.exported) == 1
-    assert "--container int4" in found.remarks[0]
+    assert "--weight-type int4" in found.notes[0]

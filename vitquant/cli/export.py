@@ -16,8 +16,9 @@ from vitquant.data.source import Role
 from vitquant.errors import UserError
 from vitquant.exporters.compressed_tensors import check_folder, write
 from vitquant.exporters.onnx.export import OnnxOptions
-from vitquant.exporters.onnx.graph import CONTAINERS, INT2, get_container
+from vitquant.exporters.onnx.graph import INT2, WEIGHT_TYPES, get_weight_type
 from vitquant.exporters.onnx.write import IMAGES, export_onnx
+from vitquant.exporters.targets import SAFETENSORS, TARGETS, get_target
 from vitquant.exporters.verify import MARGIN, Run, Verification
 from vitquant.files import check_writable
 from vitquant.hub.publish import push
@@ -27,18 +28,6 @@ from vitquant.model_images import images_for
 from vitquant.models.load import HUB
 from vitquant.models.model import Model
 from vitquant.opening import checkpoint_path
-
-FORMATS = ("onnx", "safetensors")
-_OF_ONNX = (
-    "container",
-    "opset",
-    "float_attention",
-    "with_preprocessing",
-    "data",
-    "images",
-    "min_agreement",
-    "weights",
-)
 
 
 def export(
@@ -71,12 +60,12 @@ def export(
     private: Annotated[
         bool, typer.Option("--private", help="With --push-to-hub: a private repository.")
     ] = False,
-    container: Annotated[
+    weight_type: Annotated[
         str,
         typer.Option(
-            "--container",
+            "--weight-type",
             metavar="TYPE",
-            help=f"Narrowest type that weights are stored in: {', '.join(CONTAINERS)}. OpenVINO "
+            help=f"Smallest type that weights are stored in: {', '.join(WEIGHT_TYPES)}. OpenVINO "
             f"needs int4.",
         ),
     ] = INT2.name,
@@ -110,9 +99,9 @@ def export(
         float | None,
         typer.Option(
             metavar="X",
-            help="Exit with code 1 where the file's first guess is the quantized model's for less "
-            f"than this fraction of the images. By default {MARGIN} less than that model agrees "
-            "with itself when its sums are rounded differently.",
+            help="Exit with code 1 where the file's top-1 prediction is the quantized model's for "
+            f"less than this fraction of the images. By default {MARGIN} less than that model's "
+            "self-agreement under accumulation noise.",
         ),
     ] = None,
     weights: options.Weights = None,
@@ -122,19 +111,21 @@ def export(
 
     Prints the path of the file. --weights is the float model, to be compared as well.
     """
-    _check(format, images, min_agreement)
-    if format != "onnx":
-        given.refuse(context, _OF_ONNX, "it goes with --format onnx alone")
+    target = get_target(format)
+    _check(images, min_agreement)
+    for other in TARGETS.values():
+        if other is not target:
+            given.refuse(context, other.options, f"it goes with --format {other.name} alone")
     _check_push(push_to_hub, private, format)
     source = options.name_or_stdin(file)
     name = checkpoint_path(source)
     # What comes from the Hub lies in a cache, which is no place for a result.
     beside = Path(source.split("/")[-1]) if source.startswith(HUB) else name
-    if format == "safetensors":
-        _rewrite(name, out or beside.with_name(f"{beside.stem}-compressed"), json)
+    path = out or target.default_path(beside)
+    if target is SAFETENSORS:
+        _rewrite(name, path, json)
         return
-    chosen = OnnxOptions(get_container(container), opset, float_attention, with_preprocessing)
-    path = out or beside.with_name(f"{beside.stem}.onnx")
+    chosen = OnnxOptions(get_weight_type(weight_type), opset, float_attention, with_preprocessing)
     checkpoint = read_checkpoint(name)
     check_writable(path)
     model = restore(checkpoint)
@@ -204,9 +195,7 @@ def _rewrite(file: Path, folder: Path, json: bool) -> None:
         console.result(str(folder))
 
 
-def _check(format: str, images: int, min_agreement: float | None) -> None:
-    if format not in FORMATS:
-        raise UserError(f"--format: {format!r} is not known; {', '.join(FORMATS)} is accepted")
+def _check(images: int, min_agreement: float | None) -> None:
     if images < 1:
         raise UserError(f"--images: {images} is too few; 1 or more")
     if min_agreement is not None and not 0 <= min_agreement <= 1:
@@ -231,14 +220,13 @@ def _float(model: Model, weights: Path | None) -> Model | None:
 def _table(found: Verification) -> Table:
     table = Table("model", "MB", "ms", "agreement %", "difference")
     rows = [*found.compared, *found.exported]
-    twin = Run("quantized, rounded differently", 0, 0.0, found.twin)
-    rows.insert(2, twin)
+    rows.insert(2, Run("quantized", "accumulation noise", 0, 0.0, found.self_agreement))
     for run in rows:
         agreement = difference = ""
-        if run.likeness is not None:
-            difference = f"{run.likeness.difference:.4f}"
-            if run.likeness.agreement is not None:
-                agreement = f"{100 * run.likeness.agreement:.1f}"
+        if run.outputs is not None:
+            difference = f"{run.outputs.difference:.4f}"
+            if run.outputs.agreement is not None:
+                agreement = f"{100 * run.outputs.agreement:.1f}"
         size = f"{run.bytes / 1e6:.2f}" if run.bytes else ""
         time = f"{run.milliseconds:.1f}" if run.milliseconds else ""
         table.add_row(run.name, size, time, agreement, difference)
@@ -249,9 +237,9 @@ def _lines(found: Verification) -> list[str]:
     running = len(found.expected) - len(found.in_float)
     return [
         f"{running} of {len(found.expected)} products on integer kernels in ONNX Runtime",
-        *found.remarks,
+        *found.notes,
         f"agreement and difference: with the quantized model in PyTorch, on {found.images} images "
-        f"of {found.source}; at least {found.bound:.1%} has to agree",
+        f"of {found.source}; at least {found.min_agreement:.1%} has to agree",
     ]
 
 
@@ -265,19 +253,19 @@ def _result(path: Path, found: Verification, checkpoint: Checkpoint) -> dict[str
         "integer_kernels": len(found.expected) - len(found.in_float),
         "expected_integer_kernels": len(found.expected),
         "agreement": found.agreement,
-        "min_agreement": found.bound,
+        "min_agreement": found.min_agreement,
         "images": found.images,
         "data": found.source,
-        "twin_agreement": found.twin.agreement,
+        "self_agreement": found.self_agreement.agreement,
         "runs": [
             {
                 "name": run.name,
                 "bytes": run.bytes,
                 "milliseconds": round(run.milliseconds, 3),
-                "agreement": run.likeness and run.likeness.agreement,
-                "difference": run.likeness and run.likeness.difference,
+                "agreement": run.outputs and run.outputs.agreement,
+                "difference": run.outputs and run.outputs.difference,
             }
             for run in (*found.compared, *found.exported)
         ],
-        "remarks": found.remarks,
+        "notes": found.notes,
     }

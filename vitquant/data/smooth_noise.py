@@ -11,7 +11,7 @@ from vitquant.data.noise import NoiseSource
 _COARSE = 12
 
 
-class PictureSource:
+class SmoothNoiseSource:
     """`n` pictures of smooth noise: like photographs, they are brighter here and darker there.
 
     size: (height, width) that a model sees. The pictures are half as large again in one direction

@@ -6,23 +6,23 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """agreement: the fraction of images on which both first guesses are the same; None for models
-    without a classifier. difference: the root mean square of the outputs' difference, relative to
-    the standard deviation of the first model's outputs."""
+class OutputAgreement:
+    """agreement: the fraction of images on which both top-1 predictions are the same; None for
+    models without a classifier. difference: the root mean square of the outputs' difference,
+    relative to the standard deviation of the first model's outputs."""
 
     agreement: float | None
     difference: float
 
 
-def likeness(expected: Tensor, found: Tensor, classes: int) -> Likeness:
-    """Compare outputs (N, ...) of two models. classes: 0 without a classifier.
+def compare_outputs(expected: Tensor, found: Tensor, num_classes: int) -> OutputAgreement:
+    """Compare outputs (N, ...) of two models. num_classes: 0 without a classifier.
 
     An image with an output that is no finite number agrees with nothing.
     """
     agreement = None
-    if classes:
+    if num_classes:
         same = expected.argmax(-1) == found.argmax(-1)
         agreement = float((same & found.isfinite().all(-1)).double().mean())
     difference = (found - expected).square().mean().sqrt() / expected.std()
-    return Likeness(agreement, float(difference.nan_to_num(float("inf"))))
+    return OutputAgreement(agreement, float(difference.nan_to_num(float("inf"))))

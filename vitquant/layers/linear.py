@@ -30,6 +30,8 @@ class IntegerLinear(IntegerWeight):
 
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """The layer with a given bias: some attentions call F.linear on ``weight`` themselves."""
+        if self.lowering is not None:
+            return self.lowering(x, bias)
         shift = self.shift
         if self.prefix_shift is not None:
             shift = spread(_table(self.prefix_shift, shift), count(x))

@@ -1,5 +1,7 @@
 """A product of two activations, such as queries with keys: both operands are quantized."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -16,12 +18,17 @@ class Product(nn.Module):
     rows at the front, the queries of the class token and what they attend to.
     """
 
+    # What an exporter has the product compute in place of its own arithmetic.
+    lowering: Callable[[Tensor, Tensor], Tensor] | None = None
+
     def __init__(self, left: nn.Module, right: nn.Module) -> None:
         super().__init__()
         self.left = left
         self.right = right
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        if self.lowering is not None:
+            return self.lowering(left, right)
         a, b = self.left.parameters_for(rows=left.shape[-2]), self.right.parameters_for()
         if left.shape[:-2] != right.shape[:-2]:
             batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])

@@ -121,6 +121,7 @@ class FixedQuantizer(nn.Module):
 
     scale: Tensor
     zero_point: Tensor
+    prefix_scale: Tensor | None
 
     def __init__(self, grid: Grid, heads: int = 0, front: Front = NO_FRONT) -> None:
         super().__init__()

@@ -1,5 +1,7 @@
 """What Linear and Conv2d share: a weight with a scale for each output channel."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +28,13 @@ class IntegerWeight(nn.Module):
     codes: Tensor
     scale: Tensor
     weight: Tensor
+    bias: Tensor | None
+    multiplier: Tensor | None
+    shift: Tensor | None
+    prefix_shift: Tensor | None
+    prefix_bias: Tensor | None
+    # What an exporter has the layer compute in place of its own arithmetic.
+    lowering: Callable[..., Tensor] | None = None
 
     def __init__(
         self,

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from vitquant.evaluation.outputs import likeness
+from vitquant.evaluation.outputs import compare_outputs
 from vitquant.exporters.onnx.graph import INT2
-from vitquant.exporters.onnx.lower import expand
-from vitquant.exporters.onnx.symbolic_ops import cuts_patches, placeholders
+from vitquant.exporters.onnx.lower import lower
+from vitquant.exporters.onnx.symbolic_ops import is_patch_embedding, symbolic_ops
 from vitquant.exporters.onnx.trace import trace
-from vitquant.exporters.runtimes.ort_runtime import OnnxModule, integer_kernels
+from vitquant.exporters.runtimes.ort_runtime import OnnxModule
 from vitquant.layers.conv import LearnedConv2d
 from vitquant.quantizers.grid import grids
 
@@ -39,18 +39,20 @@ def test_it_computes_what_pytorch_does(name, bits, tmp_path):
     network = quantized(LAYERS[name], *bits, images)
     # Twice the largest: padding and clipping have to be right as well.
     images = torch.cat([images, 2 * images + 0.5])
-    with placeholders(network) as modules:
+    with symbolic_ops(network) as modules:
         graph = trace(network, images[:2], {0: "batch"}, 25, "y")
-        expected_kernels = expand(graph, modules, INT2, float_attention=False)
+        expected_kernels = lower(graph, modules, INT2, float_attention=False)
     graph.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", 25)])
     onnx.checker.check_model(graph, full_check=True)
     path = tmp_path / "conv.onnx"
     path.write_bytes(graph.SerializeToString())
     with torch.inference_mode():
         expected = network(images)
-    found = OnnxModule(path)(images)
+    module = OnnxModule(path)
+    found = module(images)
     assert found.shape == expected.shape
     # The bias of patches is rounded to a unit of the accumulator.
-    assert likeness(expected, found, 0).difference < (1e-6 if "patches" not in name else 1e-2)
-    assert integer_kernels(path) == expected_kernels == ([] if bits[1] == 16 else ["0"])
-    assert cuts_patches(network[0], (16, 24)) == name.startswith("patches")
+    allowed = 1e-2 if "patches" in name else 1e-6
+    assert compare_outputs(expected, found, 0).difference < allowed
+    assert module.integer_kernels() == expected_kernels == ([] if bits[1] == 16 else ["0"])
+    assert is_patch_embedding(network[0], (16, 24)) == name.startswith("patches")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from vitquant.errors import UserError
 from vitquant.exporters.onnx.preprocessing import Preprocessing
-from vitquant.exporters.runtimes.base import open_onnx
+from vitquant.exporters.runtimes.registry import open_exported
 
 SETTINGS = {
     "input_size": (3, 224, 224), "interpolation": "bicubic", "mean": (0.485, 0.456, 0.406),
@@ -80,7 +80,7 @@ def test_what_has_no_such_form(changes, words):
 @pytest.mark.parametrize("family", ["vit", "swin"])
 def test_raw_images_of_any_size_go_in(family, exported):
     made = exported(family, "w8a8", raw_images=True)
-    opened = open_onnx(made.path)
+    opened = open_exported(made.path)
     for size in [(32, 32), (40, 36), (300, 200), (33, 64)]:
         image = picture(*size)
         with torch.inference_mode():

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from vitquant.exporters.onnx.graph import INT2
-from vitquant.exporters.onnx.lower import expand
-from vitquant.exporters.onnx.symbolic_ops import placeholders
+from vitquant.exporters.onnx.lower import lower
+from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
 from vitquant.exporters.onnx.trace import trace
-from vitquant.exporters.onnx.weights import accumulator_bias
-from vitquant.exporters.runtimes.ort_runtime import OnnxModule, integer_kernels
+from vitquant.exporters.onnx.weights import int32_bias
+from vitquant.exporters.runtimes.ort_runtime import OnnxModule
 from vitquant.layers.linear import LearnedLinear
 from vitquant.quantizers.grid import grids
 
@@ -25,7 +25,7 @@ def layer():
 
 
 def test_the_bias_is_rounded_to_a_unit(layer):
-    steps, units = accumulator_bias(layer)
+    steps, units = int32_bias(layer)
     assert steps.dtype == np.int32
     assert np.allclose(units, (layer.input.scale * layer.scale).numpy())
     assert np.all(np.abs(steps * units - layer.bias.numpy()) <= 0.5001 * units)
@@ -35,14 +35,15 @@ def test_the_bias_is_rounded_to_a_unit(layer):
 def test_next_to_no_weights_need_a_float_bias(layer, tiny, tmp_path):
     layer.scale[3] = tiny
     layer.refresh()
-    assert accumulator_bias(layer) is None
+    assert int32_bias(layer) is None
     network, x = nn.Sequential(layer).eval(), torch.randn(5, 7, 16)
-    with placeholders(network) as modules:
+    with symbolic_ops(network) as modules:
         graph = trace(network, x, {0: "batch"}, 21, "y")
-        assert expand(graph, modules, INT2, float_attention=False) == ["0"]
+        assert lower(graph, modules, INT2, float_attention=False) == ["0"]
     onnx.checker.check_model(graph, full_check=True)
     path = tmp_path / "linear.onnx"
     path.write_bytes(graph.SerializeToString())
+    module = OnnxModule(path)
     with torch.inference_mode():
-        assert torch.allclose(OnnxModule(path)(x), network(x), atol=1e-5)
-    assert integer_kernels(path) == ["0"]
+        assert torch.allclose(module(x), network(x), atol=1e-5)
+    assert module.integer_kernels() == ["0"]

@@ -5,22 +5,24 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto
 
 
-def tidy(model: ModelProto) -> None:
-    """Drop remarks of the exporter and operations that do nothing, in place.
+def strip_exporter_metadata(model: ModelProto) -> None:
+    """Drop what the exporter notes about a graph, in place.
 
-    The remarks are paths of source files and shapes that a runtime finds by itself; they can take
-    more space than packed weights.
+    That is paths of source files, and shapes that a runtime finds by itself; they can take more
+    space than packed weights.
     """
     graph = model.graph
     del graph.value_info[:]
-    for remarked in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
-        del remarked.metadata_props[:]
-        remarked.doc_string = ""
-    _drop_empty_padding(model)
+    for described in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        del described.metadata_props[:]
+        described.doc_string = ""
 
 
-def _drop_empty_padding(model: ModelProto) -> None:
-    """timm's Swin pads its maps to whole windows, also where they are whole already."""
+def drop_empty_padding(model: ModelProto) -> None:
+    """Drop Pad nodes that add nothing, in place.
+
+    timm's Swin pads its maps to whole windows, also where they are whole already.
+    """
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     same: dict[str, str] = {}
@@ -35,7 +37,7 @@ def _drop_empty_padding(model: ModelProto) -> None:
     graph.node.extend(kept)
 
 
-def _pads_nothing(node: NodeProto, constants: dict) -> bool:
+def _pads_nothing(node: NodeProto, constants: dict[str, TensorProto]) -> bool:
     if node.op_type != "Pad" or len(node.input) < 2 or node.input[1] not in constants:
         return False
     return not np.any(onnx.numpy_helper.to_array(constants[node.input[1]]))
@@ -45,8 +47,8 @@ def _pads_nothing(node: NodeProto, constants: dict) -> bool:
 _WORTH = 256
 
 
-def store_as_halves(model: ModelProto) -> None:
-    """Store float32 initialisers as float16 with a Cast, in place, where that is exact.
+def float16_initializers(model: ModelProto) -> None:
+    """Store float32 initializers as float16 with a Cast, in place, where that is exact.
 
     A checkpoint holds norms, embeddings and position biases as float16, so for these it is. As with
     the integers, runtimes compute the Cast once.

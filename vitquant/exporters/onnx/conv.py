@@ -10,26 +10,34 @@ import numpy as np
 from onnx import TensorProto
 from torch import Tensor
 
-from vitquant.exporters.onnx.graph import Container, Graph
-from vitquant.exporters.onnx.qdq import quantized
+from vitquant.exporters.onnx.graph import Graph, OnnxIntType
+from vitquant.exporters.onnx.qdq import quantize_linear
 from vitquant.exporters.onnx.weights import float_weight, integer_weight
 from vitquant.layers.conv import IntegerConv2d
 
 
 def convolution(
-    graph: Graph, layer: IntegerConv2d, name: str, x: str, output: str, narrowest: Container
+    graph: Graph,
+    layer: IntegerConv2d,
+    name: str,
+    x: str,
+    output: str,
+    min_weight_type: OnnxIntType,
 ) -> bool:
-    """``x`` (B, C, H, W) through the layer to ``output`` (B, O, h, w); whether in integers."""
+    """Add the nodes of ``x`` (B, C, H, W) through the layer to ``output`` (B, O, h, w).
+
+    Returns whether it is an integer product.
+    """
     settings = _attributes(layer)
     if layer.input is None:
-        inputs = [x, float_weight(graph, layer, name, narrowest)]
+        inputs = [x, float_weight(graph, layer, name, min_weight_type)]
         if layer.bias is not None:
             inputs.append(graph.constant(f"{name}.bias", layer.bias.numpy()))
         graph.add("Conv", inputs, name, output, **settings)
         return False
-    codes, (_, zero_point) = quantized(graph, x, layer.input, f"{name}.input")
+    codes, (_, zero_point) = quantize_linear(graph, x, layer.input, f"{name}.input")
     # Padding is the zero point, as in the checkpoint.
-    inputs = [codes, integer_weight(graph, layer, name, narrowest), zero_point]
+    inputs = [codes, integer_weight(graph, layer, name, min_weight_type), zero_point]
     sums = graph.add("ConvInteger", inputs, name, **settings)
     sums = graph.add("Cast", [sums], f"{name}/to_float", to=TensorProto.FLOAT)
     units = graph.constant(f"{name}.bias_scale", _by_channel(layer.input.scale * layer.scale))
@@ -46,8 +54,8 @@ def _attributes(layer: IntegerConv2d) -> dict[str, Any]:
     settings = layer.settings
     before, after = _padding(layer)
     return {
-        "strides": list(_pair(settings["stride"])),
-        "dilations": list(_pair(settings["dilation"])),
+        "strides": _pair(settings["stride"]),
+        "dilations": _pair(settings["dilation"]),
         "group": settings["groups"],
         "kernel_shape": list(layer.codes.shape[2:]),
         "pads": [*before, *after],
@@ -60,14 +68,14 @@ def _padding(layer: IntegerConv2d) -> tuple[list[int], list[int]]:
     if padding == "valid":
         padding = 0
     if padding != "same":
-        return [*_pair(padding)], [*_pair(padding)]
+        return _pair(padding), _pair(padding)
     sides = zip(layer.codes.shape[2:], _pair(layer.settings["dilation"]), strict=True)
     total = [dilation * (side - 1) for side, dilation in sides]
     return [n // 2 for n in total], [n - n // 2 for n in total]
 
 
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
+def _pair(value: int | tuple[int, int]) -> list[int]:
+    return [value, value] if isinstance(value, int) else list(value)
 
 
 def _by_channel(values: Tensor) -> np.ndarray:

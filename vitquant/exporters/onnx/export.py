@@ -10,11 +10,15 @@ from torch import nn
 import vitquant
 from vitquant.checkpoint.schema import Header
 from vitquant.errors import UserError
-from vitquant.exporters.onnx.cleanup import store_as_halves, tidy
-from vitquant.exporters.onnx.graph import INT2, Container, container_for
-from vitquant.exporters.onnx.lower import expand
+from vitquant.exporters.onnx.cleanup import (
+    drop_empty_padding,
+    float16_initializers,
+    strip_exporter_metadata,
+)
+from vitquant.exporters.onnx.graph import INT2, OnnxIntType, smallest_type
+from vitquant.exporters.onnx.lower import lower
 from vitquant.exporters.onnx.preprocessing import Preprocessing
-from vitquant.exporters.onnx.symbolic_ops import placeholders
+from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
 from vitquant.exporters.onnx.trace import trace
 from vitquant.exporters.runtimes.metadata import Metadata
 from vitquant.layers.weight import IntegerWeight
@@ -30,13 +34,13 @@ _RAW_IMAGE = {0: "batch", 1: "height", 2: "width"}
 class OnnxOptions:
     """How to write a model.
 
-    narrowest: the smallest type that weights are stored in; each gets the smallest that holds it.
-    opset: by default the lowest that has these types. float_attention: leave the products of
+    min_weight_type: the smallest type that weights are stored in; each gets the smallest that holds
+    it. opset: by default the lowest that has these types. float_attention: leave the matmuls of
     activations float. raw_images: take uint8 images (batch, H, W, 3) of any size and preprocess
     them in the graph.
     """
 
-    narrowest: Container = INT2
+    min_weight_type: OnnxIntType = INT2
     opset: int | None = None
     float_attention: bool = False
     raw_images: bool = False
@@ -59,11 +63,12 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
         example = torch.zeros(2, 2 * height + 3, 3 * width + 5, 3, dtype=torch.uint8)
         dynamic = _RAW_IMAGE
     output = "logits" if model.num_classes else "features"
-    with placeholders(model.module) as modules:
+    with symbolic_ops(model.module) as modules:
         graph = trace(network, example, dynamic, opset, output)
-        tidy(graph)
-        integer = expand(graph, modules, options.narrowest, options.float_attention)
-    store_as_halves(graph)
+        strip_exporter_metadata(graph)
+        drop_empty_padding(graph)
+        integer = lower(graph, modules, options.min_weight_type, options.float_attention)
+    float16_initializers(graph)
     graph.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
     graph.producer_name, graph.producer_version = "vitquant", vitquant.__version__
     Metadata(
@@ -76,7 +81,7 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
         integer_kernels=integer,
         settings=header.settings
         | {
-            "weight_types": sorted({c.name for c in _containers(model.module, options)}),
+            "weight_types": sorted({t.name for t in _weight_types(model.module, options)}),
             "opset": opset,
             "float_attention": options.float_attention,
             "checkpoint_sha256": header.content_sha256,
@@ -92,13 +97,13 @@ def choose_opset(network: nn.Module, options: OnnxOptions) -> int:
     Raises:
         UserError: the one asked for has no type for the weights.
     """
-    lowest = max(_containers(network, options), key=lambda container: container.opset)
+    lowest = max(_weight_types(network, options), key=lambda t: t.opset)
     if options.opset is None:
         return lowest.opset
     if options.opset < lowest.opset:
         raise UserError(
             f"--opset: {options.opset} has no type {lowest.name} for the weights; "
-            f"{lowest.opset} to {HIGHEST_OPSET} are accepted, or another --container"
+            f"{lowest.opset} to {HIGHEST_OPSET} are accepted, or another --weight-type"
         )
     if options.opset > HIGHEST_OPSET:
         raise UserError(
@@ -108,7 +113,7 @@ def choose_opset(network: nn.Module, options: OnnxOptions) -> int:
     return options.opset
 
 
-def _containers(network: nn.Module, options: OnnxOptions) -> set[Container]:
+def _weight_types(network: nn.Module, options: OnnxOptions) -> set[OnnxIntType]:
     """The types that the weights of a network will have."""
     layers = [m for m in network.modules() if isinstance(m, IntegerWeight)]
-    return {container_for(layer.grid, options.narrowest) for layer in layers}
+    return {smallest_type(layer.grid, options.min_weight_type) for layer in layers}

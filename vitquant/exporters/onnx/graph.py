@@ -14,7 +14,7 @@ from vitquant.quantizers.grid import Grid, weight_grid
 
 
 class Graph:
-    """Nodes in the order of execution, and initialisers, which several nodes may share by name."""
+    """Nodes in the order of execution, and initializers, which several nodes may share by name."""
 
     def __init__(self) -> None:
         self.nodes: list[NodeProto] = []
@@ -34,8 +34,8 @@ class Graph:
         self.nodes.append(onnx.helper.make_node(op, inputs, [output], name=name, **attributes))
         return output
 
-    def constant(self, name: str, value: np.ndarray) -> str:
-        """An initialiser; one that is there already under the name is taken instead."""
+    def constant(self, name: str, value: np.ndarray | np.generic) -> str:
+        """Add an initializer, unless there is one of that name; returns the name."""
         if name not in self.initializers:
             # A scale without dimensions is of the whole tensor, one of shape (1,) of a channel.
             value = np.asarray(value, order="C")
@@ -43,7 +43,7 @@ class Graph:
         return name
 
     def tensor(self, tensor: TensorProto) -> str:
-        """The like, for a tensor of a type that numpy has not."""
+        """As :meth:`constant`, for a tensor of a type that numpy does not have."""
         self.initializers.setdefault(tensor.name, tensor)
         return tensor.name
 
@@ -53,8 +53,8 @@ class Graph:
 
 
 @dataclass(frozen=True)
-class Container:
-    """A signed integer type in two's complement. opset: the lowest that knows it."""
+class OnnxIntType:
+    """A signed integer type in two's complement. opset: the lowest that has it."""
 
     name: str
     bits: int
@@ -62,30 +62,30 @@ class Container:
     opset: int
 
 
-INT2 = Container("int2", 2, TensorProto.INT2, 25)
-INT4 = Container("int4", 4, TensorProto.INT4, 21)
-INT8 = Container("int8", 8, TensorProto.INT8, 20)
-CONTAINERS = {c.name: c for c in (INT2, INT4, INT8)}
+INT2 = OnnxIntType("int2", 2, TensorProto.INT2, 25)
+INT4 = OnnxIntType("int4", 4, TensorProto.INT4, 21)
+INT8 = OnnxIntType("int8", 8, TensorProto.INT8, 20)
+WEIGHT_TYPES = {t.name: t for t in (INT2, INT4, INT8)}
 
 
-def get_container(name: str) -> Container:
-    """The container called ``name``. Raises UserError for others."""
-    if name not in CONTAINERS:
-        raise UserError(f"--container: {name!r} is not one of {', '.join(CONTAINERS)}")
-    return CONTAINERS[name]
+def get_weight_type(name: str, flag: str = "--weight-type") -> OnnxIntType:
+    """The type called ``name``. Raises UserError, which names ``flag``, for others."""
+    if name not in WEIGHT_TYPES:
+        raise UserError(f"{flag}: {name!r} is not one of {', '.join(WEIGHT_TYPES)}")
+    return WEIGHT_TYPES[name]
 
 
-def container_for(grid: Grid, narrowest: Container) -> Container:
-    """The smallest container, ``narrowest`` at least, that holds the integers of ``grid``."""
+def smallest_type(grid: Grid, min_weight_type: OnnxIntType) -> OnnxIntType:
+    """The smallest type, ``min_weight_type`` at least, that holds the integers of ``grid``."""
     needed = (grid.levels - 1).bit_length()
-    return next(c for c in CONTAINERS.values() if c.bits >= max(needed, narrowest.bits))
+    return next(t for t in WEIGHT_TYPES.values() if t.bits >= max(needed, min_weight_type.bits))
 
 
-def integers(name: str, codes: Tensor, container: Container) -> TensorProto:
-    """int8 ``codes`` of any shape as an initialiser of the container's type.
+def int_tensor(name: str, codes: Tensor, int_type: OnnxIntType) -> TensorProto:
+    """int8 ``codes`` of any shape as an initializer of another integer type.
 
     ONNX packs as checkpoints do: the lowest bits of a byte first, zero bits at the end.
     """
-    tensor = TensorProto(name=name, data_type=container.onnx_type, dims=codes.shape)
-    tensor.raw_data = pack(codes, weight_grid(container.bits)).numpy().tobytes()
+    tensor = TensorProto(name=name, data_type=int_type.onnx_type, dims=codes.shape)
+    tensor.raw_data = pack(codes, weight_grid(int_type.bits)).numpy().tobytes()
     return tensor

@@ -6,7 +6,7 @@ each direction is a product with a matrix of Pillow's weights, which is the same
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -77,8 +77,9 @@ class Preprocessing(nn.Module):
         centers = 2 * (torch.arange(kept) + start) + 1
         pixels = 2 * torch.arange(before) + 1
         # In halves of a pixel of an image as large as both sizes multiplied, all is whole numbers.
-        distance = (pixels * after - centers[:, None] * before).abs()
-        weights = self.filter(distance.to(torch.float32) / (2 * torch.sym_max(before, after)))
+        distance = (pixels * after - centers[:, None] * before).abs().to(torch.float32)
+        larger = cast(int, torch.sym_max(before, after))  # of sizes that are symbols in a trace
+        weights = self.filter(distance / (2 * larger))
         return weights / weights.sum(1, keepdim=True)
 
 

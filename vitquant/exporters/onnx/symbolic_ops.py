@@ -1,124 +1,136 @@
-"""Quantized modules that trace as one node each, to be expanded into ONNX operators afterwards.
+"""Quantized modules that trace as one node each, to be lowered to ONNX operators afterwards.
 
 Tracing what the modules compute in PyTorch would give a graph of float operations in which no
-runtime recognises an integer product. So while a model is traced, each quantized module is a node
-of the domain ``vitquant`` that says no more than which module it stands for. As in
-``layers.interception``, only the class of a module is swapped.
+runtime recognizes an integer product. So while a model is traced, each quantized module is a node
+of the domain ``vitquant`` that says no more than which module it stands for.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.onnx.ops import symbolic
 
+from vitquant.errors import UserError
+from vitquant.exporters.lowering import Lowering, lowered
 from vitquant.layers.conv import IntegerConv2d
 from vitquant.layers.linear import IntegerLinear
 from vitquant.layers.product import Product
+from vitquant.layers.quantizer import FixedQuantizer
 from vitquant.layers.rows import brought
 from vitquant.layers.weight import IntegerWeight
 
 DOMAIN = "vitquant"
 INPUT, RANGE, LINEAR = "Input", "Range", "Linear"
-CONVOLUTION, PRODUCT = "Convolution", "Product"
+CONVOLUTION, MATMUL = "Convolution", "MatMul"
 
 
 @contextmanager
-def placeholders(model: nn.Module) -> Iterator[dict[str, nn.Module]]:
-    """Swap the quantized modules of ``model`` for placeholders; yields them by name."""
-    swapped = {name: m for name, m in model.named_modules() if type(m) in _PLACEHOLDERS}
-    for name, module in swapped.items():
-        module.__class__ = _PLACEHOLDERS[type(module)]
-        module.label = name
-    try:
-        yield swapped
-    finally:
-        for module in swapped.values():
-            module.__class__ = type(module).__mro__[1]
-            del module.label
+def symbolic_ops(model: nn.Module) -> Iterator[dict[str, IntegerWeight | Product]]:
+    """Inside, each quantized module of ``model`` is a node; yields the modules by name.
+
+    Raises:
+        UserError: there is a kind of quantized layer that has no node.
+    """
+    modules = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, (IntegerWeight, Product))
+    }
+    with lowered({module: _lowering(name, module) for name, module in modules.items()}):
+        yield modules
 
 
-class _LinearPlaceholder(IntegerLinear):
-    def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        if self.prefix_shift is not None and x.dim() > 2:
-            return self._by_rows(x, bias)
-        shape = x.shape[:-1]
-        if self.multiplier is None:
-            rows = _as_rows(_on_grid(self, x))
-        else:
-            # OpenVINO (2026.4) computes something else where a product with a constant meets the
-            # range of a quantizer, so that a reshape goes between, also where none is needed.
-            x = x if self.shift is None else x + self.shift
-            x = (x if x.dim() > 2 else x.unsqueeze(1)) * self.multiplier
-            rows = _on_grid(self, _as_rows(x))
-        # Some attentions bring a bias of their own, which is then added outside the node.
-        own = bias is self.bias
-        y = _product(self, rows, self.out_features, own)
-        y = y if own or bias is None else y + bias
-        return y if len(shape) == 1 else y.reshape(*shape, self.out_features)
-
-    def _by_rows(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """With the rows at the front brought to the scale of the others, and back behind."""
-        own_bias = bias is self.bias
-        units, added = brought(
-            self.input.prefix_scale, self.input.scale, self.prefix_bias, bias if own_bias else None
-        )
-        factor = 1 / units if self.multiplier is None else self.multiplier / units
-        rows = _as_rows(x)
-        others = rows if self.shift is None else rows + self.shift
-        others = others if self.multiplier is None else others * self.multiplier
-        # Writing a few rows in place costs runtimes next to nothing, where cutting the others off
-        # and joining them again would copy them all.
-        front = _front(rows, x.shape[-2], self.input.front.count)
-        own = rows[front] * factor + self.prefix_shift * factor
-        zero_point = None
-        if self.input.front.grid is not None:
-            own, others = _in_range(self, own, front=True), _in_range(self, others, front=False)
-            # Around the middle of a byte there is room for the levels of both.
-            zero_point = -self.input.front.grid.qmin
-        moved = _on_grid(self, others.index_put((front,), own), zero_point)
-        y = _product(self, moved, self.out_features, own_bias)
-        y = y.index_put((front,), y[front] * units + added)
-        y = y.reshape(*x.shape[:-1], self.out_features)
-        return y if own_bias or bias is None else y + bias
+def _lowering(name: str, module: IntegerWeight | Product) -> Lowering:
+    if isinstance(module, Product):
+        return partial(_matmul, name)
+    if isinstance(module, IntegerLinear):
+        return partial(_linear, name, module)
+    if isinstance(module, IntegerConv2d):
+        return partial(_convolution, name, module)
+    raise UserError(
+        f"FILE: {name} is a {type(module).__name__}, which has no form in ONNX; Linear and Conv2d "
+        f"layers are accepted"
+    )
 
 
-class _ConvPlaceholder(IntegerConv2d):
-    def forward(self, x: Tensor) -> Tensor:
-        if cuts_patches(self, tuple(x.shape[-2:])):
-            return self._patches(x)
-        like = F.conv2d(x, self.weight, None, **self.settings)
-        attributes = {"layer": self.label}
-        return _node(CONVOLUTION, [x], attributes, [x.shape[0], *like.shape[1:]])
-
-    def _patches(self, x: Tensor) -> Tensor:
-        """The convolution as a Linear on the pixels of each patch: (B, C, H, W) → (B, O, h, w)."""
-        channels, (height, width) = x.shape[1], self.codes.shape[2:]
-        h, w = x.shape[2] // height, x.shape[3] // width
-        x = x.reshape(-1, channels, h, height, w, width).permute(0, 2, 4, 1, 3, 5)
-        rows = _as_rows(_on_grid(self, x.reshape(-1, h * w, channels * height * width)))
-        y = _product(self, rows, len(self.codes)).reshape(-1, h * w, len(self.codes))
-        return y.mT.reshape(-1, len(self.codes), h, w)
-
-
-class _ProductPlaceholder(Product):
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-        shape = [*batch, left.shape[-2], right.shape[-1]]
-        attributes = {"layer": self.label, "rows": int(left.shape[-2])}
-        return _node(PRODUCT, [left, right], attributes, shape)
+def _linear(label: str, layer: IntegerLinear, x: Tensor, bias: Tensor | None) -> Tensor:
+    # Some attentions bring a bias of their own, which is then added outside the node.
+    own = bias is layer.bias
+    if layer.prefix_shift is not None and x.dim() > 2:
+        return _linear_with_prefix(label, layer, x, bias)
+    shape = x.shape[:-1]
+    if layer.multiplier is None:
+        rows = _as_rows(_quantized_input(label, layer, x))
+    else:
+        # OpenVINO (2026.4) computes something else where a product with a constant meets the
+        # range of a quantizer, so that a reshape goes between, also where none is needed.
+        x = x if layer.shift is None else x + layer.shift
+        x = (x if x.dim() > 2 else x.unsqueeze(1)) * layer.multiplier
+        rows = _quantized_input(label, layer, _as_rows(x))
+    y = _gemm(label, rows, layer.out_features, own)
+    y = y if own or bias is None else y + bias
+    return y if len(shape) == 1 else y.reshape(*shape, layer.out_features)
 
 
-_PLACEHOLDERS: dict[type, type] = {
-    IntegerLinear: _LinearPlaceholder,
-    IntegerConv2d: _ConvPlaceholder,
-    Product: _ProductPlaceholder,
-}
+def _linear_with_prefix(label: str, layer: IntegerLinear, x: Tensor, bias: Tensor | None) -> Tensor:
+    """With the rows at the front brought to the scale of the others, and back behind."""
+    # A layer with a prefix has all three.
+    quantizer = cast(FixedQuantizer, layer.input)
+    shift, scale = cast(Tensor, layer.prefix_shift), cast(Tensor, quantizer.prefix_scale)
+    own_bias = bias is layer.bias
+    ratio, added = brought(
+        scale, quantizer.scale, cast(Tensor, layer.prefix_bias), bias if own_bias else None
+    )
+    factor = 1 / ratio if layer.multiplier is None else layer.multiplier / ratio
+    rows = _as_rows(x)
+    others = rows if layer.shift is None else rows + layer.shift
+    others = others if layer.multiplier is None else others * layer.multiplier
+    # Writing a few rows in place costs runtimes next to nothing, where cutting the others off
+    # and joining them again would copy them all.
+    prefix = _prefix_rows(rows, x.shape[-2], quantizer.front.count)
+    own = rows[prefix] * factor + shift * factor
+    zero_point = None
+    if quantizer.front.grid is not None:
+        own, others = _in_range(label, own, prefix=True), _in_range(label, others, prefix=False)
+        # Around the middle of a byte there is room for the levels of both.
+        zero_point = -quantizer.front.grid.qmin
+    moved = _quantized_input(label, layer, others.index_put((prefix,), own), zero_point)
+    y = _gemm(label, moved, layer.out_features, own_bias)
+    y = y.index_put((prefix,), y[prefix] * ratio + added)
+    y = y.reshape(*x.shape[:-1], layer.out_features)
+    return y if own_bias or bias is None else y + bias
 
 
-def cuts_patches(layer: IntegerConv2d, size: tuple[int, int]) -> bool:
+def _convolution(label: str, layer: IntegerConv2d, x: Tensor) -> Tensor:
+    if is_patch_embedding(layer, (x.shape[-2], x.shape[-1])):
+        return _patch_embedding(label, layer, x)
+    like = F.conv2d(x, layer.weight, None, **layer.settings)
+    return _node(CONVOLUTION, label, [x], [x.shape[0], *like.shape[1:]])
+
+
+def _patch_embedding(label: str, layer: IntegerConv2d, x: Tensor) -> Tensor:
+    """The convolution as a Linear on the pixels of each patch: (B, C, H, W) → (B, O, h, w)."""
+    channels, (height, width) = x.shape[1], layer.codes.shape[2:]
+    h, w = x.shape[2] // height, x.shape[3] // width
+    x = x.reshape(-1, channels, h, height, w, width).permute(0, 2, 4, 1, 3, 5)
+    x = x.reshape(-1, h * w, channels * height * width)
+    rows = _as_rows(_quantized_input(label, layer, x))
+    y = _gemm(label, rows, len(layer.codes)).reshape(-1, h * w, len(layer.codes))
+    return y.mT.reshape(-1, len(layer.codes), h, w)
+
+
+def _matmul(label: str, left: Tensor, right: Tensor) -> Tensor:
+    batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    shape = [*batch, left.shape[-2], right.shape[-1]]
+    return _node(MATMUL, label, [left, right], shape, rows=int(left.shape[-2]))
+
+
+def is_patch_embedding(layer: IntegerConv2d, size: tuple[int, int]) -> bool:
     """Whether a convolution of an image (height, width) is a Linear on patches side by side."""
     kernel = tuple(layer.codes.shape[2:])
     settings = layer.settings
@@ -131,7 +143,9 @@ def cuts_patches(layer: IntegerConv2d, size: tuple[int, int]) -> bool:
     )
 
 
-def _on_grid(layer: IntegerWeight, x: Tensor, zero_point: int | None = None) -> Tensor:
+def _quantized_input(
+    label: str, layer: IntegerWeight, x: Tensor, zero_point: int | None = None
+) -> Tensor:
     """The input of a layer, rounded; with a zero point, it is in the range of the levels already.
 
     In front of the reshape that makes rows of it: then a runtime can round where it computes what
@@ -140,35 +154,40 @@ def _on_grid(layer: IntegerWeight, x: Tensor, zero_point: int | None = None) -> 
     if layer.input is None:
         return x
     own = {} if zero_point is None else {"zero_point": zero_point}
-    return _node(INPUT, [x], {"layer": layer.label} | own, [*x.shape])
+    return _node(INPUT, label, [x], [*x.shape], **own)
 
 
 def _as_rows(x: Tensor) -> Tensor:
     """(B, ..., I) → (rows, I).
 
-    Only a matrix becomes a Gemm, and only a Gemm keeps its quantized operands: graph optimisers
+    Only a matrix becomes a Gemm, and only a Gemm keeps its quantized operands: graph optimizers
     tear a product of higher rank, followed by an addition, from its dequantization.
     """
     return x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
 
 
-def _front(rows: Tensor, tokens: int, prefix: int) -> Tensor:
+def _prefix_rows(rows: Tensor, tokens: int, prefix: int) -> Tensor:
     """(images, prefix): which of ``rows`` (images * tokens, C) are at the front of their images."""
     return torch.arange(rows.shape[0] // tokens)[:, None] * tokens + torch.arange(prefix)
 
 
-def _in_range(layer: IntegerWeight, x: Tensor, *, front: bool) -> Tensor:
+def _in_range(label: str, x: Tensor, *, prefix: bool) -> Tensor:
     """Rows at the front, or others, clipped to the levels of their grid."""
-    return _node(RANGE, [x], {"layer": layer.label, "front": int(front)}, [*x.shape])
+    return _node(RANGE, label, [x], [*x.shape], prefix=int(prefix))
 
 
-def _product(layer: IntegerWeight, rows: Tensor, features: int, bias: bool = True) -> Tensor:
+def _gemm(label: str, rows: Tensor, features: int, bias: bool = True) -> Tensor:
     """(rows, I) → (rows, features)."""
-    attributes = {"layer": layer.label, "bias": int(bias)}
-    return _node(LINEAR, [rows], attributes, [rows.shape[0], features])
+    return _node(LINEAR, label, [rows], [rows.shape[0], features], bias=int(bias))
 
 
-def _node(kind: str, inputs: list[Tensor], attributes: dict, shape: list) -> Tensor:
+def _node(kind: str, label: str, inputs: list[Tensor], shape: list[Any], **attrs: int) -> Tensor:
+    """One node. shape: of its output; sizes that are left open are symbolic."""
     return symbolic(
-        f"{DOMAIN}::{kind}", inputs, attributes, dtype=inputs[0].dtype, shape=shape, version=1
+        f"{DOMAIN}::{kind}",
+        inputs,
+        {"layer": label, **attrs},
+        dtype=inputs[0].dtype,
+        shape=shape,
+        version=1,
     )

@@ -4,13 +4,14 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 
 from vitquant.errors import UserError
-from vitquant.layers.interception import Intercepted
+from vitquant.layers.interception import intercepted
 
 INPUT = "images"
 
@@ -30,7 +31,7 @@ def trace(
     """
     sizes = {i: torch.export.Dim(name) for i, name in dynamic.items()}
     try:
-        with _quiet(), _attention_in_parts(network), torch.no_grad():
+        with _quiet(), _decomposed_attention(network), torch.no_grad():
             program = torch.onnx.export(
                 network,
                 (example,),
@@ -46,21 +47,24 @@ def trace(
             f"FILE: PyTorch's exporter cannot follow this network ({_reason(error)}); ViT, DeiT "
             f"and Swin are accepted"
         ) from error
+    if program is None:  # which is for the exporter that came before dynamo's
+        raise RuntimeError("torch.onnx.export returned no program")
     return program.model_proto
 
 
 @contextmanager
-def _attention_in_parts(network: nn.Module) -> Iterator[None]:
-    """Attention whose products stay float as single operations too, rather than as one opaque
-    node, which later opsets have and few runtimes know."""
-    fused = [
+def _decomposed_attention(network: nn.Module) -> Iterator[None]:
+    """Attention whose matmuls stay float as single operations too, rather than as one opaque node,
+    which later opsets have and few runtimes know."""
+    quantized = {module for _, module in intercepted(network)}
+    fused: list[Any] = [
         module
         for module in network.modules()
-        if getattr(module, "fused_attn", False) and not isinstance(module, Intercepted)
+        if getattr(module, "fused_attn", False) and module not in quantized
     ]
-    for module in fused:
-        module.fused_attn = False
     try:
+        for module in fused:
+            module.fused_attn = False
         yield
     finally:
         for module in fused:
@@ -69,12 +73,12 @@ def _attention_in_parts(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks about itself."""
+    """Without the exporter's messages about itself."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
     try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield

@@ -1,11 +1,11 @@
-"""Export a quantized model: the function behind ``vitquant export --format onnx``."""
+"""A quantized model as a verified ONNX file."""
 
 from pathlib import Path
 
 from vitquant.checkpoint.schema import Header
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.sample import choose
-from vitquant.data.smooth_noise import PictureSource
+from vitquant.data.smooth_noise import SmoothNoiseSource
 from vitquant.exporters.onnx.export import OnnxOptions, choose_opset, to_onnx
 from vitquant.exporters.verify import Verification, verify
 from vitquant.files import check_writable, write_whole
@@ -49,10 +49,10 @@ def export_onnx(
     options, progress = options or OnnxOptions(), progress or Silent()
     check_writable(out)
     opset = choose_opset(model.module, options)
-    seen = _decode(images or PictureSource(count, model.input_size[1:]), count, progress)
+    seen = _decode(images or SmoothNoiseSource(count, model.input_size[1:]), count, progress)
     progress.say(
         f"{model.identity.name} {header.bits} to ONNX: opset {opset}, weights as "
-        f"{options.narrowest.name} or wider; takes a minute or so"
+        f"{options.min_weight_type.name} or wider; takes a minute or so"
     )
     write_whole(out, to_onnx(model, header, options).SerializeToString())
     return verify(
@@ -60,15 +60,15 @@ def export_onnx(
         model,
         size,
         seen,
-        float_model or _of_the_same_speed(model),
+        float_model or _with_random_weights(model),
         real=float_model is not None,
         min_agreement=min_agreement,
         progress=progress,
     )
 
 
-def _of_the_same_speed(model: Model) -> Model:
-    """The float architecture, with random weights."""
+def _with_random_weights(model: Model) -> Model:
+    """The float architecture, for its speed."""
     identity = model.identity
     module = build(identity.architecture, identity.arguments).requires_grad_(False)
     return Model(module, identity, model.preprocessing, model.classes)

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
 from vitquant.data.classes import ClassNames
+from vitquant.errors import UserError
 from vitquant.models.model import Identity
 
 FORMAT_VERSION = 1
@@ -53,7 +56,7 @@ class Metadata:
 
     @classmethod
     def read(cls, found: Mapping[str, str]) -> "Metadata":
-        """From what a runtime found in a file.
+        """From the key-value pairs that a file holds.
 
         Raises:
             KeyError, TypeError, ValueError: it was not written by this version of vitquant.
@@ -72,3 +75,26 @@ class Metadata:
             integer_kernels=values["integer_kernels"],
             settings=values["settings"],
         )
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Of an exported ONNX file. Weights in files beside it are not read.
+
+    Raises:
+        UserError: there is no such file, it is damaged, or it is of another origin.
+    """
+    if not path.is_file():
+        raise UserError(f"FILE: {path} is not a file; one that vitquant export wrote is accepted")
+    try:
+        properties = onnx.load(path, load_external_data=False).metadata_props
+    except (DecodeError, OSError) as error:
+        raise UserError(
+            f"FILE: {path} is not a readable ONNX file ({error}); it may be cut short"
+        ) from error
+    try:
+        return Metadata.read({p.key: p.value for p in properties})
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"FILE: {path} is not an ONNX file that this vitquant wrote ({error} in its metadata); "
+            f"its preprocessing and classes are not known"
+        ) from error

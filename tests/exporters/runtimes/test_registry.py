@@ -5,8 +5,8 @@ import pytest
 
 from vitquant.data.classes import ClassNames
 from vitquant.errors import UserError
-from vitquant.exporters.runtimes.base import largest_batch, open_onnx
 from vitquant.exporters.runtimes.metadata import Metadata
+from vitquant.exporters.runtimes.registry import open_exported
 from vitquant.models.model import Identity
 from vitquant.opening import open_model
 
@@ -28,23 +28,23 @@ def test_a_file_opens_like_any_model(exported):
     assert opened.identity == made.model.identity
     assert opened.preprocessing["mean"] == list(made.model.preprocessing["mean"])
     assert opened.num_classes == 10
-    assert largest_batch(opened, 64) == 64
+    assert opened.max_batch is None
 
 
 def test_raw_images_come_one_by_one(exported):
-    opened = open_onnx(exported("vit", "w8a8", raw_images=True).path)
-    assert largest_batch(opened, 64) == 1
+    opened = open_exported(exported("vit", "w8a8", raw_images=True).path)
+    assert opened.max_batch == 1
 
 
 def test_files_that_cannot_be_opened(exported, tmp_path):
     data = exported("vit", "w4a4").path.read_bytes()
     path = tmp_path / "x.onnx"
     with pytest.raises(UserError, match="is not a file"):
-        open_onnx(path)
+        open_exported(path)
     for broken in (b"", b"not onnx", data[: len(data) // 2]):
         path.write_bytes(broken)
         with pytest.raises(UserError, match=r"x\.onnx .*ONNX") as raised:
-            open_onnx(path)
+            open_exported(path)
         assert "\n" not in str(raised.value)
 
 
@@ -54,8 +54,8 @@ def test_a_file_of_other_origin(exported, tmp_path):
     del graph.metadata_props[:]
     onnx.save(graph, path)
     with pytest.raises(UserError, match="not an ONNX file that this vitquant wrote"):
-        open_onnx(path)
+        open_exported(path)
     onnx.helper.set_model_props(graph, {"vitquant": "2"})
     onnx.save(graph, path)
     with pytest.raises(UserError, match="a newer vitquant wrote it"):
-        open_onnx(path)
+        open_exported(path)
