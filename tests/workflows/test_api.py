@@ -187,6 +187,6 @@ def test_exporting_to_onnx(saved, tmp_path):
     pytest.importorskip("onnxruntime")
     quantized = vitquant.quantize("vit_digits", "w8a8", PICTURES, **QUICK)
     out = tmp_path / "vit.onnx"
-    found = vitquant.export(quantized, out, container="int4", float_attention=True, count=4)
+    found = vitquant.export(quantized, out, weight_type="int4", float_attention=True, count=4)
     assert found.agreement is not None
     assert out.is_file()
