@@ -78,7 +78,7 @@ def _linear(label: str, layer: IntLinear, x: Tensor, bias: Tensor | None) -> Ten
 
 
 def _linear_with_prefix(label: str, layer: IntLinear, x: Tensor, bias: Tensor | None) -> Tensor:
-    """With the rows at the front prefix_correction to the scale of the others, and back behind."""
+    """With the prefix rows brought to the scale of the others, and back behind."""
     # A layer with a prefix has all three.
     quantizer = cast(FrozenQuantizer, layer.input)
     shift, scale = cast(Tensor, layer.prefix_shift), cast(Tensor, quantizer.prefix_scale)
