@@ -3,7 +3,7 @@ import json
 import pytest
 
 from vitquant.calibration import bears_bias_correction
-from vitquant.generate.image_folder import RUN
+from vitquant.synthesis.image_folder import RUN
 
 
 @pytest.mark.parametrize("calib", ["noise", "inversion"])

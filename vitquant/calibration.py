@@ -9,24 +9,20 @@ from vitquant.data.image_source import ImageSource
 from vitquant.data.noise import NoiseSource
 from vitquant.data.source import Role
 from vitquant.errors import UserError
-from vitquant.generate import cache
-from vitquant.generate.drawn_source import DrawnSource
-from vitquant.generate.fetch import prompt_file
-from vitquant.generate.generator import Generator
-from vitquant.generate.image_folder import is_inverted
-from vitquant.generate.inversion.invert import Inversion, aims_of
-from vitquant.generate.inversion.settings import InversionSettings
-from vitquant.generate.learn_prompts import Learning
-from vitquant.generate.modes import LearnedModes, Modes, TemplateModes
-from vitquant.generate.names import Subject, subjects
-from vitquant.generate.prompts import summarise
-from vitquant.generate.settings import LearnSettings
-from vitquant.generate.synthesize import DrawSettings, Synthesis
-from vitquant.generate.templates import described
-from vitquant.generate.usual_generator import load_generator
 from vitquant.model_images import images_for
 from vitquant.models.model import Model
 from vitquant.progress import Progress
+from vitquant.synthesis import cache
+from vitquant.synthesis.diffusion.generator import Generator, load_generator
+from vitquant.synthesis.diffusion.learn_job import Learning
+from vitquant.synthesis.diffusion.prompt_file import prompt_file, summarise
+from vitquant.synthesis.diffusion.prompt_sets import LearnedModes, Modes, TemplateModes
+from vitquant.synthesis.diffusion.prompt_text import described
+from vitquant.synthesis.diffusion.sample_job import Synthesis
+from vitquant.synthesis.image_folder import DrawnSource, is_inverted
+from vitquant.synthesis.inversion.job import Inversion, aims_of
+from vitquant.synthesis.settings import DrawSettings, InversionSettings, LearnSettings
+from vitquant.synthesis.target_classes import Subject, subjects
 
 _DRAWN = ("synthetic", "template")
 MADE = (*_DRAWN, "inversion")

@@ -9,9 +9,9 @@ from functools import partial
 import pytest
 
 from vitquant.cli import inversion
-from vitquant.generate.cache import VARIABLE
-from vitquant.generate.image_folder import read_index
-from vitquant.generate.inversion.settings import InversionSettings
+from vitquant.synthesis.cache import VARIABLE
+from vitquant.synthesis.image_folder import read_index
+from vitquant.synthesis.settings import InversionSettings
 
 BRIEF = ("--inversion", "--samples", "4", "--iterations", "2", "--device", "cpu")
 
@@ -74,7 +74,7 @@ def test_an_interrupted_run_says_that_it_can_go_on(vitquant, monkeypatch):
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vitquant.generate.inversion.invert.keep", stop)
+    monkeypatch.setattr("vitquant.synthesis.inversion.job.keep", stop)
     ended = vitquant("synthesize", "vit_digits", *BRIEF)
     assert (ended.code, ended.out) == (130, "")
     assert "the same command goes on where this stopped" in ended.err

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from vitquant.generate.prompts import read_prompts
+from vitquant.synthesis.diffusion.prompt_file import read_prompts
 
 SHORT = ("--prompts-per-class", "2", "--steps", "2")
 

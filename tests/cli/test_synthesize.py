@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from vitquant.generate.cache import VARIABLE
-from vitquant.generate.image_folder import read_index
+from vitquant.synthesis.cache import VARIABLE
+from vitquant.synthesis.image_folder import read_index
 
 
 @pytest.fixture(autouse=True)

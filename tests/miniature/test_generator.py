@@ -5,16 +5,15 @@ import torch
 from torchvision.transforms.functional import to_tensor
 
 from vitquant.data.digits import CLASS_NAMES, digits
-from vitquant.generate.generator import Generator
-from vitquant.generate.measure import measure
-from vitquant.generate.templates import described, plain
 from vitquant.miniature import train_generator as training
-from vitquant.miniature.captioned_digits import CaptionedDigits
-from vitquant.miniature.captions import all_captions, caption
+from vitquant.miniature.captioned_digits import CaptionedDigits, all_captions, caption
 from vitquant.miniature.drift import drift
-from vitquant.miniature.generator_files import GENERATOR, generator_path
 from vitquant.miniature.measure_generator import draw, drawn, load
 from vitquant.models.load import load_float
+from vitquant.synthesis.diffusion.generator import Generator
+from vitquant.synthesis.diffusion.pipeline import GENERATOR, generator_path
+from vitquant.synthesis.diffusion.prompt_text import described, plain
+from vitquant.synthesis.quality import measure
 
 
 @pytest.fixture(scope="module")

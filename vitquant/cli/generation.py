@@ -10,10 +10,9 @@ import typer
 
 from vitquant import parallel
 from vitquant.cli.console import Terminal
+from vitquant.core.duration import in_words
 from vitquant.errors import Interrupted, UserError
-from vitquant.generate.duration import in_words
-from vitquant.generate.pipeline import DEFAULT
-from vitquant.miniature.generator_files import GENERATOR
+from vitquant.synthesis.diffusion.pipeline import DEFAULT, GENERATOR
 
 GeneratorName = Annotated[
     str | None,

@@ -8,13 +8,13 @@ import typer
 from vitquant import parallel
 from vitquant.cli import console, generation, options
 from vitquant.files import check_writable
-from vitquant.generate.learn_prompts import Learning
-from vitquant.generate.learn_prompts import learn_prompts as run
-from vitquant.generate.names import subjects
-from vitquant.generate.prompts import summarise
-from vitquant.generate.settings import LearnSettings
-from vitquant.generate.usual_generator import load_generator
 from vitquant.models.load import load_float
+from vitquant.synthesis.diffusion.generator import load_generator
+from vitquant.synthesis.diffusion.learn_job import Learning
+from vitquant.synthesis.diffusion.learn_job import learn_prompts as run
+from vitquant.synthesis.diffusion.prompt_file import summarise
+from vitquant.synthesis.settings import LearnSettings
+from vitquant.synthesis.target_classes import subjects
 
 _PLAIN = LearnSettings()
 

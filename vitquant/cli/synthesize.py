@@ -10,24 +10,22 @@ from vitquant.cli import console, generation, given, inversion, options
 from vitquant.data.image_source import ImageSource
 from vitquant.data.source import Role
 from vitquant.errors import UserError
-from vitquant.generate import cache
-from vitquant.generate.drawn_source import DrawnSource
-from vitquant.generate.fetch import prompt_file
-from vitquant.generate.generator import Generator
-from vitquant.generate.inversion.invert import Inversion, aims_of, make_images
-from vitquant.generate.inversion.settings import InversionSettings
-from vitquant.generate.learn_prompts import Learning
-from vitquant.generate.measure import measure
-from vitquant.generate.modes import LearnedModes, Modes, TemplateModes
-from vitquant.generate.names import Subject, subjects
-from vitquant.generate.settings import LearnSettings
-from vitquant.generate.synthesize import DrawSettings, Images, Synthesis
-from vitquant.generate.synthesize import synthesize as run
-from vitquant.generate.templates import described, plain
-from vitquant.generate.usual_generator import load_generator
 from vitquant.model_images import images_for
 from vitquant.models.load import load_float
 from vitquant.models.model import Model
+from vitquant.synthesis import cache
+from vitquant.synthesis.diffusion.generator import Generator, load_generator
+from vitquant.synthesis.diffusion.learn_job import Learning
+from vitquant.synthesis.diffusion.prompt_file import prompt_file
+from vitquant.synthesis.diffusion.prompt_sets import LearnedModes, Modes, TemplateModes
+from vitquant.synthesis.diffusion.prompt_text import described, plain
+from vitquant.synthesis.diffusion.sample_job import Images, Synthesis
+from vitquant.synthesis.diffusion.sample_job import synthesize as run
+from vitquant.synthesis.image_folder import DrawnSource
+from vitquant.synthesis.inversion.job import Inversion, aims_of, make_images
+from vitquant.synthesis.quality import measure
+from vitquant.synthesis.settings import DrawSettings, InversionSettings, LearnSettings
+from vitquant.synthesis.target_classes import Subject, subjects
 
 _PLAIN, _LEARN, _INVERTED = DrawSettings(), LearnSettings(), InversionSettings()
 _OF_A_GENERATOR = ("generator", "prompts_per_class", "min_confidence", "attempts")

@@ -11,11 +11,11 @@ from diffusers import StableDiffusionPipeline
 
 from vitquant.data.digits import CLASS_NAMES, digits
 from vitquant.data.image_source import ListSource
-from vitquant.generate.measure import measure
-from vitquant.generate.templates import described, plain
 from vitquant.miniature.architectures import NAMES
-from vitquant.miniature.generator_files import generator_path
 from vitquant.models.load import load_float
+from vitquant.synthesis.diffusion.pipeline import generator_path
+from vitquant.synthesis.diffusion.prompt_text import described, plain
+from vitquant.synthesis.quality import measure
 
 TEXTS: dict[str, Callable[[int], list[str]]] = {"plain": plain, "described": described}
 _BATCH = 100

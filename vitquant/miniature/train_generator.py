@@ -9,23 +9,24 @@ import argparse
 import random
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from vitquant.data.digits import digits
-from vitquant.miniature.captioned_digits import CaptionedDigits
-from vitquant.miniature.captions import all_captions
-from vitquant.miniature.generator_files import generator_path
-from vitquant.miniature.generator_parts import untrained
-from vitquant.miniature.generator_training import train_autoencoder, train_drawing
-from vitquant.miniature.generator_words import write_tokenizer
+from vitquant.miniature.captioned_digits import CaptionedDigits, all_captions, draw_captions
+from vitquant.miniature.drift import drift
+from vitquant.miniature.generator_parts import CHANNELS, LATENT_SIDE, untrained
 from vitquant.miniature.measure_generator import report
+from vitquant.miniature.tokenizer import write_tokenizer
+from vitquant.synthesis.diffusion.pipeline import generator_path
 
 STEPS = 800
 
@@ -93,3 +94,87 @@ def _write_words(folder: Path) -> None:
 
 if __name__ == "__main__":
     main()
+
+
+PEAK_LEARNING_RATES = {"autoencoder": 3e-3, "drawing": 2e-3}
+WARM_UP = 0.1
+WEIGHT_DECAY = 1e-4
+GRADIENT_NORM = 1.0
+# In steps of ten captions, one of each class.
+PICTURES = 4
+# Small: the decoder must forgive the U-Net small errors, but lose nothing of the picture.
+KL_WEIGHT = 5e-4
+# Of each caption in a step. Real ones are cheap, and the more there are, the nearer is the nearest.
+DRAWN, REAL = 16, 32
+
+
+def train_autoencoder(
+    vae: AutoencoderKL, digits: CaptionedDigits, steps: int, chance: random.Random
+) -> None:
+    """Learn to put images into latents and back, by squared error; then stay as it is."""
+    for learn in _steps([vae], PEAK_LEARNING_RATES["autoencoder"], steps):
+        pictures = digits.draw(draw_captions(chance), PICTURES)
+        latents = vae.encode(pictures).latent_dist
+        error = F.mse_loss(vae.decode(latents.sample()).sample, pictures)
+        learn(error + KL_WEIGHT * latents.kl().mean() / latents.mean[0].numel())
+    vae.eval().requires_grad_(False)
+
+
+def train_drawing(
+    pipeline: StableDiffusionPipeline, digits: CaptionedDigits, steps: int, chance: random.Random
+) -> None:
+    """Learn to draw latents from texts and noise in one step, as varied as those of the digits."""
+    learned = [pipeline.text_encoder, pipeline.unet]
+    for learn in _steps(learned, PEAK_LEARNING_RATES["drawing"], steps):
+        captions = draw_captions(chance)
+        with torch.no_grad():
+            real = pipeline.vae.encode(digits.draw(captions, REAL)).latent_dist.mean
+        drawn = _draw_latents(pipeline, [caption.text for caption in captions], DRAWN)
+        drawn = drawn.reshape(len(captions), DRAWN, -1)
+        target = drawn.detach() + drift(drawn, real.reshape(len(captions), REAL, -1))
+        learn(F.mse_loss(drawn, target))
+
+
+def _draw_latents(pipeline: StableDiffusionPipeline, texts: list[str], each: int) -> Tensor:
+    """`each` latents for each text, (texts * each, 4, 8, 8), by what the pipeline will do."""
+    tokens = pipeline.tokenizer(
+        texts,
+        padding="max_length",
+        max_length=pipeline.tokenizer.model_max_length,
+        return_tensors="pt",
+    )
+    told = pipeline.text_encoder(tokens.input_ids)[0].repeat_interleave(each, dim=0)
+    scheduler = pipeline.scheduler
+    scheduler.set_timesteps(1)
+    time = scheduler.timesteps[0]
+    noise = torch.randn(len(told), CHANNELS, LATENT_SIDE, LATENT_SIDE) * scheduler.init_noise_sigma
+    predicted = pipeline.unet(
+        scheduler.scale_model_input(noise, time), time, encoder_hidden_states=told
+    ).sample
+    return scheduler.step(predicted, time, noise).prev_sample
+
+
+def _steps(modules: list[nn.Module], peak: float, steps: int) -> Iterator[Callable[[Tensor], None]]:
+    """So many times what takes a loss and makes a step, under AdamW and one cosine cycle."""
+    parameters = [p for module in modules for p in module.train().parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=peak,
+        # One more than is taken, so that even a run of a single step has a rise and a fall.
+        total_steps=steps + 1,
+        pct_start=WARM_UP,
+        cycle_momentum=False,
+    )
+
+    def learn(loss: Tensor) -> None:
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+        optimizer.step()
+        schedule.step()
+
+    for _ in range(steps):
+        yield learn
+    for module in modules:
+        module.eval()
