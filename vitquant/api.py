@@ -15,7 +15,7 @@ from torch import nn
 
 from vitquant import engine
 from vitquant.bits import parse_bits, parse_given
-from vitquant.calibration import Drawing, bears_bias_correction, calibration_images
+from vitquant.calibration import bears_bias_correction, calibration_images
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.deploy.containers import get_container
@@ -33,6 +33,7 @@ from vitquant.models.model import Model
 from vitquant.models.timm_config import pretrained_cfg
 from vitquant.opening import checkpoint_path
 from vitquant.progress import Progress, Silent
+from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.usual_scheme import usual_scheme
 
 FORMATS = ("onnx", "safetensors")
@@ -110,8 +111,8 @@ def quantize(
     settings.setdefault("correct_bias", bears_bias_correction(calib))
     chosen = Settings(scheme, **settings)
     opened = _open(model, weights, num_classes, arguments)
-    drawing = Drawing(generator, prompts, device)
-    images = partial(_images, calib, opened, chosen, drawing, progress or Silent())
+    options = GenerationOptions(generator=generator, prompts=prompts, device=device)
+    images = partial(_images, calib, opened, chosen, options, progress or Silent())
     kept = None if state is None else State(Path(state), None)
     return engine.quantize(opened, images, chosen, progress, device, kept)
 
@@ -213,15 +214,17 @@ def _images(
     calib: str | Path | Sequence[Image.Image] | ImageSource,
     model: Model,
     settings: Settings,
-    drawing: Drawing,
+    options: GenerationOptions,
     progress: Progress,
 ) -> ImageSource:
     if isinstance(calib, (str, Path)):
         return calibration_images(
-            str(calib), model, settings.samples, settings.seed, drawing, progress
+            str(calib), model, settings.samples, settings.seed, options, progress
         )
-    if drawing.generator is not None or drawing.prompts is not None:
-        raise UserError("generator, prompts: they go with images that are drawn; calib has its own")
+    if options.generator is not None or options.prompts is not None:
+        raise UserError(
+            "generator, prompts: they go with images that are generated; calib has its own"
+        )
     if not isinstance(calib, Sequence):
         return calib
     pictures: list[Any] = list(calib)

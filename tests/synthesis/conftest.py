@@ -8,10 +8,16 @@ import pytest
 import torch
 
 from vitquant.models.load import load_float
+from vitquant.progress import Silent
 from vitquant.synthesis.diffusion.generator import Generator
 from vitquant.synthesis.diffusion.pipeline import load_pipeline
+from vitquant.synthesis.diffusion.prompt_sets import TemplatePrompts
+from vitquant.synthesis.diffusion.prompt_text import adjective_templates
+from vitquant.synthesis.diffusion.sample_job import DiffusionSampler
+from vitquant.synthesis.job import run
 from vitquant.synthesis.quality import Classifier
-from vitquant.synthesis.target_classes import subjects
+from vitquant.synthesis.settings import DiffusionSettings
+from vitquant.synthesis.target_classes import target_classes
 
 SIDE = 32
 
@@ -119,7 +125,7 @@ def pipeline(loaded):
     return pipe
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def generator(loaded):
     """A small generator with random weights, and what tests want to know of it."""
 
@@ -136,7 +142,7 @@ def generator(loaded):
     return Open(*loaded, "cpu")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def exact(pipeline_folder):
     """Generator and classifier in double precision, for finite differences."""
     double = load_float("vit_digits")
@@ -147,13 +153,31 @@ def exact(pipeline_folder):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def model():
-    """The bundled miniature that classifies digits."""
+    """The bundled miniature that classifies digits; for all tests, so it must not be changed."""
     return load_float("vit_digits")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def chosen(model):
     """Three of its classes."""
-    return subjects(model)[:3]
+    return target_classes(model)[:3]
+
+
+@pytest.fixture(scope="session")
+def sampler(model, generator, chosen):
+    """sampler(…settings) → what makes images of three classes, from two texts by default."""
+
+    def build(prompts=None, **changes):
+        settings = DiffusionSettings(**{"samples": 14, "batch_size": 4} | changes)
+        texts = prompts or TemplatePrompts(tuple(adjective_templates(2)))
+        return DiffusionSampler(model, generator, chosen, texts, settings)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def finished(sampler, tmp_path_factory):
+    """The images of ``sampler()``; for all tests, so they must not be changed."""
+    return run(sampler(), tmp_path_factory.mktemp("finished") / "out", Silent())

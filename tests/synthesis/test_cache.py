@@ -1,17 +1,16 @@
 """What was made before is used again, unless it is damaged or of other settings."""
 
+import shutil
+
 import pytest
 
 from vitquant.progress import Silent
 from vitquant.synthesis import cache
-from vitquant.synthesis.diffusion.learn_job import Learning
-from vitquant.synthesis.diffusion.prompt_sets import TemplateModes
-from vitquant.synthesis.diffusion.prompt_text import plain
-from vitquant.synthesis.diffusion.sample_job import Synthesis
-from vitquant.synthesis.settings import DrawSettings, LearnSettings
+from vitquant.synthesis.diffusion.learn_job import PromptLearner
+from vitquant.synthesis.settings import PromptSettings
 
 
-class Listening(Silent):
+class Listener(Silent):
     def __init__(self):
         self.warnings, self.tracked = [], 0
 
@@ -33,50 +32,42 @@ def ignored(seconds):
     pass
 
 
-def test_prompts_are_learned_once_for_the_same_settings(folder, model, generator, chosen):
-    def learn(**changes):
-        settings = LearnSettings(2, **{"steps": 1, "batch_size": 6} | changes)
-        listener = Listening()
-        file = cache.learned(Learning(model, generator, chosen, settings), listener, ignored)
-        return file, listener
-
-    first, _ = learn()
-    again, listener = learn()
-    assert again.path == first.path
-    assert listener.tracked == 0
-    assert learn(seed=1)[0].path != first.path
-    assert first.path.is_relative_to(folder / "prompts")
-
-
-def test_a_damaged_file_of_prompts_is_told_of_and_learned_again(model, generator, chosen):
-    learning = Learning(model, generator, chosen, LearnSettings(2, steps=1, batch_size=6))
-    path = cache.learned(learning, Silent(), ignored).path
+def test_prompts_are_learned_once_and_again_if_damaged(folder, model, generator, chosen):
+    learner = PromptLearner(model, generator, chosen, PromptSettings(2, steps=1, batch_size=6))
+    path = cache.run_cached(learner, Silent(), ignored).path
+    assert path.parent == folder / "prompts"
     whole = path.read_bytes()
-    path.write_bytes(whole[:100])
-    listener = Listening()
-    cache.learned(learning, listener, ignored)
-    assert path.read_bytes() == whole
-    assert len(listener.warnings) == 1
-    assert str(path) in listener.warnings[0]
+    for damaged in (False, True):
+        path.write_bytes(whole[:100] if damaged else whole)
+        listener = Listener()
+        assert cache.run_cached(learner, listener, ignored).path == path
+        assert path.read_bytes() == whole
+        assert bool(listener.tracked) is damaged
+        assert [str(path) in warning for warning in listener.warnings] == [True] * damaged
+
+
+@pytest.fixture
+def sampled(sampler, finished, folder):
+    """The images of a sampler, put into the cache as if it had made them there."""
+    place = cache._place(sampler())
+    shutil.copytree(finished.path, place)
+    return place
 
 
 @pytest.mark.parametrize("damage", ["image", "index", "run"])
-def test_damaged_images_are_told_of_and_drawn_again(damage, model, generator, chosen):
-    synthesis = Synthesis(
-        model, generator, chosen, TemplateModes(tuple(plain(1))), DrawSettings(samples=6)
-    )
-    images = cache.drawn(synthesis, Silent(), ignored)
-    files = {
-        "image": images.path / images.rows[2]["file_name"],
-        "index": images.path / "metadata.jsonl",
-        "run": images.path / "vitquant.json",
-    }
-    whole = files[damage].read_bytes()
-    files[damage].write_bytes(whole[:20])
-    listener = Listening()
-    cache.drawn(synthesis, listener, ignored)
-    assert files[damage].read_bytes() == whole
+def test_damaged_images_are_reported_and_made_again(damage, sampler, sampled, finished):
+    names = {"image": finished.rows[2]["file_name"], "index": "metadata.jsonl"}
+    file = sampled / names.get(damage, "vitquant.json")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:20])
+    listener = Listener()
+    cache.run_cached(sampler(), listener, ignored)
+    assert file.read_bytes() == whole
     assert len(listener.warnings) == 1
-    listener = Listening()
-    cache.drawn(synthesis, listener, ignored)
-    assert listener.tracked == 0
+    assert str(sampled) in listener.warnings[0]
+
+
+def test_whole_images_are_used_again(sampler, sampled):
+    listener = Listener()
+    images = cache.run_cached(sampler(), listener, ignored)
+    assert (images.path, listener.tracked, listener.warnings) == (sampled, 0, [])

@@ -1,10 +1,10 @@
-"""Which classes are drawn, and what a class file may say."""
+"""Which classes images are made of, and what a class file may say."""
 
 import pytest
 
 from vitquant.data.classes import ClassNames
 from vitquant.errors import UserError
-from vitquant.synthesis.target_classes import Subject, subjects
+from vitquant.synthesis.target_classes import TargetClass, target_classes
 
 
 @pytest.fixture
@@ -26,24 +26,26 @@ def listed(tmp_path):
 
 
 def test_the_models_own_names_are_taken_by_their_first_synonym(model):
-    found = subjects(model)
-    assert found[0] == Subject(0, "tench")
-    assert found[4] == Subject(4, "thing 0")
+    found = target_classes(model)
+    assert found[0] == TargetClass(0, "tench")
+    assert found[4] == TargetClass(4, "thing 0")
     assert [s.index for s in found] == list(range(10))
 
 
 def test_a_file_chooses_among_them_in_the_models_order(model, listed):
-    found = subjects(model, listed("goldfish", "", "Tinca tinca"))
-    assert found == [Subject(0, "tench"), Subject(1, "goldfish")]
+    found = target_classes(model, listed("goldfish", "", "Tinca tinca"))
+    assert found == [TargetClass(0, "tench"), TargetClass(1, "goldfish")]
 
 
 def test_a_file_names_the_outputs_of_a_model_that_does_not_say(model, listed):
     model.classes = None
-    assert subjects(model, listed(*"abcdefghij"))[9] == Subject(9, "j")
+    assert target_classes(model, listed(*"abcdefghij"))[9] == TargetClass(9, "j")
     with pytest.raises(UserError, match=r"--classes: .* has 2 lines, but .* has 10 classes"):
-        subjects(model, listed("a", "b"))
+        target_classes(model, listed("a", "b"))
     with pytest.raises(UserError, match=r"--classes: nobody knows"):
-        subjects(model)
+        target_classes(model)
+    found = target_classes(model, names_needed=False)
+    assert [target.name for target in found] == [str(i) for i in range(10)]
 
 
 @pytest.mark.parametrize(
@@ -58,17 +60,17 @@ def test_a_file_names_the_outputs_of_a_model_that_does_not_say(model, listed):
 )
 def test_a_file_that_cannot_be_meant_is_refused(lines, complaint, model, listed):
     with pytest.raises(UserError, match=complaint):
-        subjects(model, listed(*lines))
+        target_classes(model, listed(*lines))
 
 
 def test_a_file_that_cannot_be_read_is_refused(model, tmp_path):
     with pytest.raises(UserError, match="No such file"):
-        subjects(model, tmp_path / "none.txt")
+        target_classes(model, tmp_path / "none.txt")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not UTF-8"):
-        subjects(model, tmp_path / "binary")
+        target_classes(model, tmp_path / "binary")
 
 
 def test_a_model_without_a_classifier_is_refused(make_small):
-    with pytest.raises(UserError, match="has no classifier"):
-        subjects(make_small("siglip"))
+    with pytest.raises(UserError, match="MODEL: small has no classifier"):
+        target_classes(make_small("siglip"))

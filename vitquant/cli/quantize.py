@@ -12,7 +12,7 @@ import typer
 
 from vitquant import parallel
 from vitquant.bits import Bits, parse_bits, parse_given
-from vitquant.calibration import MADE, Drawing, bears_bias_correction, calibration_images
+from vitquant.calibration import SYNTHETIC, bears_bias_correction, calibration_images
 from vitquant.cli import console, generation, options
 from vitquant.data.image_source import ImageSource
 from vitquant.engine import Quantized, check_resumes
@@ -26,6 +26,7 @@ from vitquant.methods.state import State
 from vitquant.models.load import load_float
 from vitquant.models.model import Model
 from vitquant.opening import is_checkpoint
+from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.usual_scheme import usual_scheme
 
 _METHODS = " ".join(f"{m.name}: {m.summary}" for m in METHODS.values())
@@ -362,11 +363,16 @@ def quantize(
     where = options.device(device)
     terminal = console.Terminal()
     opened = load_float(name, weights, num_classes)
-    drawing = Drawing(generator, prompts, where, partial(generation.asking, yes, terminal))
+    generating = GenerationOptions(
+        generator=generator,
+        prompts=prompts,
+        device=where,
+        confirm_duration=partial(generation.confirm_duration, yes, terminal),
+    )
 
     def images() -> ImageSource:
-        with generation.resumable() if calib in MADE else nullcontext():
-            found = calibration_images(calib, opened, samples, seed, drawing, terminal)
+        with generation.resumable() if calib in SYNTHETIC else nullcontext():
+            found = calibration_images(calib, opened, samples, seed, generating, terminal)
         if found.labels is not None:
             _warn_about_few_classes(found, opened, terminal)
         _announce(opened, found, settings, where, terminal)

@@ -1,7 +1,7 @@
-"""What a long run has finished, piece by piece, so that it can go on after an interruption.
+"""The finished parts of a long run, so that it can go on after an interruption.
 
-Each piece is a file or folder of its own, beside what the run will write in the end; several
-processes may add pieces at the same time.
+Each part is a file or folder of its own, beside what the run will write in the end; several
+processes may add parts at the same time.
 """
 
 import json
@@ -16,29 +16,31 @@ from vitquant.errors import UserError
 from vitquant.files import write_whole
 from vitquant.progress import Progress
 
-_RUN = "run.json"
+_HEADER = "run.json"
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Parts:
-    """folder: where the pieces are."""
+class PartialResults:
+    """folder: where the parts are."""
 
     folder: Path
 
     @classmethod
-    def beside(cls, path: Path) -> "Parts":
+    def beside(cls, path: Path) -> "PartialResults":
         return cls(path.with_name(f".{path.name}.parts"))
 
-    def begin(self, run: Mapping[str, Any], progress: Progress) -> None:
-        """Start, or go on where the pieces there are of the same run; others are removed.
+    def open(self, header: Mapping[str, Any], progress: Progress) -> None:
+        """Start, or go on where the parts there have the same header; others are removed.
+
+        header: everything that the parts depend on.
 
         Raises:
             UserError: the folder cannot be written.
         """
         if parallel.is_main():
-            wanted = json.dumps(run, sort_keys=True)
+            wanted = json.dumps(header, sort_keys=True)
             if self.folder.exists() and self._found() != wanted:
                 progress.say(f"{self.folder} is of a run with other settings; starting anew")
                 shutil.rmtree(self.folder)
@@ -49,19 +51,20 @@ class Parts:
                     f"--out: {self.folder} could not be made ({error.strerror}); a writable folder "
                     f"is accepted"
                 ) from error
-            write_whole(self.folder / _RUN, wanted.encode())
+            write_whole(self.folder / _HEADER, wanted.encode())
         parallel.wait()
 
-    def deal(self, missing: Sequence[T]) -> Sequence[T]:
-        """This process's share of what is missing.
+    def rank_share(self, missing: Sequence[T]) -> Sequence[T]:
+        """This process's share of the parts that are missing.
 
-        Once all know what that is: no piece may be added before, or others would count it among the
-        old ones.
+        Waits until all processes know which these are: no part may be added before, or others would
+        count it among the finished ones.
         """
         parallel.wait()
         return missing[parallel.rank() :: parallel.size()]
 
-    def piece(self, name: str) -> Path:
+    def part(self, name: str) -> Path:
+        """Where a part is."""
         return self.folder / name
 
     def remove(self) -> None:
@@ -69,9 +72,9 @@ class Parts:
         if parallel.is_main():
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def remove_pieces(self, name: str) -> None:
-        """Those of a folder that has become the result."""
-        for leftover in (self.folder / name, self.folder / _RUN):
+    def remove_leftovers(self, name: str) -> None:
+        """Remove a part and the header from a folder that has become the result."""
+        for leftover in (self.folder / name, self.folder / _HEADER):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
@@ -79,6 +82,6 @@ class Parts:
 
     def _found(self) -> str | None:
         try:
-            return (self.folder / _RUN).read_text()
+            return (self.folder / _HEADER).read_text()
         except (OSError, UnicodeDecodeError):
             return None

@@ -1,4 +1,4 @@
-"""Noise to draw from, the same whatever else is drawn beside it."""
+"""Seeds and noise that depend on names, not on what else is in a batch."""
 
 import hashlib
 
@@ -13,5 +13,5 @@ def seed_of(*parts: int | str) -> int:
 
 
 def noise(shape: tuple[int, ...], seed: int) -> Tensor:
-    """Standard normal float32, on the CPU so that every device draws from the same."""
+    """Standard normal float32, generated on the CPU so that it is the same for every device."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

@@ -1,4 +1,4 @@
-"""A folder of drawn images by class, with an index of where each comes from.
+"""A folder of generated images by class, with an index of where each comes from.
 
 `metadata.jsonl` has a line for each image; `file_name` is its path in the folder, which is also how
 Hugging Face datasets' ImageFolder reads it. `vitquant.json` says what the images were made with.
@@ -16,26 +16,46 @@ from typing import Any
 
 from PIL import Image
 
-from vitquant.core.partial_results import Parts
+from vitquant.core.partial_results import PartialResults
 from vitquant.data.classes import ClassNames
 from vitquant.data.decode import decode
 from vitquant.errors import UserError
 from vitquant.files import write_whole
-from vitquant.progress import Progress
-from vitquant.synthesis.diffusion.sample import Drawing
-from vitquant.synthesis.target_classes import Subject
+from vitquant.synthesis.target_classes import TargetClass
 
 INDEX, RUN = "metadata.jsonl", "vitquant.json"
 _ROWS = "rows"
 
+Row = dict[str, Any]
+"""What the index says about an image."""
+
 
 @dataclass(frozen=True)
-class Images:
+class GeneratedImage:
+    """An image, 8 bits a channel, and where it comes from.
+
+    number: among the images of its class. mode, text: the prompt's number in its class, and what
+    it started as. seed: of the noise. confidence: the probability that the float model gives to the
+    class. correct: whether that is its first guess.
+    """
+
+    target: TargetClass
+    number: int
+    mode: int
+    text: str
+    seed: int
+    image: Image.Image
+    confidence: float
+    correct: bool
+
+
+@dataclass(frozen=True)
+class GeneratedFolder:
     """A finished folder, its contact sheet, its rows, and how many images were rejected."""
 
     path: Path
     sheet: Path
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     rejected: int
 
 
@@ -44,103 +64,117 @@ def sheet_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.png")
 
 
-def made_before(path: Path, run: Mapping[str, Any], progress: Progress) -> Images | None:
-    """The images at ``path``, if there is something.
-
-    Raises:
-        UserError: it is something else than was made with ``run``, or it is damaged.
-    """
-    if not path.exists():
-        return None
-    found = read_run(path)
-    if found is None or found["run"] != _as_json(run):
-        what = "is something else" if found is None else "was made with other settings"
-        raise UserError(
-            f"--out: {path} {what}; remove it, or give the path of a folder that does not exist"
-        )
-    Parts(path).remove_pieces(_ROWS)
-    progress.say(f"{path} is there already, made with these settings")
-    return Images(path, sheet_of(path), read_index(path), found["rejected"])
-
-
-def class_folder(subject: Subject, classes: ClassNames | None) -> str:
+def class_folder(target: TargetClass, classes: ClassNames | None) -> str:
     """A name that a folder can have and ``ClassNames.match`` finds again."""
     if classes is not None:
-        name = classes.ids[subject.index]
-        if re.fullmatch(r"\w[\w -]*", name) and classes.match(name) == subject.index:
+        name = classes.ids[target.index]
+        if re.fullmatch(r"\w[\w -]*", name) and classes.match(name) == target.index:
             return name
-    return str(subject.index)
+    return str(target.index)
 
 
-def keep(
-    parts: Parts,
-    piece: int,
-    drawings: Iterable[Drawing],
-    folder: Callable[[Subject], str],
+def save_part(
+    partial: PartialResults,
+    number: int,
+    images: Iterable[GeneratedImage],
+    folder: Callable[[TargetClass], str],
     rejected: int = 0,
 ) -> None:
     """Write images into the unfinished folder; the last thing written is their rows.
 
     Args:
-        piece: a number for these images among those of the run.
+        number: of the part.
         folder: of a class, see :func:`class_folder`.
 
     Raises:
         UserError: the disk is full or refuses.
     """
     rows = []
-    _make(parts, _ROWS)
-    for drawing in drawings:
-        name = f"{_make(parts, folder(drawing.subject))}/{drawing.number:05}.png"
+    _make_folder(partial, _ROWS)
+    for image in images:
+        name = f"{_make_folder(partial, folder(image.target))}/{image.number:05}.png"
         data = io.BytesIO()
-        drawing.image.save(data, "PNG")
-        write_whole(parts.piece(name), data.getvalue())
+        image.image.save(data, "PNG")
+        write_whole(partial.part(name), data.getvalue())
         rows.append(
             {
                 "file_name": name,
-                "class": drawing.subject.index,
-                "label": drawing.subject.phrase,
-                "prompt": drawing.text,
-                "mode": drawing.mode,
-                "seed": drawing.seed,
-                "confidence": drawing.confidence,
-                "recognised": drawing.recognised,
+                "class": image.target.index,
+                "label": image.target.name,
+                "prompt": image.text,
+                "mode": image.mode,
+                "seed": image.seed,
+                "confidence": image.confidence,
+                "correct": image.correct,
                 "sha256": hashlib.sha256(data.getvalue()).hexdigest(),
             }
         )
     stored = {"rejected": rejected, "rows": rows}
-    write_whole(_rows(parts, piece), json.dumps(stored, ensure_ascii=False).encode())
+    write_whole(_rows(partial, number), json.dumps(stored, ensure_ascii=False).encode())
 
 
-def kept(parts: Parts, piece: int) -> tuple[int, list[dict[str, Any]]] | None:
-    """How many images of a piece were rejected, and its rows; None if it is not done."""
+def load_part(partial: PartialResults, number: int) -> tuple[int, list[Row]] | None:
+    """How many images of a part were rejected, and its rows; None if it is not finished."""
     try:
-        stored = json.loads(_rows(parts, piece).read_text())
+        stored = json.loads(_rows(partial, number).read_text())
         return stored["rejected"], stored["rows"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def finish(parts: Parts, path: Path, run: Mapping[str, Any], rows: Iterable[Any]) -> None:
+def finish(
+    partial: PartialResults, path: Path, header: Mapping[str, Any], rejected: int, rows: list[Row]
+) -> None:
     """Write the index, and give the folder its name.
 
     Raises:
         UserError: it cannot be written.
     """
+    about = {"run": header, "rejected": rejected}
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_whole(parts.piece(INDEX), lines.encode())
-    write_whole(parts.piece(RUN), json.dumps(run, ensure_ascii=False, indent=1).encode())
+    write_whole(partial.part(INDEX), lines.encode())
+    write_whole(partial.part(RUN), json.dumps(about, ensure_ascii=False, indent=1).encode())
     try:
-        os.replace(parts.folder, path)
+        os.replace(partial.folder, path)
     except OSError as error:
         raise UserError(
             f"--out: {path} could not be made ({error.strerror}); the path of a folder that does "
             f"not exist is accepted"
         ) from error
-    Parts(path).remove_pieces(_ROWS)
 
 
-def read_index(folder: Path, flag: str = "--out") -> list[dict[str, Any]]:
+def is_finished(path: Path, header: Mapping[str, Any]) -> bool:
+    """Whether there is a folder that was made with ``header``.
+
+    Raises:
+        UserError: there is something else.
+    """
+    if not path.exists():
+        return False
+    found = read_run(path)
+    # As it comes back from a file: tuples as lists.
+    if found is None or found["run"] != json.loads(json.dumps(header)):
+        what = "is something else" if found is None else "was made with other settings"
+        raise UserError(
+            f"--out: {path} {what}; remove it, or give the path of a folder that does not exist"
+        )
+    return True
+
+
+def load_finished(path: Path, flag: str = "--out") -> GeneratedFolder:
+    """The folder at ``path``, without what is left of its parts.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    found = read_run(path)
+    if found is None:
+        raise UserError(f"{flag}: {path} lacks {RUN}, which says what it was made with")
+    PartialResults(path).remove_leftovers(_ROWS)
+    return GeneratedFolder(path, sheet_of(path), read_index(path, flag), found.get("rejected", 0))
+
+
+def read_index(folder: Path, flag: str = "--out") -> list[Row]:
     """The rows of a finished folder.
 
     Raises:
@@ -150,6 +184,8 @@ def read_index(folder: Path, flag: str = "--out") -> list[dict[str, Any]]:
         text = (folder / INDEX).read_text(encoding="utf-8")
         rows = [json.loads(line) for line in text.splitlines()]
         for row in rows:
+            if "recognised" in row:  # as the key was called at first
+                row["correct"] = row.pop("recognised")
             data = (folder / row["file_name"]).read_bytes()
             if hashlib.sha256(data).hexdigest() != row["sha256"]:
                 raise ValueError(f"{row['file_name']} is not the image that was written")
@@ -171,30 +207,13 @@ def read_run(folder: Path) -> dict[str, Any] | None:
 
 
 def is_inverted(folder: Path) -> bool:
-    """Whether a folder holds images that were optimised through a model."""
+    """Whether a folder holds images that were optimized through a model."""
     found = read_run(folder)
     return found is not None and "inversion" in found["run"]
 
 
-def _rows(parts: Parts, piece: int) -> Path:
-    return parts.piece(_ROWS) / f"{piece:05}.json"
-
-
-def _make(parts: Parts, folder: str) -> str:
-    try:
-        parts.piece(folder).mkdir(exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: {parts.folder} cannot be written ({error.strerror})") from error
-    return folder
-
-
-def _as_json(value: Any) -> Any:
-    """As it comes back from a file: tuples as lists."""
-    return json.loads(json.dumps(value))
-
-
-class DrawnSource:
-    """The images of a folder that ``synthesize`` wrote, in the order of its index.
+class GeneratedSource:
+    """The images of a finished folder, in the order of its index, as an image source.
 
     Raises UserError, naming the folder, if it is damaged.
     """
@@ -213,3 +232,15 @@ class DrawnSource:
         """Image i, RGB."""
         file = self._files[i]
         return decode(file.read_bytes(), name=str(file), flag="--calib")
+
+
+def _rows(partial: PartialResults, number: int) -> Path:
+    return partial.part(_ROWS) / f"{number:05}.json"
+
+
+def _make_folder(partial: PartialResults, name: str) -> str:
+    try:
+        partial.part(name).mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: {partial.folder} cannot be written ({error.strerror})") from error
+    return name

@@ -1,6 +1,7 @@
-"""How well a set of images is recognised, and how varied it is."""
+"""How the float model classifies a set of images, and how varied the set is."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,37 +12,38 @@ from vitquant.data.image_source import ImageSource
 from vitquant.models.model import Model
 
 _BATCH = 50
-_NEIGHBOURS = 5
+_NEIGHBORS = 5
 
 
 class Classifier:
     """The frozen float model behind its own preprocessing, both differentiable."""
 
     def __init__(self, model: Model, device: torch.device | str) -> None:
-        self._module = model.module.to(device).eval().requires_grad_(False)
-        self._transform = model.transform()
+        self._module: Any = model.module.to(device).eval().requires_grad_(False)
+        self._transform: Any = model.transform()  # takes tensors too
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, classes) and features in front of the classifier (N, D).
 
-        images: (N, 3, H, W) from 0 to 1, of any size; they are resized, cropped and normalised as
+        images: (N, 3, H, W) from 0 to 1, of any size; they are resized, cropped and normalized as
         timm does for this model.
         """
-        return self.seen(self._transform(images))
+        return self.logits_and_features(self._transform(images))
 
-    def seen(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def logits_and_features(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The same for images that are preprocessed already."""
         tokens = self._module.forward_features(inputs)
         return self._module.forward_head(tokens), self._module.forward_head(tokens, pre_logits=True)
 
 
 @dataclass(frozen=True)
-class Quality:
-    """How well recognised, and how varied.
+class ImageSetMetrics:
+    """How well a set is classified, and how varied it is.
 
     top1: share of the images that the float model assigns to their class. similarity: mean cosine
     between the features of two images of a class, mean over the classes. coverage: share of a real
-    set's images that have a drawn one nearer than their fifth nearest real one; None without one.
+    set's images that have a generated one nearer than their fifth nearest real one; None without
+    one.
     """
 
     top1: float
@@ -50,61 +52,31 @@ class Quality:
 
 
 def measure(
-    model: Model,
-    images: ImageSource,
-    device: str,
-    real: ImageSource | None = None,
-) -> Quality:
-    """Score labelled images by the float model.
+    model: Model, images: ImageSource, device: str, real: ImageSource | None = None
+) -> ImageSetMetrics:
+    """Score labeled images by the float model.
 
     real: images to compare with.
     """
     classifier = Classifier(model, device)
-    logits, features = _seen(classifier, model, images, device)
-    wanted = torch.tensor(images.labels)
-    sets = [features[wanted == index] for index in wanted.unique()]
-    alike = [mean_similarity(members).item() for members in sets if len(members) > 1]
+    logits, features = _outputs(classifier, model, images, device)
+    labels = torch.tensor(images.labels)
+    sets = [features[labels == index] for index in labels.unique()]
+    cosines = [mean_pairwise_cosine(members).item() for members in sets if len(members) > 1]
     covered = None
     if real is not None:
-        covered = coverage(_seen(classifier, model, real, device)[1], features)
-    return Quality(
-        top1=(logits.argmax(-1) == wanted).float().mean().item(),
-        similarity=sum(alike) / len(alike) if alike else 0.0,
+        covered = coverage(_outputs(classifier, model, real, device)[1], features)
+    return ImageSetMetrics(
+        top1=(logits.argmax(-1) == labels).float().mean().item(),
+        similarity=sum(cosines) / len(cosines) if cosines else 0.0,
         coverage=covered,
     )
 
 
-def coverage(real: Tensor, drawn: Tensor, neighbours: int = _NEIGHBOURS) -> float:
-    """Share of the real samples (N, D) whose neighbourhood has a drawn one (M, D) in it.
-
-    A neighbourhood reaches to the ``neighbours``-th nearest other real sample (Naeem, Oh, Uh, Choi,
-    Yoo, "Reliable fidelity and diversity metrics", arXiv 2002.09797).
-    """
-    neighbours = min(neighbours, len(real) - 1)
-    if neighbours < 1:
-        return 0.0
-    radius = torch.cdist(real, real).kthvalue(neighbours + 1, dim=1).values
-    return (torch.cdist(real, drawn).min(1).values <= radius).float().mean().item()
-
-
-@torch.no_grad()
-def _seen(
-    classifier: Classifier, model: Model, images: ImageSource, device: str
-) -> tuple[Tensor, Tensor]:
-    """Logits and features, on the CPU, of images as the quantizer will see them."""
-    logits, features = [], []
-    for batch, _ in batches(images, range(len(images)), model.transform(), _BATCH):
-        for found, values in zip(
-            (logits, features), classifier.seen(batch.to(device)), strict=True
-        ):
-            found.append(values.float().cpu())
-    return torch.cat(logits), torch.cat(features)
-
-
-def mean_similarity(vectors: Tensor) -> Tensor:
+def mean_pairwise_cosine(vectors: Tensor) -> Tensor:
     """Mean cosine between different members of each set, (...).
 
-    vectors: (..., N, D). A set of one is alike to nothing: 0.
+    vectors: (..., N, D). Of a set of one it is 0.
     """
     count = vectors.shape[-2]
     if count < 2:
@@ -113,3 +85,29 @@ def mean_similarity(vectors: Tensor) -> Tensor:
     # The square of the sum has every pair twice, and each member with itself once.
     total = unit.sum(-2).square().sum(-1) - unit.square().sum((-1, -2))
     return total / (count * (count - 1))
+
+
+def coverage(real: Tensor, generated: Tensor, neighbors: int = _NEIGHBORS) -> float:
+    """Share of the real samples (N, D) whose neighborhood has a generated one (M, D) in it.
+
+    A neighborhood reaches to the ``neighbors``-th nearest other real sample (Naeem, Oh, Uh, Choi,
+    Yoo, "Reliable fidelity and diversity metrics", arXiv 2002.09797).
+    """
+    neighbors = min(neighbors, len(real) - 1)
+    if neighbors < 1:
+        return 0.0
+    radius = torch.cdist(real, real).kthvalue(neighbors + 1, dim=1).values
+    return (torch.cdist(real, generated).min(1).values <= radius).float().mean().item()
+
+
+@torch.no_grad()
+def _outputs(
+    classifier: Classifier, model: Model, images: ImageSource, device: str
+) -> tuple[Tensor, Tensor]:
+    """Logits and features, on the CPU, of images as the quantizer will see them."""
+    logits, features = [], []
+    for batch, _ in batches(images, range(len(images)), model.transform(), _BATCH):
+        found = classifier.logits_and_features(batch.to(device))
+        logits.append(found[0].float().cpu())
+        features.append(found[1].float().cpu())
+    return torch.cat(logits), torch.cat(features)

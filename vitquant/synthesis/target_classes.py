@@ -1,27 +1,32 @@
-"""Which classes to draw, and what to call them in a text."""
+"""Which classes images are made of, and what a text calls them."""
 
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from vitquant.data.classes import ClassNames
 from vitquant.errors import UserError
 from vitquant.models.model import Model
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A class of the model: the number of its output, and what a text calls it."""
+class TargetClass:
+    """A class of the model: the index of its output, and what a text calls it."""
 
     index: int
-    phrase: str
+    name: str
 
 
-def subjects(model: Model, file: Path | None = None) -> list[Subject]:
-    """The classes to draw, in the order of the model's outputs.
+def target_classes(
+    model: Model, file: Path | None = None, *, names_needed: bool = True
+) -> list[TargetClass]:
+    """The classes that images are made of, in the order of the model's outputs.
 
     file: one class a line. For a model that knows what its classes are called, some of them, by
         any name that a folder of images may have; for another, all of them, in the order of its
         outputs.
+    names_needed: without, the classes of a model that does not know their names are called by
+        their index.
 
     Raises:
         UserError: the model classifies nothing, its classes have no names and there is no file, or
@@ -29,37 +34,41 @@ def subjects(model: Model, file: Path | None = None) -> list[Subject]:
     """
     if not model.num_classes:
         raise UserError(
-            f"MODEL: {model.identity.name} has no classifier, and a picture of nothing in "
-            f"particular is no use; --calib with a folder of images is accepted"
+            f"MODEL: {model.identity.name} has no classifier, and images are made of its classes; "
+            f"--calib with a folder of images is accepted"
         )
-    if file is None:
-        if model.classes is None:
-            raise UserError(
-                f"--classes: nobody knows what the {model.num_classes} classes of "
-                f"{model.identity.name} are called; a file with a name a line, in the order of the "
-                f"model's outputs, is accepted"
-            )
-        return [Subject(i, _phrase(name)) for i, name in enumerate(model.classes.names)]
-    lines = _lines(file)
-    if model.classes is None:
-        if len(lines) != model.num_classes:
-            raise UserError(
-                f"--classes: {file} has {len(lines)} lines, but {model.identity.name} has "
-                f"{model.num_classes} classes; one line for each, in the order of its outputs, is "
-                f"accepted"
-            )
-        return [Subject(i, _phrase(line)) for i, line in enumerate(lines)]
-    return _chosen(lines, file, model)
+    names = model.classes
+    if file is not None:
+        lines = _lines(file)
+        return _all(lines, file, model) if names is None else _some(lines, file, names)
+    if names is not None:
+        return [TargetClass(i, _first(name)) for i, name in enumerate(names.names)]
+    if names_needed:
+        raise UserError(
+            f"--classes: nobody knows what the {model.num_classes} classes of "
+            f"{model.identity.name} are called; a file with a name a line, in the order of the "
+            f"model's outputs, is accepted"
+        )
+    return [TargetClass(i, str(i)) for i in range(model.num_classes)]
 
 
-def _chosen(lines: list[str], file: Path, model: Model) -> list[Subject]:
-    assert model.classes is not None
+def _all(lines: list[str], file: Path, model: Model) -> list[TargetClass]:
+    if len(lines) != model.num_classes:
+        raise UserError(
+            f"--classes: {file} has {len(lines)} lines, but {model.identity.name} has "
+            f"{model.num_classes} classes; one line for each, in the order of its outputs, is "
+            f"accepted"
+        )
+    return [TargetClass(i, _first(line)) for i, line in enumerate(lines)]
+
+
+def _some(lines: list[str], file: Path, classes: ClassNames) -> list[TargetClass]:
     found: dict[int, str] = {}
     for line in lines:
-        index = model.classes.match(line)
+        index = classes.match(line)
         if index is None:
-            several = [model.classes.ids[i] for i in model.classes.candidates(line)]
-            near = ", ".join(several or model.classes.examples(line))
+            several = [classes.ids[i] for i in classes.candidates(line)]
+            near = ", ".join(several or classes.examples(line))
             what = "names several classes" if several else "is not a class"
             raise UserError(f"--classes: {file}: {line!r} {what} of the model; accepted: {near}, …")
         if index in found:
@@ -68,7 +77,7 @@ def _chosen(lines: list[str], file: Path, model: Model) -> list[Subject]:
                 f"once is accepted"
             )
         found[index] = line
-    return [Subject(i, _phrase(model.classes.names[i])) for i in sorted(found)]
+    return [TargetClass(i, _first(classes.names[i])) for i in sorted(found)]
 
 
 def _lines(file: Path) -> list[str]:
@@ -91,6 +100,6 @@ def _lines(file: Path) -> list[str]:
     return lines
 
 
-def _phrase(name: str) -> str:
+def _first(name: str) -> str:
     """The first of several synonyms: they stand in the order of how common they are."""
     return name.split(", ")[0].replace("_", " ")

@@ -9,12 +9,12 @@ from vitquant.synthesis.diffusion.generator import Generator
 
 
 @pytest.fixture
-def told(generator):
-    ids = generator.words.prompt("a photo of a {}", "cat").ids[None]
+def embeds(generator):
+    ids = generator.prompt_tokenizer.prompt("a photo of a {}", "cat").ids[None]
     return generator.encode(ids, generator.embeddings(ids))
 
 
-def test_it_draws_what_the_pipeline_itself_draws(generator, pipeline, told):
+def test_it_draws_what_the_pipeline_itself_draws(generator, pipeline, embeds):
     """With the words' own embeddings the two ways must meet."""
     drawn = noise((1, *generator.noise_shape), 3)
     theirs = pipeline(
@@ -24,11 +24,11 @@ def test_it_draws_what_the_pipeline_itself_draws(generator, pipeline, told):
         latents=drawn,
         output_type="pt",
     ).images
-    torch.testing.assert_close(generator.draw(told, drawn), theirs, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(generator.generate(embeds, drawn), theirs, atol=1e-5, rtol=1e-5)
 
 
-def test_images_are_colours_from_0_to_1(generator, told):
-    images = generator.draw(told.expand(3, -1, -1), noise((3, *generator.noise_shape), 0))
+def test_images_are_colours_from_0_to_1(generator, embeds):
+    images = generator.generate(embeds.expand(3, -1, -1), noise((3, *generator.noise_shape), 0))
     assert images.shape == (3, 3, 32, 32)
     assert images.dtype == torch.float32
     assert images.min() >= 0
@@ -37,9 +37,9 @@ def test_images_are_colours_from_0_to_1(generator, told):
 
 
 def test_gradients_reach_the_embeddings_and_nothing_else(generator):
-    ids = generator.words.prompt("a photo of a {}", "cat").ids[None]
+    ids = generator.prompt_tokenizer.prompt("a photo of a {}", "cat").ids[None]
     embeddings = generator.embeddings(ids).requires_grad_()
-    generator.draw(
+    generator.generate(
         generator.encode(ids, embeddings), noise((1, *generator.noise_shape), 0)
     ).sum().backward()
     assert embeddings.grad.abs().sum() > 0
@@ -63,9 +63,9 @@ def test_identity_follows_the_weights(pipeline_folder, tmp_path, make_pipeline):
 
 def test_low_precision_draws_nearly_the_same(generator, pipeline_folder):
     low = Generator.load(str(pipeline_folder), "cpu", torch.bfloat16)
-    ids = generator.words.prompt("a photo of a {}", "cat").ids[None]
+    ids = generator.prompt_tokenizer.prompt("a photo of a {}", "cat").ids[None]
     drawn = noise((1, *generator.noise_shape), 0)
-    images = [g.draw(g.encode(ids, g.embeddings(ids)), drawn) for g in (generator, low)]
+    images = [g.generate(g.encode(ids, g.embeddings(ids)), drawn) for g in (generator, low)]
     assert images[1].dtype == torch.float32
     assert (images[0] - images[1]).abs().mean() < 0.05
 

@@ -6,24 +6,24 @@ import pytest
 import torch
 
 from vitquant.synthesis.diffusion.generator import Generator
-from vitquant.synthesis.diffusion.learn import _backward, _begin, learn
+from vitquant.synthesis.diffusion.learn import _backward, _begin, learn_prompts
 from vitquant.synthesis.quality import Classifier
-from vitquant.synthesis.settings import LearnSettings
+from vitquant.synthesis.settings import PromptSettings
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def classifier(model):
     return Classifier(model, "cpu")
 
 
 def settings(**changes):
-    return LearnSettings(**{"prompts_per_class": 3, "steps": 3, "batch_size": 6} | changes)
+    return PromptSettings(**{"prompts_per_class": 3, "steps": 3, "batch_size": 6} | changes)
 
 
 @pytest.mark.parametrize(
     "weights",
     [
-        {"class_weight": 1.0},
+        {"ce_weight": 1.0},
         {"prompt_diversity": 1.0},
         {"image_diversity": 1.0},
         {"text_weight": 1.0},
@@ -31,9 +31,7 @@ def settings(**changes):
 )
 def test_gradients_are_those_of_finite_differences(weights, generator, classifier, chosen, exact):
     """Through classifier, decoder, U-Net and text encoder."""
-    none = dict.fromkeys(
-        ("class_weight", "prompt_diversity", "image_diversity", "text_weight"), 0.0
-    )
+    none = dict.fromkeys(("ce_weight", "prompt_diversity", "image_diversity", "text_weight"), 0.0)
     config = settings(**none | weights)
     generator, classifier = exact
     batch = _begin(generator, chosen[:2], config)
@@ -55,7 +53,7 @@ def test_gradients_are_those_of_finite_differences(weights, generator, classifie
 
 def test_nothing_but_the_embeddings_changes(generator, classifier, model, chosen):
     before = copy.deepcopy([*generator.parameters(), *model.module.parameters()])
-    learned = learn(generator, classifier, chosen[:1], settings())[0]
+    learned = learn_prompts(generator, classifier, chosen[:1], settings())[0]
     after = [*generator.parameters(), *model.module.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     start = generator.embeddings(learned.ids.gather(-1, learned.positions.long().clamp_min(0)))
@@ -64,15 +62,17 @@ def test_nothing_but_the_embeddings_changes(generator, classifier, model, chosen
 
 
 def test_a_class_does_not_depend_on_its_neighbours(generator, classifier, chosen):
-    together = learn(generator, classifier, chosen, settings(batch_size=9))
-    alone = learn(generator, classifier, chosen[1:2], settings(batch_size=3))[0]
+    together = learn_prompts(generator, classifier, chosen, settings(batch_size=9))
+    alone = learn_prompts(generator, classifier, chosen[1:2], settings(batch_size=3))[0]
     torch.testing.assert_close(together[1].learned, alone.learned, atol=5e-3, rtol=5e-3)
     assert torch.equal(together[1].ids, alone.ids)
 
 
 def test_the_same_seed_learns_the_same(generator, classifier, chosen):
-    first, again = (learn(generator, classifier, chosen[:1], settings())[0] for _ in range(2))
-    other = learn(generator, classifier, chosen[:1], settings(seed=1))[0]
+    first, again = (
+        learn_prompts(generator, classifier, chosen[:1], settings())[0] for _ in range(2)
+    )
+    other = learn_prompts(generator, classifier, chosen[:1], settings(seed=1))[0]
     assert torch.equal(first.learned, again.learned)
     assert first.after == again.after
     assert not torch.equal(first.learned, other.learned)
@@ -80,7 +80,9 @@ def test_the_same_seed_learns_the_same(generator, classifier, chosen):
 
 def test_a_pull_towards_the_text_keeps_prompts_near_it(generator, classifier, chosen):
     def distance(weight):
-        found = learn(generator, classifier, chosen[:1], settings(text_weight=weight, steps=10))[0]
+        found = learn_prompts(
+            generator, classifier, chosen[:1], settings(text_weight=weight, steps=10)
+        )[0]
         used = found.positions >= 0
         start = generator.embeddings(found.ids.gather(-1, found.positions.long().clamp_min(0)))
         return (found.learned.float() - start)[used].square().mean()
@@ -96,13 +98,14 @@ def test_a_weight_on_diversity_makes_images_less_alike(model, chosen):
     )
 
     def similarity(weight):
-        config = LearnSettings(8, steps=8, image_diversity=weight, batch_size=8)
-        return learn(generator, classifier, chosen[:1], config)[0].after.similarity
+        config = PromptSettings(8, steps=8, image_diversity=weight, batch_size=8)
+        return learn_prompts(generator, classifier, chosen[:1], config)[0].after.similarity
 
     assert similarity(10.0) < similarity(0.0)
 
 
-def test_every_step_ticks(generator, classifier, chosen):
-    ticks = []
-    learn(generator, classifier, chosen[:1], settings(steps=4), lambda: ticks.append(1))
-    assert len(ticks) == 4
+def test_every_step_is_reported(generator, classifier, chosen):
+    steps_done = []
+    learn_prompts(generator, classifier, chosen[:1], settings(steps=4), steps_done.append)
+    assert len(steps_done) == 4
+    assert all(status.startswith("loss ") for status in steps_done)

@@ -9,19 +9,19 @@ from safetensors.torch import save_file
 from vitquant.errors import UserError
 from vitquant.synthesis.diffusion.prompt_file import (
     ClassPrompts,
-    Figures,
+    PromptMetrics,
     read_prompts,
     write_prompts,
 )
 
-FIGURES = Figures(top1=0.5, confidence=0.4, similarity=0.3)
+FIGURES = PromptMetrics(top1=0.5, confidence=0.4, similarity=0.3)
 
 
 def made(index, modes=2):
     generator = torch.Generator().manual_seed(index)
     return ClassPrompts(
         index=index,
-        phrase=f"thing {index}",
+        name=f"thing {index}",
         texts=[f"text {mode}" for mode in range(modes)],
         ids=torch.randint(0, 50, (modes, 9), dtype=torch.int32, generator=generator),
         positions=torch.tensor([[1, 2, -1]] * modes, dtype=torch.int32),
@@ -50,7 +50,7 @@ def test_the_order_of_classes_does_not_change_the_file(tmp_path):
 
 
 def test_figures_of_classes_are_averaged():
-    mean = Figures.mean([FIGURES, Figures(top1=1.0, confidence=0.6, similarity=0.5)])
+    mean = PromptMetrics.mean([FIGURES, PromptMetrics(top1=1.0, confidence=0.6, similarity=0.5)])
     assert (mean.top1, mean.confidence, mean.similarity) == pytest.approx((0.75, 0.5, 0.4))
 
 

@@ -5,11 +5,11 @@ from itertools import pairwise
 import pytest
 
 from vitquant.errors import UserError
-from vitquant.synthesis.diffusion.prompt_text import PLAIN, described, plain
+from vitquant.synthesis.diffusion.prompt_text import PLAIN, adjective_templates, plain_templates
 
 
 def test_what_is_around_the_class_is_free(generator):
-    prompt = generator.words.prompt("a {} cat", "ox")
+    prompt = generator.prompt_tokenizer.prompt("a {} cat", "ox")
     tokens = generator.tokens(prompt)
     assert prompt.text == "a ox cat"
     assert tokens[:8] == [
@@ -27,7 +27,7 @@ def test_what_is_around_the_class_is_free(generator):
 
 
 def test_it_is_what_the_tokenizer_makes_of_the_text(generator):
-    prompt = generator.words.prompt("a photo of a {}", "small dog")
+    prompt = generator.prompt_tokenizer.prompt("a photo of a {}", "small dog")
     whole = generator.tokenizer(prompt.text, padding="max_length").input_ids
     assert prompt.ids.tolist() == whole
 
@@ -35,28 +35,28 @@ def test_it_is_what_the_tokenizer_makes_of_the_text(generator):
 @pytest.mark.parametrize("template", ["a photo", "{} and {}"])
 def test_a_template_needs_one_place_for_the_class(template, generator):
     with pytest.raises(UserError, match=r'--template: .* must have "\{\}" once'):
-        generator.words.prompt(template, "cat")
+        generator.prompt_tokenizer.prompt(template, "cat")
 
 
 def test_a_name_that_does_not_fit_is_refused(generator):
     with pytest.raises(UserError, match=r"--classes: 'x+' takes \d+ tokens .* reads 40"):
-        generator.words.prompt("a photo of a {}", "x" * 60)
+        generator.prompt_tokenizer.prompt("a photo of a {}", "x" * 60)
 
 
 def test_described_templates_differ_as_long_as_there_are_words():
-    texts = described(64)
+    texts = adjective_templates(64)
     assert len(set(texts)) == 64
     assert all(text.count("{}") == 1 and text.endswith("{}") for text in texts)
 
 
 def test_neighbours_differ_in_both_adjectives():
-    pairs = [(t.split()[1], t.split()[-2]) for t in described(20)]
+    pairs = [(t.split()[1], t.split()[-2]) for t in adjective_templates(20)]
     assert all(a[0] != b[0] and a[1] != b[1] for a, b in pairwise(pairs))
 
 
 def test_more_than_there_are_words_for_begin_again():
-    assert described(70)[64:] == described(6)
+    assert adjective_templates(70)[64:] == adjective_templates(6)
 
 
 def test_plain_is_one_text():
-    assert plain(3) == [PLAIN] * 3
+    assert plain_templates(3) == [PLAIN] * 3

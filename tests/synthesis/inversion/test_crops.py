@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from vitquant.synthesis.inversion.crops import Axis, draw_axes, show
+from vitquant.synthesis.inversion.crops import CropAxis, apply_crops, sample_crop
 
 
 @pytest.fixture
@@ -14,21 +14,23 @@ def image():
 
 
 def test_the_whole_is_the_image_itself(image):
-    assert torch.equal(show(image, [(Axis(8, 0, 8), Axis(8, 0, 8))]), image)
+    assert torch.equal(apply_crops(image, [(CropAxis(8, 0, 8), CropAxis(8, 0, 8))]), image)
 
 
 def test_a_shift_goes_round_the_edges(image):
-    seen = show(image, [(Axis(8, 3, 8), Axis(8, -2, 8))])
+    seen = apply_crops(image, [(CropAxis(8, 3, 8), CropAxis(8, -2, 8))])
     assert torch.equal(seen, image.roll((-3, 2), (2, 3)))
 
 
 def test_a_flip(image):
-    assert torch.equal(show(image, [(Axis(8, 0, 8), Axis(8, 0, 8, flipped=True))]), image.flip(3))
+    assert torch.equal(
+        apply_crops(image, [(CropAxis(8, 0, 8), CropAxis(8, 0, 8, flipped=True))]), image.flip(3)
+    )
 
 
 def test_a_part_is_enlarged_and_shows_nothing_beyond_it(image):
     image[..., 4:, :] = 100
-    seen = show(image, [(Axis(8, 0, 4), Axis(8, 0, 4))])
+    seen = apply_crops(image, [(CropAxis(8, 0, 4), CropAxis(8, 0, 4))])
     assert seen.shape == image.shape
     assert seen.max() <= 1
     wanted = torch.nn.functional.interpolate(image[..., :4, :4], scale_factor=2, mode="bilinear")
@@ -36,18 +38,18 @@ def test_a_part_is_enlarged_and_shows_nothing_beyond_it(image):
 
 
 def test_rows_sum_to_one():
-    for axis in (Axis(7, 2.3, 4.1), Axis(7, -3, 7), Axis(7, 6.5, 1.0, flipped=True)):
+    for axis in (CropAxis(7, 2.3, 4.1), CropAxis(7, -3, 7), CropAxis(7, 6.5, 1.0, flipped=True)):
         assert torch.allclose(axis.matrix().sum(1), torch.ones(7))
 
 
 def test_draws_are_of_the_area_and_of_the_seed():
-    rows, columns = draw_axes(random.Random(1), 32, 64, area=0.25, jitter=4)
+    rows, columns = sample_crop(random.Random(1), 32, 64, area=0.25, jitter=4)
     assert (rows.length, columns.length) == (16, 32)
-    assert (rows, columns) == draw_axes(random.Random(1), 32, 64, area=0.25, jitter=4)
+    assert (rows, columns) == sample_crop(random.Random(1), 32, 64, area=0.25, jitter=4)
     assert -4 <= rows.start <= 32 - 16 + 4
 
 
 def test_it_is_differentiable(image):
     double = image.double().requires_grad_()
-    views = [(Axis(8, 1.5, 5), Axis(8, -1, 8, flipped=True))]
-    assert torch.autograd.gradcheck(lambda x: show(x, views), double)
+    views = [(CropAxis(8, 1.5, 5), CropAxis(8, -1, 8, flipped=True))]
+    assert torch.autograd.gradcheck(lambda x: apply_crops(x, views), double)

@@ -30,7 +30,7 @@ def probabilities(model, pixels, targets):
 
 def test_the_model_recognises_them(make, model):
     targets = [0, 8]  # which look the same in a mirror
-    pixels = make([0, 1], targets, iterations=40, plain=True)
+    pixels = make([0, 1], targets, iterations=40, crops=False)
     assert pixels.dtype == torch.uint8
     assert pixels.shape == (2, *model.input_size)
     assert probabilities(model, pixels, targets).min() > 0.3
@@ -51,11 +51,11 @@ def test_seed_and_number_tell_images_apart(make):
 
 
 def test_the_schedule_makes_a_difference(make):
-    assert not torch.equal(make([0], [1]), make([0], [1], plain=True))
+    assert not torch.equal(make([0], [1]), make([0], [1], crops=False))
 
 
 def test_the_total_variation_is_what_is_aimed_at(make, model):
-    pixels = make([0], [1], iterations=30, variation=0.1, class_weight=0, entropy_weight=0)
+    pixels = make([0], [1], iterations=30, tv_target=0.1, ce_weight=0, entropy_weight=0)
     std = torch.tensor(model.preprocessing["std"]).view(-1, 1, 1)
     assert total_variation(pixels.float() / 255 / std).item() == pytest.approx(0.1, abs=0.05)
 
@@ -71,11 +71,11 @@ def test_total_variation_of_stripes():
     [
         ({"samples": 0}, "--samples: 0 is too few"),
         ({"iterations": 0}, "--iterations: 0 is too few"),
-        ({"rounds": 0}, "--rounds: 0 is too few"),
-        ({"smallest_crop": 0.0}, "--smallest-crop: 0.0 is not above 0"),
-        ({"smallest_crop": 1.5}, "--smallest-crop: 1.5"),
+        ({"lr_cycles": 0}, "--lr-cycles: 0 is too few"),
+        ({"min_crop": 0.0}, "--min-crop: 0.0 is not above 0"),
+        ({"min_crop": 1.5}, "--min-crop: 1.5"),
         ({"lr": float("nan")}, "--lr: nan is not"),
-        ({"variation_weight": -1.0}, "--variation-weight: -1.0 is not"),
+        ({"tv_weight": -1.0}, "--tv-weight: -1.0 is not"),
         ({"precision": "int8"}, "--precision: 'int8' is not one"),
         ({"seed": -1}, "--seed: -1"),
     ],

@@ -1,23 +1,23 @@
 """From token embeddings and noise to images, in one differentiable step."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
-
-from vitquant.synthesis.diffusion.pipeline import Identity, load_pipeline
-from vitquant.synthesis.diffusion.prompt_text import Words
-
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
 
 from vitquant import parallel
 from vitquant.errors import UserError
 from vitquant.methods.settings import PRECISIONS
 from vitquant.miniature.architectures import NAMES
 from vitquant.progress import Progress
-from vitquant.synthesis.diffusion.pipeline import DEFAULT, GENERATOR, LICENCE, is_downloaded
+from vitquant.synthesis.diffusion.pipeline import (
+    DEFAULT,
+    GENERATOR,
+    LICENSE,
+    GeneratorIdentity,
+    TextToImagePipeline,
+    is_downloaded,
+    load_pipeline,
+)
+from vitquant.synthesis.diffusion.prompt_text import PromptTokenizer
 
 
 class Generator:
@@ -29,11 +29,14 @@ class Generator:
     """
 
     def __init__(
-        self, pipeline: "StableDiffusionPipeline", identity: Identity, device: torch.device | str
+        self,
+        pipeline: TextToImagePipeline,
+        identity: GeneratorIdentity,
+        device: torch.device | str,
     ) -> None:
         self.identity = identity
         self.device = torch.device(device)
-        self.words = Words(pipeline.tokenizer)
+        self.prompt_tokenizer = PromptTokenizer(pipeline.tokenizer)
         self._text_encoder = pipeline.text_encoder.to(self.device)
         self._unet = pipeline.unet.to(self.device)
         self._vae = pipeline.vae.to(self.device)
@@ -52,7 +55,7 @@ class Generator:
 
     @property
     def noise_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the noise that one image is drawn from."""
+        """(C, H, W) of the noise that one image is generated from."""
         side = self._unet.config.sample_size
         height, width = (side, side) if isinstance(side, int) else side
         return self._unet.config.in_channels, height, width
@@ -63,7 +66,7 @@ class Generator:
             return _full(self._text_encoder.get_input_embeddings()(ids.to(self.device)))
 
     def encode(self, ids: Tensor, embeddings: Tensor) -> Tensor:
-        """What the U-Net is told, (N, T, E).
+        """The encoded prompts that the U-Net is conditioned on, (N, T, E).
 
         ids: (N, T), which say where a text ends. embeddings: (N, T, D), in place of the ids' own.
         """
@@ -74,17 +77,17 @@ class Generator:
         finally:
             hook.remove()
 
-    def draw(self, told: Tensor, noise: Tensor) -> Tensor:
+    def generate(self, prompt_embeds: Tensor, noise: Tensor) -> Tensor:
         """Images (N, 3, H, W) float32 from 0 to 1.
 
-        told: (N, T, E) from :meth:`encode`. noise: (N, *noise_shape), standard normal.
+        prompt_embeds: (N, T, E) from :meth:`encode`. noise: (N, *noise_shape), standard normal.
         """
         scheduler = self._scheduler
         scheduler.set_timesteps(1, device=self.device)
         time = scheduler.timesteps[0]
         latents = noise.to(self.device, self.dtype) * scheduler.init_noise_sigma
         predicted = self._unet(
-            scheduler.scale_model_input(latents, time), time, encoder_hidden_states=told
+            scheduler.scale_model_input(latents, time), time, encoder_hidden_states=prompt_embeds
         ).sample
         latents = scheduler.step(predicted, time, latents).prev_sample.to(self.dtype)
         decoded = self._vae.decode(latents / self._vae.config.scaling_factor).sample
@@ -99,7 +102,7 @@ def _full(values: Tensor) -> Tensor:
 def load_generator(
     name: str | None, model: str, precision: str, device: str, progress: Progress
 ) -> Generator:
-    """Load a generator; its licence is told before it is downloaded.
+    """Load a generator; its license is printed before it is downloaded.
 
     Args:
         name: on the Hub, or a folder; None for the one that goes with ``model``.
@@ -113,6 +116,6 @@ def load_generator(
         raise UserError(f"--precision: {precision!r} is not one; accepted: {', '.join(PRECISIONS)}")
     name = name or (GENERATOR if model in NAMES else DEFAULT)
     if name == DEFAULT and parallel.is_main() and not is_downloaded(name):
-        progress.say(f"downloading {name}; {LICENCE}")
+        progress.say(f"downloading {name}; {LICENSE}")
     low = precision == "bfloat16" or (precision == "auto" and device.startswith("cuda"))
     return Generator.load(name, device, torch.bfloat16 if low else torch.float32)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
@@ -12,26 +12,32 @@ from vitquant import miniature
 from vitquant.errors import UserError
 from vitquant.models.fingerprint import sha256
 
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
-
 GENERATOR = "sd-digits"
 DEFAULT = "stabilityai/sd-turbo"
 ACCEPTED = (
-    f"{DEFAULT}, another Stable Diffusion model on the Hub that draws in one step, a folder that "
-    f"diffusers has saved, or {GENERATOR}, which draws digits"
+    f"{DEFAULT}, another Stable Diffusion model on the Hub that generates in one step, a folder "
+    f"that diffusers has saved, or {GENERATOR}, which generates digits"
 )
-LICENCE = (
+LICENSE = (
     "stabilityai/sd-turbo is under the Stability AI Community License "
     "(https://huggingface.co/stabilityai/sd-turbo): research and, below a yearly revenue that it "
-    "names, commercial use; its acceptable use policy applies to what is drawn"
+    "names, commercial use; its acceptable use policy applies to what is generated"
 )
 _PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
 
 
+class TextToImagePipeline(Protocol):
+    """The parts of diffusers' ``StableDiffusionPipeline``, which it sets by name."""
+
+    tokenizer: Any
+    text_encoder: Any
+    unet: Any
+    vae: Any
+    scheduler: Any
+
+
 @dataclass(frozen=True)
-class Identity:
+class GeneratorIdentity:
     """Which generator this is.
 
     name: as the user wrote it. sha256: of its weights and of the scheduler's settings.
@@ -45,11 +51,11 @@ class Identity:
 
 
 def generator_path() -> Path:
-    """The folder of the bundled pipeline, for `StableDiffusionPipeline.from_pretrained`."""
+    """The folder of the bundled pipeline, for ``StableDiffusionPipeline.from_pretrained``."""
     return Path(miniature.__file__).parent / "generator"
 
 
-def load_pipeline(name: str, dtype: torch.dtype) -> tuple["StableDiffusionPipeline", Identity]:
+def load_pipeline(name: str, dtype: torch.dtype) -> tuple[TextToImagePipeline, GeneratorIdentity]:
     """A frozen pipeline in eval mode on the CPU, and which one it is.
 
     Args:
@@ -69,7 +75,7 @@ def load_pipeline(name: str, dtype: torch.dtype) -> tuple["StableDiffusionPipeli
     pipeline = _from_pretrained(str(source) if local else name, name, local)
     for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
         part.to(dtype).eval().requires_grad_(False)
-    return pipeline, Identity(name, _digest(pipeline))
+    return pipeline, GeneratorIdentity(name, _digest(pipeline))
 
 
 def is_downloaded(name: str) -> bool:
@@ -84,7 +90,7 @@ def is_downloaded(name: str) -> bool:
         return False
 
 
-def _from_pretrained(source: str, name: str, local: bool) -> "StableDiffusionPipeline":
+def _from_pretrained(source: str, name: str, local: bool) -> TextToImagePipeline:
     import diffusers
     import transformers
 
@@ -93,7 +99,7 @@ def _from_pretrained(source: str, name: str, local: bool) -> "StableDiffusionPip
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
-        return diffusers.StableDiffusionPipeline.from_pretrained(
+        pipeline: Any = diffusers.StableDiffusionPipeline.from_pretrained(
             source,
             use_safetensors=True,
             local_files_only=local,
@@ -101,6 +107,7 @@ def _from_pretrained(source: str, name: str, local: bool) -> "StableDiffusionPip
             feature_extractor=None,
             requires_safety_checker=False,
         )
+        return pipeline
     except Exception as error:  # whatever the libraries raise over a name or a file
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
@@ -131,7 +138,7 @@ def _check_folder(folder: Path, name: str) -> None:
             )
 
 
-def _digest(pipeline: "StableDiffusionPipeline") -> str:
+def _digest(pipeline: TextToImagePipeline) -> str:
     digest = hashlib.sha256()
     for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
         digest.update(sha256(part.state_dict()).encode())

@@ -17,11 +17,13 @@ from vitquant.progress import Progress
 
 KEY = "vitquant-prompts"
 FORMAT = 1
+SCHEME = "hf://"
+_ACCEPTED = f"a file that learn-prompts wrote, or {SCHEME}owner/name of a repository with one"
 _TENSORS = ("ids", "positions", "learned")
 
 
 @dataclass(frozen=True)
-class Figures:
+class PromptMetrics:
     """Of the images of a class: the share that the float model assigns to it, the mean probability
     that it gives to it, and the mean cosine between the features of two images."""
 
@@ -30,8 +32,8 @@ class Figures:
     similarity: float
 
     @classmethod
-    def mean(cls, figures: Iterable["Figures"]) -> "Figures":
-        rows = [(f.top1, f.confidence, f.similarity) for f in figures]
+    def mean(cls, metrics: Iterable["PromptMetrics"]) -> "PromptMetrics":
+        rows = [(m.top1, m.confidence, m.similarity) for m in metrics]
         return cls(*(sum(column) / len(rows) for column in zip(*rows, strict=True)))
 
 
@@ -39,20 +41,20 @@ class Figures:
 class ClassPrompts:
     """What was learned for one class, M prompts.
 
-    index, phrase: the class's output and its name in texts. texts: what each prompt started as.
+    index, name: the class's output, and what texts call it. texts: what each prompt started as.
     ids: int32 (M, T), the texts as tokens. positions: int32 (M, L), where the learned embeddings
     go; -1 for none. learned: float16 (M, L, D). before, after: with the texts' own embeddings, and
     with the learned ones.
     """
 
     index: int
-    phrase: str
+    name: str
     texts: list[str]
     ids: Tensor
     positions: Tensor
     learned: Tensor
-    before: Figures
-    after: Figures
+    before: PromptMetrics
+    after: PromptMetrics
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ def write_prompts(path: Path, header: Mapping[str, Any], prompts: Iterable[Class
     tensors: dict[str, Tensor] = {}
     classes = []
     for item in sorted(prompts, key=lambda p: p.index):
-        for name in _TENSORS:
-            tensors[f"{item.index}.{name}"] = getattr(item, name).contiguous()
-        about = {"index": item.index, "phrase": item.phrase, "texts": item.texts}
+        for key in _TENSORS:
+            tensors[f"{item.index}.{key}"] = getattr(item, key).contiguous()
+        about = {"index": item.index, "phrase": item.name, "texts": item.texts}
         classes.append(about | {"before": asdict(item.before), "after": asdict(item.after)})
     text = json.dumps({"format": FORMAT, **header, "classes": classes}, ensure_ascii=False)
     # One key alone: safetensors writes several in random order.
@@ -119,7 +121,7 @@ def read_prompts(path: Path, flag: str = "--prompts") -> PromptFile:
 
 
 def _class(about: Mapping[str, Any], file: Any) -> ClassPrompts:
-    ids, positions, learned = (file.get_tensor(f"{about['index']}.{name}") for name in _TENSORS)
+    ids, positions, learned = (file.get_tensor(f"{about['index']}.{key}") for key in _TENSORS)
     modes = len(about["texts"])
     if not modes == len(ids) == len(positions) == len(learned):
         raise ValueError(f"class {about['index']} has another number of prompts than of texts")
@@ -127,29 +129,25 @@ def _class(about: Mapping[str, Any], file: Any) -> ClassPrompts:
         raise ValueError(f"class {about['index']} has prompts that do not fit their text")
     return ClassPrompts(
         index=int(about["index"]),
-        phrase=about["phrase"],
+        name=about["phrase"],
         texts=list(about["texts"]),
         ids=ids,
         positions=positions,
         learned=learned,
-        before=Figures(**about["before"]),
-        after=Figures(**about["after"]),
+        before=PromptMetrics(**about["before"]),
+        after=PromptMetrics(**about["after"]),
     )
 
 
-def summarise(learned: PromptFile, progress: Progress) -> tuple[Figures, Figures]:
-    """Tell what learning changed, and return the figures before and after."""
-    before = Figures.mean(prompts.before for prompts in learned.prompts.values())
-    after = Figures.mean(prompts.after for prompts in learned.prompts.values())
+def summarize(learned: PromptFile, progress: Progress) -> tuple[PromptMetrics, PromptMetrics]:
+    """Say what learning changed, and return the metrics before and after."""
+    before = PromptMetrics.mean(prompts.before for prompts in learned.prompts.values())
+    after = PromptMetrics.mean(prompts.after for prompts in learned.prompts.values())
     progress.say(
-        f"recognised {before.top1:.1%} as texts, {after.top1:.1%} learned; similarity within a "
+        f"top-1 {before.top1:.1%} as texts, {after.top1:.1%} learned; similarity within a "
         f"class {before.similarity:.3f} as texts, {after.similarity:.3f} learned"
     )
     return before, after
-
-
-SCHEME = "hf://"
-_ACCEPTED = f"a file that learn-prompts wrote, or {SCHEME}owner/name of a repository with one"
 
 
 def prompt_file(name: str) -> PromptFile:

@@ -1,4 +1,4 @@
-"""What a class is drawn from: one or several modes, each a text or learned embeddings."""
+"""What the images of a class are generated from: a prompt for each of its modes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,35 +11,37 @@ from vitquant.errors import UserError
 from vitquant.synthesis.diffusion.generator import Generator
 from vitquant.synthesis.diffusion.learn import encode
 from vitquant.synthesis.diffusion.prompt_file import PromptFile
-from vitquant.synthesis.target_classes import Subject
+from vitquant.synthesis.target_classes import TargetClass
 
 
-class Modes(Protocol):
-    """For every class its texts, and what the generator is told."""
+class PromptSet(Protocol):
+    """The prompts of every class, as texts and as embeddings."""
 
-    def texts(self, subject: Subject) -> list[str]: ...
+    def texts(self, target: TargetClass) -> list[str]:
+        """One for each mode of the class."""
+        ...
 
-    def told(self, generator: Generator, subject: Subject) -> Tensor:
+    def prompt_embeds(self, generator: Generator, target: TargetClass) -> Tensor:
         """(M, T, E), a row for each text."""
         ...
 
     def to_json(self) -> Mapping[str, object]:
-        """Which modes these are."""
+        """Which prompts these are."""
         ...
 
 
 @dataclass(frozen=True)
-class TemplateModes:
+class TemplatePrompts:
     """Texts as they stand, with the class's name in place of "{}"."""
 
     templates: tuple[str, ...]
 
-    def texts(self, subject: Subject) -> list[str]:
-        return [template.replace("{}", subject.phrase) for template in self.templates]
+    def texts(self, target: TargetClass) -> list[str]:
+        return [template.replace("{}", target.name) for template in self.templates]
 
     @torch.no_grad()
-    def told(self, generator: Generator, subject: Subject) -> Tensor:
-        prompts = [generator.words.prompt(t, subject.phrase) for t in self.templates]
+    def prompt_embeds(self, generator: Generator, target: TargetClass) -> Tensor:
+        prompts = [generator.prompt_tokenizer.prompt(t, target.name) for t in self.templates]
         ids = torch.stack([prompt.ids for prompt in prompts])
         return generator.encode(ids, generator.embeddings(ids))
 
@@ -48,12 +50,12 @@ class TemplateModes:
 
 
 @dataclass(frozen=True)
-class LearnedModes:
-    """What was learned, from a file."""
+class LearnedPrompts:
+    """Learned embeddings, from a file."""
 
     file: PromptFile
 
-    def check(self, generator: Generator, subjects: list[Subject]) -> None:
+    def check(self, generator: Generator, classes: list[TargetClass]) -> None:
         """Raises UserError unless the prompts are this generator's, and there are all classes."""
         made_with = self.file.header.get("generator", {})
         if made_with.get("sha256") != generator.identity.sha256:
@@ -62,20 +64,20 @@ class LearnedModes:
                 f"{made_with.get('name')!r}, which {generator.identity.name!r} is not; "
                 f"--generator {made_with.get('name')} is accepted"
             )
-        missing = [s for s in subjects if s.index not in self.file.prompts]
+        missing = [target for target in classes if target.index not in self.file.prompts]
         if missing:
             raise UserError(
-                f"--prompts: {self.file.path} has no prompts for {missing[0].phrase!r} and "
+                f"--prompts: {self.file.path} has no prompts for {missing[0].name!r} and "
                 f"{len(missing) - 1} other classes; --classes with a file of those it has is "
                 f"accepted"
             )
 
-    def texts(self, subject: Subject) -> list[str]:
-        return self.file.prompts[subject.index].texts
+    def texts(self, target: TargetClass) -> list[str]:
+        return self.file.prompts[target.index].texts
 
     @torch.no_grad()
-    def told(self, generator: Generator, subject: Subject) -> Tensor:
-        prompts = self.file.prompts[subject.index]
+    def prompt_embeds(self, generator: Generator, target: TargetClass) -> Tensor:
+        prompts = self.file.prompts[target.index]
         device = generator.device
         return encode(
             generator,

@@ -1,4 +1,4 @@
-"""Draw the images of some classes, and draw again what the classifier does not recognise."""
+"""Generate the images of some classes, again where the classifier does not see the class."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,112 +9,91 @@ from torch import Tensor
 
 from vitquant.core.seeds import noise, seed_of
 from vitquant.synthesis.diffusion.generator import Generator
-from vitquant.synthesis.diffusion.prompt_sets import Modes
+from vitquant.synthesis.diffusion.prompt_sets import PromptSet
+from vitquant.synthesis.image_folder import GeneratedImage
+from vitquant.synthesis.image_job import ImagePart
 from vitquant.synthesis.quality import Classifier
-from vitquant.synthesis.target_classes import Subject
+from vitquant.synthesis.target_classes import TargetClass
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """An image, 8 bits a channel, and where it comes from.
+class _Request:
+    """An image to be generated, from one mode of its class."""
 
-    number: among the images of its class. seed: of its noise. confidence: the probability that the
-    float model gives to its class. recognised: whether that is its first guess.
-    """
-
-    subject: Subject
+    target: TargetClass
     number: int
     mode: int
     text: str
-    seed: int
-    image: Image.Image
-    confidence: float
-    recognised: bool
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The images of a class, and how many more were drawn and rejected."""
-
-    subject: Subject
-    drawings: list[Drawing]
-    rejected: int
-
-
-@dataclass(frozen=True)
-class _Task:
-    """An image to be drawn, from one mode of its class."""
-
-    subject: Subject
-    number: int
-    mode: int
-    text: str
-    told: Tensor
+    prompt_embeds: Tensor
 
 
 @torch.no_grad()
-def draw(
+def sample_images(
     generator: Generator,
     classifier: Classifier,
-    modes: Modes,
-    subjects: list[Subject],
+    prompts: PromptSet,
+    classes: list[TargetClass],
     count: int,
     *,
     seed: int,
     batch_size: int,
     min_confidence: float = 0.0,
-    attempts: int = 1,
-) -> list[Drawn]:
+    max_attempts: int = 1,
+) -> ImagePart:
     """``count`` images of each class, evenly over its modes; fewer where none will do.
 
-    min_confidence: an image below it is rejected and drawn again from other noise, up to
-        ``attempts`` times in all.
+    The images are in the order of the classes.
+
+    min_confidence: an image below it is rejected and generated again from other noise, up to
+        ``max_attempts`` times in all.
     """
-    tasks = [task for subject in subjects for task in _tasks(generator, modes, subject, count)]
-    accepted: list[Drawing] = []
-    rejected = dict.fromkeys(subjects, 0)
-    for attempt in range(attempts):
+    requests = [r for target in classes for r in _requests(generator, prompts, target, count)]
+    accepted: list[GeneratedImage] = []
+    rejected = 0
+    for attempt in range(max_attempts):
         again = []
-        for start in range(0, len(tasks), batch_size):
-            some = tasks[start : start + batch_size]
-            drawings = _batch(generator, classifier, some, seed, attempt)
-            for task, drawing in zip(some, drawings, strict=True):
-                if drawing.confidence >= min_confidence:
-                    accepted.append(drawing)
+        for start in range(0, len(requests), batch_size):
+            batch = requests[start : start + batch_size]
+            images = _generate(generator, classifier, batch, seed, attempt)
+            for request, image in zip(batch, images, strict=True):
+                if image.confidence >= min_confidence:
+                    accepted.append(image)
                 else:
-                    rejected[drawing.subject] += 1
-                    again.append(task)
-        tasks = again
-    accepted.sort(key=lambda d: d.number)
-    return [Drawn(s, [d for d in accepted if d.subject == s], rejected[s]) for s in subjects]
+                    rejected += 1
+                    again.append(request)
+        requests = again
+    accepted.sort(key=lambda image: (classes.index(image.target), image.number))
+    return ImagePart(accepted, rejected)
 
 
-def _tasks(generator: Generator, modes: Modes, subject: Subject, count: int) -> Iterator[_Task]:
-    told, texts = modes.told(generator, subject), modes.texts(subject)
+def _requests(
+    generator: Generator, prompts: PromptSet, target: TargetClass, count: int
+) -> Iterator[_Request]:
+    embeds, texts = prompts.prompt_embeds(generator, target), prompts.texts(target)
     for number in range(count):
         mode = number % len(texts)
-        yield _Task(subject, number, mode, texts[mode], told[mode])
+        yield _Request(target, number, mode, texts[mode], embeds[mode])
 
 
-def _batch(
-    generator: Generator, classifier: Classifier, tasks: list[_Task], seed: int, attempt: int
-) -> Iterator[Drawing]:
-    seeds = [seed_of(seed, t.subject.index, t.number, attempt) for t in tasks]
-    drawn = torch.stack([noise(generator.noise_shape, s) for s in seeds])
-    images = generator.draw(torch.stack([t.told for t in tasks]), drawn)
+def _generate(
+    generator: Generator, classifier: Classifier, batch: list[_Request], seed: int, attempt: int
+) -> Iterator[GeneratedImage]:
+    seeds = [seed_of(seed, r.target.index, r.number, attempt) for r in batch]
+    latents = torch.stack([noise(generator.noise_shape, s) for s in seeds])
+    images = generator.generate(torch.stack([r.prompt_embeds for r in batch]), latents)
     pixels = (images * 255).round().to(torch.uint8)
     # The classifier sees what is written, not what was there before rounding.
     scores = classifier(pixels.float() / 255)[0].float().softmax(-1).cpu()
-    pixels = pixels.permute(0, 2, 3, 1).cpu().numpy()
-    for i, task in enumerate(tasks):
-        index = task.subject.index
-        yield Drawing(
-            task.subject,
-            task.number,
-            task.mode,
-            task.text,
+    arrays = pixels.permute(0, 2, 3, 1).cpu().numpy()
+    for i, request in enumerate(batch):
+        index = request.target.index
+        yield GeneratedImage(
+            request.target,
+            request.number,
+            request.mode,
+            request.text,
             seeds[i],
-            Image.fromarray(pixels[i]),
-            round(scores[i, index].item(), 4),
-            int(scores[i].argmax()) == index,
+            Image.fromarray(arrays[i]),
+            confidence=round(scores[i, index].item(), 4),
+            correct=int(scores[i].argmax()) == index,
         )

@@ -1,1 +1,1 @@
-"""Images that are optimised through the float model itself, without a generator."""
+"""Images that are optimized through the float model itself, without a generator."""

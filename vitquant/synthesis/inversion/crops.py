@@ -1,6 +1,6 @@
 """What of an image the model is shown in an iteration: shifted, flipped, a part of it enlarged.
 
-A view is two products with matrices, one for the rows and one for the columns of an image, so that
+A crop is two products with matrices, one for the rows and one for the columns of an image, so that
 its gradient is the same in every run, on a GPU too.
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Axis:
+class CropAxis:
     """What is seen along one axis of ``size`` pixels.
 
     start: the first pixel; what lies beyond an end goes on at the other one. length: how many
@@ -27,7 +27,7 @@ class Axis:
     def matrix(self) -> Tensor:
         """(size, size): what each pixel seen is made of; each row sums to 1.
 
-        Linear interpolation between the centres of pixels. Where the length is the size and the
+        Linear interpolation between the centers of pixels. Where the length is the size and the
         start an integer, every row has a single 1.
         """
         seen = torch.arange(self.size, dtype=torch.float64)
@@ -44,9 +44,9 @@ class Axis:
         return matrix.flip(0) if self.flipped else matrix
 
 
-def draw_axes(
-    draw: random.Random, height: int, width: int, area: float, jitter: int
-) -> tuple[Axis, Axis]:
+def sample_crop(
+    rng: random.Random, height: int, width: int, area: float, jitter: int
+) -> tuple[CropAxis, CropAxis]:
     """Rows and columns of a random part of an image.
 
     area: share of the image's area; the part has the image's shape. jitter: by how many pixels at
@@ -55,14 +55,14 @@ def draw_axes(
     axes = []
     for size in (height, width):
         length = size * area**0.5 if area < 1 else size
-        shift = draw.randint(-jitter, jitter)
-        axes.append((size, shift + draw.random() * (size - length), length))
+        shift = rng.randint(-jitter, jitter)
+        axes.append((size, shift + rng.random() * (size - length), length))
     rows, columns = axes
-    return Axis(*rows), Axis(*columns, flipped=draw.random() < 0.5)
+    return CropAxis(*rows), CropAxis(*columns, flipped=rng.random() < 0.5)
 
 
-def show(images: Tensor, views: list[tuple[Axis, Axis]]) -> Tensor:
-    """Each of ``images`` (B, 3, H, W) as its view has it, same shape; differentiable."""
-    rows = torch.stack([row.matrix() for row, _ in views]).to(images)
-    columns = torch.stack([column.matrix() for _, column in views]).to(images)
+def apply_crops(images: Tensor, crops: list[tuple[CropAxis, CropAxis]]) -> Tensor:
+    """Each of ``images`` (B, 3, H, W) cropped by rows and columns, same shape; differentiable."""
+    rows = torch.stack([row.matrix() for row, _ in crops]).to(images)
+    columns = torch.stack([column.matrix() for _, column in crops]).to(images)
     return rows[:, None] @ images @ columns[:, None].mT

@@ -1,203 +1,125 @@
-"""Make a folder of images by inversion, groups of images shared out between the processes."""
+"""A folder of images by inversion of a model."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-import vitquant
-from vitquant import parallel
-from vitquant.core.duration import Stopwatch
-from vitquant.core.partial_results import Parts
 from vitquant.core.seeds import seed_of
-from vitquant.errors import UserError
 from vitquant.models.model import Model
 from vitquant.models.wiring import discover, example_images
 from vitquant.progress import Progress
-from vitquant.synthesis.contact_sheet import write_sheet
-from vitquant.synthesis.diffusion.sample import Drawing
-from vitquant.synthesis.image_folder import (
-    Images,
-    class_folder,
-    finish,
-    keep,
-    kept,
-    made_before,
-    read_index,
-    sheet_of,
-)
-from vitquant.synthesis.inversion.optimize import framed, invert, normalisation
+from vitquant.synthesis.image_folder import GeneratedImage, Row
+from vitquant.synthesis.image_job import GenerationOptions, ImagePart, ImageSynthesizer
+from vitquant.synthesis.inversion.optimize import invert, normalization, pad_for_transform
+from vitquant.synthesis.job import Steps
 from vitquant.synthesis.settings import InversionSettings
-from vitquant.synthesis.target_classes import Subject, subjects
+from vitquant.synthesis.target_classes import TargetClass, target_classes
 
 
-class Aim(NamedTuple):
+class InversionTarget(NamedTuple):
     """An image to be made: its number in the run, its class, and its number in that."""
 
     number: int
-    subject: Subject
+    target: TargetClass
     of_class: int
 
 
 @dataclass(frozen=True)
-class Inversion:
-    """What is made, from which model.
-
-    subjects: the classes that the images show.
-    """
+class Inversion(ImageSynthesizer[list[InversionTarget]]):
+    """Images of a model's classes, optimized through the model itself."""
 
     model: Model
-    subjects: list[Subject]
+    classes: list[TargetClass]
     settings: InversionSettings
     device: str = "cpu"
 
+    task = "inverting"
+
     def __str__(self) -> str:
         settings = self.settings
-        how = "the whole image" if settings.plain else "from the whole image to small crops"
+        how = "from the whole image to small crops" if settings.crops else "the whole image"
         return (
-            f"{settings.samples} images inverted from {self.model.identity.name} on {self.device}, "
+            f"{settings.samples} images inverted from {self.model.identity.name}, "
             f"{settings.iterations} iterations each, {how}"
         )
 
-    def run(self) -> dict[str, Any]:
-        """What the images depend on, for the folder and to tell runs apart."""
-        return {
-            "vitquant": vitquant.__version__,
-            "inversion": self.settings.to_json(),
-            "model": self.model.identity.to_json(),
-            "classes": [[s.index, s.phrase] for s in self.subjects],
-        }
+    @property
+    def steps(self) -> int:
+        return self.settings.iterations
 
-    def aims(self) -> list[Aim]:
+    def header(self) -> dict[str, Any]:
+        return super().header() | {"inversion": asdict(self.settings)}
+
+    def targets(self) -> list[InversionTarget]:
         """The images: all classes in random order, then again, until there are enough."""
-        draw = random.Random(seed_of(self.settings.seed, "classes"))
-        count = len(self.subjects)
-        rounds = [
-            draw.sample(self.subjects, count) for _ in range(-(-self.settings.samples // count))
+        rng = random.Random(seed_of(self.settings.seed, "classes"))
+        count, samples = len(self.classes), self.settings.samples
+        rounds = [rng.sample(self.classes, count) for _ in range(-(-samples // count))]
+        return [
+            InversionTarget(i, rounds[i // count][i % count], i // count) for i in range(samples)
         ]
-        shown = [
-            Aim(i, rounds[i // count][i % count], i // count) for i in range(count * len(rounds))
-        ]
-        return shown[: self.settings.samples]
 
-    def groups(self) -> list[list[Aim]]:
+    def groups(self) -> list[list[InversionTarget]]:
         """Images that are made side by side."""
-        aims, size = self.aims(), self.settings.batch_size
-        return [aims[i : i + size] for i in range(0, len(aims), size)]
+        targets, size = self.targets(), self.settings.batch_size
+        return [targets[i : i + size] for i in range(0, len(targets), size)]
 
-
-def aims_of(model: Model, file: Path | None = None) -> list[Subject]:
-    """The classes that images can be made of; their names are not needed, but told if known.
-
-    file: see :func:`vitquant.synthesis.target_classes.subjects`.
-
-    Raises:
-        UserError: the model classifies nothing, or the file cannot be used.
-    """
-    if not model.num_classes:
-        raise UserError(
-            f"MODEL: {model.identity.name} has no classifier, and an image is optimised towards a "
-            f"class; --calib with a folder of images is accepted"
-        )
-    if file is None and model.classes is None:
-        return [Subject(i, str(i)) for i in range(model.num_classes)]
-    return subjects(model, file)
-
-
-def make_images(
-    inversion: Inversion,
-    path: Path,
-    progress: Progress,
-    tell: Callable[[float], None] = lambda seconds: None,
-) -> Images:
-    """Make the images that are missing, and write folder and contact sheet.
-
-    A run that was interrupted goes on with the groups that are missing, and ends with the same
-    folder. A folder that is there already, made with the same settings, is left as it is. ``tell``
-    hears after a minute or so how many seconds the run takes, and may raise.
-
-    Raises:
-        UserError: there is something else at ``path``, or it cannot be written.
-    """
-    run = inversion.run()
-    before = made_before(path, run, progress)
-    if before is not None:
-        return before
-    parts = Parts.beside(path)
-    parts.begin(run, progress)
-    groups = inversion.groups()
-    missing = [i for i in range(len(groups)) if kept(parts, i) is None]
-    _make(inversion, parts.deal(missing), parts, progress, tell)
-    parallel.wait()
-    if parallel.is_main():
-        pieces = [kept(parts, i) for i in range(len(groups))]
-        rows = [row for piece in pieces if piece for row in piece[1]]
-        finish(parts, path, {"run": run, "rejected": 0}, rows)
-        # A column for each image of a class: the sheet's columns are modes.
-        numbered = zip(rows, inversion.aims(), strict=True)
-        write_sheet(sheet_of(path), path, [row | {"mode": aim.of_class} for row, aim in numbered])
-    parallel.wait()
-    return Images(path, sheet_of(path), read_index(path), 0)
-
-
-def _make(
-    inversion: Inversion,
-    numbers: Sequence[int],
-    parts: Parts,
-    progress: Progress,
-    tell: Callable[[float], None],
-) -> None:
-    if not numbers:
-        return
-    groups, settings, model = inversion.groups(), inversion.settings, inversion.model
-    model.module.to(inversion.device).eval().requires_grad_(False)
-    example = example_images(model.input_size).to(inversion.device)
-    attentions = list(discover(model.module, example).products)
-    folder = partial(class_folder, classes=model.classes)
-    total = len(numbers) * settings.iterations
-    ticks: Iterator[int] = progress.track(range(total), total, "inverting")
-    watch = Stopwatch(total, tell)
-
-    def tick(status: str) -> None:
-        next(ticks, None)
-        progress.status(status)
-        watch.tick()
-
-    for number in numbers:
-        group = groups[number]
+    def make(self, group: list[InversionTarget], steps: Steps) -> ImagePart:
         pixels = invert(
-            model,
-            attentions,
-            [aim.number for aim in group],
-            [aim.subject.index for aim in group],
-            settings,
-            inversion.device,
-            tick,
+            self.model,
+            self._attentions,
+            [image.number for image in group],
+            [image.target.index for image in group],
+            self.settings,
+            self.device,
+            steps.advance,
         )
-        keep(parts, number, _drawings(inversion, group, pixels), folder)
-    next(ticks, None)  # closes the bar
+        return ImagePart(list(self._images(group, pixels)))
+
+    @cached_property
+    def _attentions(self) -> list[str]:
+        """The modules that compute attention products; freezes the model on the device."""
+        module = self.model.module.to(self.device).eval().requires_grad_(False)
+        example = example_images(self.model.input_size).to(self.device)
+        return list(discover(module, example).products)
+
+    @torch.no_grad()
+    def _images(self, group: list[InversionTarget], pixels: Tensor) -> Iterator[GeneratedImage]:
+        model = self.model
+        mean, std = normalization(model, pixels.device)
+        # The model sees what is written, not what was there before rounding.
+        scores = model.module((pixels.float() / 255 - mean) / std).float().softmax(-1).cpu()
+        for wanted, image, score in zip(group, pixels, scores, strict=True):
+            index = wanted.target.index
+            yield GeneratedImage(
+                wanted.target,
+                wanted.of_class,
+                mode=0,
+                text="",
+                seed=seed_of(self.settings.seed, "inversion", wanted.number),
+                image=pad_for_transform(image, model.preprocessing),
+                confidence=round(score[index].item(), 4),
+                correct=int(score.argmax()) == index,
+            )
+
+    def sheet_column(self, row: Row) -> int:
+        """The image's number in its class, as its file is called."""
+        return int(Path(row["file_name"]).stem)
 
 
-@torch.no_grad()
-def _drawings(inversion: Inversion, group: list[Aim], pixels: Tensor) -> Iterator[Drawing]:
-    model = inversion.model
-    mean, std = normalisation(model, pixels.device)
-    # The model sees what is written, not what was there before rounding.
-    scores = model.module((pixels.float() / 255 - mean) / std).float().softmax(-1).cpu()
-    for aim, image, score in zip(group, pixels, scores, strict=True):
-        index = aim.subject.index
-        yield Drawing(
-            aim.subject,
-            aim.of_class,
-            mode=0,
-            text="",
-            seed=seed_of(inversion.settings.seed, "inversion", aim.number),
-            image=framed(image, model.preprocessing),
-            confidence=round(score[index].item(), 4),
-            recognised=int(score.argmax()) == index,
-        )
+def build_inversion(
+    model: Model, settings: InversionSettings, options: GenerationOptions, progress: Progress
+) -> Inversion:
+    """Inversion of all classes, or of those that the options name.
+
+    Raises:
+        UserError: the model classifies nothing, or the file of classes cannot be used.
+    """
+    classes = target_classes(model, options.classes, names_needed=False)
+    return Inversion(model, classes, settings, options.device)

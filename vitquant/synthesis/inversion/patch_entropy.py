@@ -31,7 +31,8 @@ def similarity_entropy(tokens: Tensor, points: int = 16) -> Tensor:
     """
     unit = F.normalize(tokens, dim=-1)
     similarities = unit @ unit.mT
-    first, second = torch.triu_indices(*similarities.shape[1:], offset=1, device=tokens.device)
+    count = tokens.shape[1]
+    first, second = torch.triu_indices(count, count, offset=1, device=tokens.device)
     grid, bandwidth = _grid(similarities.detach()[:, first, second], points)
     return _Entropy.apply(similarities, first, second, grid, bandwidth)
 
@@ -88,9 +89,9 @@ class _Entropy(torch.autograd.Function):
 def attention_tokens(model: nn.Module, attentions: list[str]) -> Iterator[list[Tensor]]:
     """A list that holds, after each forward pass, the patches in the output of each attention.
 
-    Each is (B, N, C). The windows of a windowed attention are put together, class and register
-    tokens left out, and so is an attention that hands on fewer than two patches, such as a pooling.
-    The list is to be cleared before each pass.
+    Each is (B, N, C). The windows of a windowed attention are put together. Class and register
+    tokens are left out, and so is an attention that returns fewer than two patches, such as a
+    pooling. The list is to be cleared before each pass.
 
     attentions: names of the modules that compute attention products.
     """
