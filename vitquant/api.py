@@ -26,9 +26,10 @@ from vitquant.models.sources.from_module import from_module
 from vitquant.models.sources.from_timm import load_float
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.training.state import TrainingState
+from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.usual_scheme import usual_scheme
 from vitquant.workflows import quantize as workflow
-from vitquant.workflows.calibration_images import Drawing, bears_bias_correction, calibration_images
+from vitquant.workflows.calibration_images import bears_bias_correction, calibration_images
 from vitquant.workflows.open import checkpoint_path
 from vitquant.workflows.quantize import Quantized
 
@@ -105,8 +106,8 @@ def quantize(
     settings.setdefault("correct_bias", bears_bias_correction(calib))
     chosen = Settings(scheme, **settings)
     opened = _open(model, weights, num_classes, arguments)
-    drawing = Drawing(generator, prompts, device)
-    images = partial(_images, calib, opened, chosen, drawing, progress or Silent())
+    options = GenerationOptions(generator=generator, prompts=prompts, device=device)
+    images = partial(_images, calib, opened, chosen, options, progress or Silent())
     kept = None if state is None else TrainingState(Path(state), None)
     return workflow.quantize(opened, images, chosen, progress, device, kept)
 
@@ -175,15 +176,17 @@ def _images(
     calib: str | Path | Sequence[Image.Image] | ImageSource,
     model: Model,
     settings: Settings,
-    drawing: Drawing,
+    options: GenerationOptions,
     progress: Progress,
 ) -> ImageSource:
     if isinstance(calib, (str, Path)):
         return calibration_images(
-            str(calib), model, settings.samples, settings.seed, drawing, progress
+            str(calib), model, settings.samples, settings.seed, options, progress
         )
-    if drawing.generator is not None or drawing.prompts is not None:
-        raise UserError("generator, prompts: they go with images that are drawn; calib has its own")
+    if options.generator is not None or options.prompts is not None:
+        raise UserError(
+            "generator, prompts: they go with images that are generated; calib has its own"
+        )
     if not isinstance(calib, Sequence):
         return calib
     pictures: list[Any] = list(calib)
