@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from vitquant.bits import parse_bits
 from vitquant.checkpoint.header import Header
-from vitquant.data.smooth_noise import SmoothNoiseSource
+from vitquant.data.sources.noise import SmoothNoiseSource
 from vitquant.exporters.onnx.export import OnnxOptions, to_onnx
 from vitquant.exporters.onnx.weights import int32_bias
 from vitquant.methods.scheme import Scheme

@@ -7,7 +7,7 @@ from vitquant.core.files import check_writable, write_whole
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.sampling import stratified_sample
-from vitquant.data.smooth_noise import SmoothNoiseSource
+from vitquant.data.sources.noise import SmoothNoiseSource
 from vitquant.exporters.onnx.export import OnnxOptions, choose_opset, to_onnx
 from vitquant.exporters.verify import Verification, verify
 from vitquant.models.model import Model
