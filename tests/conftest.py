@@ -1,5 +1,7 @@
 """One small model of each family, with random weights, and images to calibrate it with."""
 
+import copy
+import functools
 import os
 
 import pytest
@@ -39,7 +41,17 @@ FAMILIES = {
 
 
 def small_model(family: str) -> Model:
-    """A float model of a family: 10 classes, 32 by 32 pixels, weights that are nowhere special."""
+    """A float model of a family: 10 classes, 32 by 32 pixels, weights that are nowhere special.
+
+    Built once a process; torch's random numbers go on as if it had been built now.
+    """
+    model, random = _built(family)
+    torch.set_rng_state(random)
+    return copy.deepcopy(model)
+
+
+@functools.cache
+def _built(family: str) -> tuple[Model, torch.Tensor]:
     architecture, arguments = FAMILIES[family]
     arguments = {"num_classes": 10} | arguments
     torch.manual_seed(0)
@@ -47,7 +59,8 @@ def small_model(family: str) -> Model:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    return as_model(module.requires_grad_(False), architecture, arguments)
+    model = as_model(module.requires_grad_(False), architecture, arguments)
+    return model, torch.get_rng_state()
 
 
 def as_model(module, architecture="", arguments=None) -> Model:

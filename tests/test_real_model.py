@@ -45,8 +45,7 @@ def _images(part, model, role):
     return open_source(
         str(DATA / "imagenet" / part),
         flag="--data",
-        classes=model.classes,
-        num_classes=model.num_classes,
+        label_space=model.label_space,
         role=role,
     )
 

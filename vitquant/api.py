@@ -22,8 +22,8 @@ from vitquant.exporters.targets import get_target
 from vitquant.methods.settings import Settings
 from vitquant.models.hub_config import pretrained_cfg
 from vitquant.models.model import Model
+from vitquant.models.sources import load_float
 from vitquant.models.sources.from_module import from_module
-from vitquant.models.sources.from_timm import load_float
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.training.state import TrainingState
 from vitquant.synthesis.image_job import GenerationOptions

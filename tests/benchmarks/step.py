@@ -25,6 +25,7 @@ from vitquant.bits import parse_bits
 from vitquant.core.progress import Silent
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
+from vitquant.models.timm_adapter import TIMM
 from vitquant.quantization.graph.observe import observe
 from vitquant.quantization.graph.points import QuantizationPoints, find_points
 from vitquant.quantization.ptq.calibrate import calibrate
@@ -99,15 +100,16 @@ def _models(
 ) -> tuple[nn.Module, QuantizationPoints, dict[str, tuple[nn.Module, torch.optim.Adam]]]:
     torch.manual_seed(0)
     teacher = timm.create_model(options.model).eval().requires_grad_(False).to(options.device)
-    wiring = find_points(teacher, images[:2])
+    wiring = find_points(teacher, images[:2], TIMM.tokens(teacher))
+    heads = TIMM.classifier_names(teacher)
     student = copy.deepcopy(teacher).requires_grad_(True)
     students = {"float": (student, torch.optim.Adam(student.parameters(), lr=1e-6, fused=True))}
     if options.only != "float":
         bits = settings.scheme
-        learned = prepare(teacher, wiring, bits.layer_bits(teacher, wiring), bits.bits)
+        learned = prepare(teacher, wiring, bits.layer_bits(heads, wiring), bits.bits)
         add_rescaling(learned, find_folds(teacher, images[:1], wiring))
         calibrate(learned, observe(teacher, images[:2], wiring, 0))
-        students["quantized"] = learned, build_optimizer(learned, settings)
+        students["quantized"] = learned, build_optimizer(learned, settings, heads)
     if options.checkpointing:
         for student, _ in students.values():
             student.set_grad_checkpointing(True)

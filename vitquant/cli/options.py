@@ -9,7 +9,7 @@ import typer
 
 from vitquant.core import distributed
 from vitquant.core.errors import UserError
-from vitquant.models.sources.from_timm import ACCEPTED
+from vitquant.models.sources import ACCEPTED
 
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help=f"{ACCEPTED}; - reads it from stdin.")

@@ -19,7 +19,7 @@ from vitquant.data.image_source import ImageSource
 from vitquant.methods.scheme import Scheme
 from vitquant.methods.settings import Settings
 from vitquant.models.model import Model
-from vitquant.models.sources.from_timm import load_float
+from vitquant.models.sources import load_float
 from vitquant.quantization.methods.base import METHODS, get_method
 from vitquant.quantization.training.state import TrainingState
 from vitquant.synthesis.image_job import GenerationOptions

@@ -1,8 +1,7 @@
 """Which layer gets which bits."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
-
-from torch import nn
 
 from vitquant.bits import Bits
 from vitquant.quantization.graph.points import QuantizationPoints
@@ -22,17 +21,9 @@ class Scheme:
     patch_embed: Bits
     head: Bits
 
-    def layer_bits(self, model: nn.Module, points: QuantizationPoints) -> dict[str, Bits]:
-        """The bits of every layer in ``points``."""
-        heads = classifiers(model)
+    def layer_bits(self, heads: Collection[str], points: QuantizationPoints) -> dict[str, Bits]:
+        """The bits of every layer in ``points``. heads: names of those that give the logits."""
         chosen = dict.fromkeys(points.layers, self.bits)
         chosen.update({name: self.head for name in points.layers if name in heads})
         chosen[points.layers[0]] = self.patch_embed
         return chosen
-
-
-def classifiers(model: nn.Module) -> set[str]:
-    """The names of the layers that give a timm model's logits: one, two if distilled, or none."""
-    classifier = model.get_classifier() if hasattr(model, "get_classifier") else None
-    found = classifier if isinstance(classifier, tuple) else (classifier,)
-    return {name for name, module in model.named_modules() if any(module is f for f in found)}

@@ -4,7 +4,7 @@ import copy
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +92,11 @@ def quantize(
         check_supports_resume(method)
     if any(isinstance(module, IntLayer) for module in model.module.modules()):
         raise UserError("MODEL: it is quantized already; a float model is accepted")
-    model = copy.copy(model)
-    model.module = copy.deepcopy(model.module)
+    model = replace(model, module=copy.deepcopy(model.module))
     if settings.rotate:
         _rotate(model, settings)
     model.module.to(device)
-    points = find_points(model.module, example_inputs(model.input_size).to(device))
+    points = find_points(model.module, example_inputs(model.input_size).to(device), model.tokens)
     if not points.layers:
         raise UserError(f"MODEL: {model.identity.name} has no Linear or Conv2d to quantize")
     if not settings.allow_float:
@@ -146,14 +145,15 @@ def quantize(
         versions=_versions(),
     )
     student.eval().requires_grad_(False)
-    result = Model(student, model.identity, model.preprocessing, model.classes)
+    result = replace(model, module=student)
     fidelity = compare(result, model, chosen, device)
     seconds = time.monotonic() - start
     return Quantized(result, header, len(chosen), seconds, fidelity, context.history)
 
 
 def _rotate(model: Model, settings: Settings) -> None:
-    if not rotate(model.module.cpu(), example_inputs(model.input_size), settings.seed):
+    model.module.cpu()
+    if not rotate(model, example_inputs(model.input_size), settings.seed):
         raise UserError(
             f"--rotate: {model.identity.name} is not a ViT whose residual stream can be rotated, "
             f"such as DeiT or DINOv2 with a classifier; leave it out"

@@ -55,8 +55,9 @@ def test_where_activations_stay_float_nothing_is_made_alike(make_small, images, 
 
 def test_four_bits_on_digits_lose_less_than_rounding_alone():
     model = open_model("vit_digits")
-    open_digits = {"classes": model.classes, "num_classes": 10}
-    train, test = (open_source("digits", flag="", role=role, **open_digits) for role in Role)
+    train, test = (
+        open_source("digits", flag="", role=role, label_space=model.label_space) for role in Role
+    )
     batch = next(load_batches(test, range(200), model.transform(), 200))[0]
     bits = parse_bits("w4a4")
     scheme = Scheme(bits, patch_embed=parse_bits("w8a8"), head=bits)

@@ -19,9 +19,9 @@ from vitquant.quantization.transforms.rescaling import initialize
 
 def learned_model(model, batch, scheme, spread):
     """A model with student quantizers, whose rescaling is exp of noise, calibrated on ``batch``."""
-    points = find_points(model.module, batch)
+    points = find_points(model.module, batch, model.tokens)
     samples = observe(model.module, batch, points, seed=0)
-    bits = scheme.layer_bits(model.module, points)
+    bits = scheme.layer_bits(model.classifier_names, points)
     student = prepare(model.module, points, bits, scheme.bits)
     rescalings = add_rescaling(student, find_folds(model.module, batch[:1], points))
     generator = torch.Generator().manual_seed(3)

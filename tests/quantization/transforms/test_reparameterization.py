@@ -47,7 +47,7 @@ def test_offsets_and_factors_leave_the_output_as_it_was(
     context = make_job(spoil(small) if awkward else small, settings())
     found = found_in(context)
     scheme = context.settings.scheme
-    layer_bits = scheme.layer_bits(context.float_model, context.points)
+    layer_bits = scheme.layer_bits(context.model.classifier_names, context.points)
     student = prepare(
         with_offsets(context.float_model, found), context.points, layer_bits, scheme.bits
     )
@@ -104,7 +104,7 @@ def test_both_end_in_what_is_stored(make_small, settings, make_job):
     context = make_job(model, settings("w8a8"))
     found = found_in(context)
     scheme = context.settings.scheme
-    layer_bits = scheme.layer_bits(context.float_model, context.points)
+    layer_bits = scheme.layer_bits(context.model.classifier_names, context.points)
     shifted = with_offsets(context.float_model, found)
     student = prepare(shifted, context.points, layer_bits, scheme.bits)
     add_factors(student, found)

@@ -22,7 +22,7 @@ from vitquant.quantization.transforms.reparameterization import (
 def repq(context: PTQContext) -> nn.Module:
     """Channels behind a normalisation made alike, then scale search; no training (RepQ-ViT)."""
     scheme = context.settings.scheme
-    bits = scheme.layer_bits(context.float_model, context.points)
+    bits = scheme.layer_bits(context.model.classifier_names, context.points)
     # Where the input stays float there is nothing to make alike.
     folds = [
         fold

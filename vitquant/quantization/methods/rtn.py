@@ -12,7 +12,7 @@ from vitquant.quantization.ptq.prepare import prepare
 def rtn(context: PTQContext) -> nn.Module:
     """Scale search only, no training: the baseline, and enough at 8 bits."""
     scheme = context.settings.scheme
-    bits = scheme.layer_bits(context.float_model, context.points)
+    bits = scheme.layer_bits(context.model.classifier_names, context.points)
     student = prepare(
         context.float_model, context.points, bits, scheme.bits, context.settings.prefix_bits
     )

@@ -21,7 +21,7 @@ def calibrate_with_rescaling(context: PTQContext) -> nn.Module:
     Where the settings say so, its layers are corrected too.
     """
     scheme = context.settings.scheme
-    bits = scheme.layer_bits(context.float_model, context.points)
+    bits = scheme.layer_bits(context.model.classifier_names, context.points)
     student = prepare(
         context.float_model, context.points, bits, scheme.bits, context.settings.prefix_bits
     )

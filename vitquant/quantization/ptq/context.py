@@ -78,4 +78,6 @@ class PTQContext:
     @cached_property
     def folds(self) -> list[Fold]:
         """Where divisions of a Linear's input can go."""
-        return find_folds(self.float_model, self._loaded(range(1)), self.points)
+        return find_folds(
+            self.float_model, self._loaded(range(1)), self.points, self.model.adapter.forward
+        )

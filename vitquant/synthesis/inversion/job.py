@@ -94,7 +94,7 @@ class Inversion(ImageSynthesizer[list[InversionTarget]]):
         model = self.model
         mean, std = normalization(model, pixels.device)
         # The model sees what is written, not what was there before rounding.
-        scores = model.module((pixels.float() / 255 - mean) / std).float().softmax(-1).cpu()
+        scores = model((pixels.float() / 255 - mean) / std).float().softmax(-1).cpu()
         for wanted, image, score in zip(group, pixels, scores, strict=True):
             index = wanted.target.index
             yield GeneratedImage(

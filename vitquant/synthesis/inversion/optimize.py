@@ -45,7 +45,6 @@ def invert(
         targets: the class that each is to show.
         on_step: called after each iteration, with the loss terms in words.
     """
-    module = model.module
     min_crop = settings.min_crop if settings.crops else 1.0
     schedule = Schedule(settings.iterations, settings.lr_cycles, min_crop)
     dtype = compute_dtype(settings.precision, torch.device(device))
@@ -58,7 +57,7 @@ def invert(
     rngs = [random.Random(seed_of(settings.seed, "views", n)) for n in numbers]
     patch_rng = torch.Generator().manual_seed(seed_of(settings.seed, "patches"))
     optimizer = torch.optim.Adam([images], lr=settings.lr, betas=(0.5, 0.9))
-    with attention_tokens(module, attentions) as tokens:
+    with attention_tokens(model, attentions) as tokens:
         for iteration in range(settings.iterations):
             optimizer.param_groups[0]["lr"] = settings.lr * schedule.lr_scale(iteration)
             area, jitter = schedule.area(iteration), schedule.jitter(iteration, shape[1])
@@ -66,7 +65,7 @@ def invert(
             tokens.clear()
             inputs = apply_crops(images, crops)
             with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-                logits = module(inputs)
+                logits = model(inputs)
             # Sums, so that what is beside an image does not change its gradient.
             ce = F.cross_entropy(logits.float(), labels, reduction="sum")
             entropy = _entropy(tokens, settings, patch_rng)
