@@ -24,7 +24,7 @@ def setting(
     choices: tuple[str, ...] = (),
     unless: Mapping[str, Any] | None = None,
     used_by: UsedBy | None = None,
-    flags: bool = False,
+    flags: Mapping[str, str] | None = None,
     required: bool = False,
 ) -> Any:
     """A field of a :class:`Settings`.
@@ -38,7 +38,8 @@ def setting(
         unless: other defaults, by the case that they are for; see :meth:`Settings.cases`.
         used_by: the values of other settings with which this one has an effect, one of them being
             enough; those of its group where it is None.
-        flags: each choice but the default is an option of its own, such as ``--inversion``.
+        flags: choices with their help, where each but the default is an option of its own, such as
+            ``--inversion``.
         required: whether there has to be a value.
     """
     about: dict[str, Any] = {

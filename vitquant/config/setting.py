@@ -96,7 +96,8 @@ class Settings:
     def type_of(cls, name: str) -> type:
         """The type of a setting's values, None aside."""
         hint = typing.get_type_hints(cls)[name]
-        return typing.get_args(hint)[0] if isinstance(hint, types.UnionType) else hint
+        kind: type = typing.get_args(hint)[0] if isinstance(hint, types.UnionType) else hint
+        return kind
 
     @classmethod
     def uses(cls, name: str) -> UsedBy:
@@ -141,9 +142,9 @@ class Settings:
         about, words = field.metadata, [field.metadata["help"]]
         if about["choices"] and not about["flags"]:
             words.append(f"One of {', '.join(about['choices'])}.")
-        if about["used_by"] and cls.uses(name):
-            words.append(f"Only with {cls._wanted(name, naming)}.")
-        defaults = {"": field.default} if field.default not in (None, False) else {}
+        if about["used_by"] and (wanted := cls._wanted(name, naming)) != naming.option(name):
+            words.append(f"Only with {wanted}.")
+        defaults = {} if field.default is None or field.default is False else {"": field.default}
         defaults |= {f" for {case}": other for case, other in about["unless"].items()}
         if defaults and not about["flags"]:
             shown = "; ".join(_shown(value, naming) + case for case, value in defaults.items())
@@ -180,7 +181,7 @@ class Settings:
         """What a setting goes with, such as ``--method joint or block``."""
         found = []
         for other, accepted in cls.uses(name).items():
-            flags = cls.fields()[other].metadata["flags"]
+            flags = bool(cls.fields()[other].metadata["flags"])
             if isinstance(accepted, When):
                 found.append(f"{naming.option(other)} {accepted.words}".strip())
                 continue
@@ -195,7 +196,7 @@ class Settings:
         other, value = cls.fields()[first], values[first]
         if value in uses[first]:  # but it has no effect itself
             return cls._why_unused(first, values, naming)
-        flags = other.metadata["flags"]
+        flags = bool(other.metadata["flags"])
         if not value or (flags and value == other.default):
             return f"it goes with {wanted}; add that, or leave it out"
         current = naming.choice(first, value, flags)

@@ -12,7 +12,12 @@ from vitquant.config.setting import Recipe, Settings
 from vitquant.config.values import AT_LEAST_1, NOT_NEGATIVE, SEED, Check, When
 from vitquant.core.errors import UserError
 
-SYNTHESIZERS = ("prompts", "template", "inversion")
+SYNTHESIZERS = {
+    "prompts": "A text-to-image model generates images, from prompts that are learned.",
+    "template": "Generate from texts such as 'a bright photo of a small CLASS', not from prompts.",
+    "inversion": "Use no generator: optimize images through MODEL itself.",
+}
+"""What makes images."""
 RUN_FILE = "vitquant.json"
 """The file of a folder of images that says what they were made with."""
 
@@ -171,10 +176,9 @@ class Source(Settings):
 
     synthesizer: str = setting(
         "prompts",
-        "What makes the images: a generator from learned prompts, a generator from texts with "
-        "adjectives (template), or the model itself, by optimizing pixels (inversion).",
-        choices=SYNTHESIZERS,
-        flags=True,
+        "What makes the images.",
+        choices=tuple(SYNTHESIZERS),
+        flags=SYNTHESIZERS,
     )
     prompts: str | None = setting(
         None,
