@@ -39,7 +39,7 @@ def test_what_is_written_is_read_back(method, more, tmp_path):
     settings = QuantizeSettings.build(bits="w1.58a8", method=method, init_images=3, **more)
     stored = settings.to_json()
     file = tmp_path / "mine.toml"
-    file.write_text(write_toml(QuantizeSettings, stored_settings("w1.58a8", stored), "Mine."))
+    file.write_text(write_toml(stored_settings("w1.58a8", stored), "Mine."))
     assert file.read_text().startswith("# Mine.\n\n[basics]\n")
     assert QuantizeSettings.build(read_recipe(file)) == settings
 

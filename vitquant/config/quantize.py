@@ -35,8 +35,12 @@ METHODS = {
     "rtn": "scale search and rounding to nearest; no training",
 }
 """The methods, with what each does."""
-SYNTHETIC = ("synthetic", "template")
-"""Calibration images that a text-to-image model generates."""
+SYNTHESIZERS_OF_CALIB = {
+    "synthetic": "prompts",
+    "template": "template",
+    "inversion": "inversion",
+}
+"""Calibration images that are made first, with what makes them."""
 
 _FLOAT_ACTIVATIONS = "float activations"
 _OTHER_MEANS = "noise and inverted images"
@@ -87,7 +91,7 @@ class CalibrationImages(Settings):
         "One-step Stable Diffusion model: a name on the Hub or a folder; by default "
         f"{DEFAULT_GENERATOR}, or {MINIATURE_GENERATOR} for a miniature.",
         metavar="ID",
-        used_by={"calib": SYNTHETIC},
+        used_by={"calib": ("synthetic", "template")},
     )
     prompts: str | None = setting(
         None,

@@ -58,17 +58,17 @@ def read_recipe(name: str | Path, label: str = "--recipe") -> Recipe:
     return Recipe(name, values)
 
 
-def write_toml(kind: type[Settings], values: Mapping[str, Any], remark: str = "") -> str:
-    """Values of settings as TOML, in a table for each group; None is left out.
+def write_toml(values: Mapping[str, Any], remark: str = "") -> str:
+    """Settings of a quantization as TOML, in a table for each group; None is left out.
 
     remark: a line for the head of the file.
     """
     lines = [f"# {remark}"] if remark else []
     table = ""
-    for name in kind.fields():
+    for name in QuantizeSettings.fields():
         if values.get(name) is None:
             continue
-        title = _table(kind.group(name))
+        title = _table(QuantizeSettings.group(name))
         if title != table:
             lines += ["", f"[{title}]"] if lines else [f"[{title}]"]
             table = title

@@ -61,7 +61,7 @@ class LearningRates(Settings):
     )
     lr_scales: float = setting(3e-3, "Of log scales.", NOT_NEGATIVE)
     lr_zero_points: float = setting(3e-2, "Of zero points, in quantization steps.", NOT_NEGATIVE)
-    lr_offsets: float = setting(1e-2, "Of channel shifts, in quantization steps.", NOT_NEGATIVE)
+    lr_shifts: float = setting(1e-2, "Of channel shifts, in quantization steps.", NOT_NEGATIVE)
     lr_rescaling: float = setting(3e-3, "Of log rescaling factors.", NOT_NEGATIVE)
     lr_norms: float = setting(
         1e-3,

@@ -16,3 +16,7 @@ class CheckFailedError(Exception):
 
 class Interrupted(Exception):  # noqa: N818 - it is no error
     """Ctrl-C in a run that leaves something behind. The message is one line; exit code 130."""
+
+
+class PeerLostError(Exception):
+    """Another process has ended, or cannot be reached. The message is one line."""

@@ -50,7 +50,7 @@ def train(context: PTQContext, student: nn.Module) -> None:
     blocks = context.points.blocks
     with (
         precision.compiled_quantizers(),
-        _checkpointing(student, settings.checkpointing),
+        _checkpointing(student, settings.grad_checkpointing),
         capture_features(context.float_model, blocks) as run_teacher,
         capture_features(student, blocks) as run_student,
     ):
@@ -106,7 +106,7 @@ def _backward(
     settings = context.settings
     classifies = context.model.num_classes > 0
     sums = dict.fromkeys(("loss", "features", "logits"), 0.0)
-    for part in images.chunk(settings.accumulate):
+    for part in images.chunk(settings.grad_accum_steps):
         part_keys, keys = keys[: len(part)], keys[len(part) :]
         with precision.autocast():
             target = teacher(part, part_keys)
