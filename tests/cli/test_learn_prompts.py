@@ -100,7 +100,7 @@ def test_two_processes_end_with_the_same_file(three, processes, tmp_path):
         (("--generator", "nowhere"), ("--generator", "'nowhere'", "sd-digits")),
         (("--generator", "nobody/nothing"), ("--generator", "nobody/nothing could not be loaded")),
         (("--classes", "none.txt"), ("--classes", "none.txt cannot be read")),
-        (("--prompts-per-class", "0"), ("--prompts-per-class", "0 is too few")),
+        (("--prompts-per-class", "0"), ("--prompts-per-class", "0 is not 1 or more")),
         (("--lr", "-1"), ("--lr", "-1.0 is not 0 or a positive number")),
         (("--precision", "int3"), ("--precision", "'int3'", "bfloat16")),
         (("--out", "no/where.safetensors"), ("--out", "the folder no does not exist")),

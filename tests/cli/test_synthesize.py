@@ -39,7 +39,8 @@ def test_templates_are_made_into_a_folder_that_quantize_reads(vitquant, tmp_path
 
 def test_json_has_the_figures(vitquant):
     found = vitquant(
-        "synthesize", "vit_digits", "--template", "--plain", "--samples", 30, "--compare", "digits",
+        "synthesize", "vit_digits", "--template", "--no-adjectives", "--samples", 30,
+        "--real-images", "digits",
         "--json",
     ).json  # fmt: skip
     assert {"output", "classes", "images", "top1", "similarity", "coverage"} <= found.keys()
@@ -75,8 +76,8 @@ def test_synthetic_calibration_is_the_default_and_is_kept(vitquant, cache):
 
 
 def test_two_processes_end_with_the_same_folder(processes, tmp_path):
-    """Also where an image is generated again until the model is sure of it."""
-    arguments = ["synthesize", "vit_digits", "--template", "--plain", "--samples", 20]
+    """Also where an image is drawn again until the model is sure of it."""
+    arguments = ["synthesize", "vit_digits", "--template", "--no-adjectives", "--samples", 20]
     arguments += ["--min-confidence", 0.9, "--max-attempts", 2, "--out"]
     found = {}
     for name, count in (("one", 1), ("two", 2)):
@@ -99,15 +100,15 @@ def test_quantize_takes_templates_and_files_of_prompts(vitquant, prompts):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--template", "--text", "a {}"), ("--text", "--template")),
-        (("--plain",), ("--plain", "--template")),
+        (("--inversion", "--text", "a {}"), ("--text", "--inversion")),
+        (("--no-adjectives",), ("--adjectives", "--template")),
         (("--text", "a photo"), ("--template", "{}")),
         (("--prompts", "none"), ("--prompts", "none is not a file")),
         (("--prompts", "hf://owner"), ("--prompts", "names no repository")),
         (("--prompts", "hf://nobody/nothing"), ("--prompts", "could not be read from the Hub")),
         (("--min-confidence", "1"), ("--min-confidence", "1.0")),
-        (("--samples", "0"), ("--samples", "0 is too few")),
-        (("--compare", "nowhere"), ("--compare", "'nowhere' does not exist")),
+        (("--samples", "0"), ("--samples", "0 is not 1 or more")),
+        (("--real-images", "nowhere"), ("--real-images", "'nowhere' does not exist")),
         (("--out", "no/where"), ("--out", "the folder no does not exist")),
     ],
 )

@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from vitquant.config.synthesize import InversionSettings
 from vitquant.core.device import compute_dtype
 from vitquant.core.seeds import noise, seed_of
 from vitquant.models.model import Model
 from vitquant.synthesis.inversion.crops import apply_crops, sample_crop
 from vitquant.synthesis.inversion.patch_entropy import attention_tokens, similarity_entropy
 from vitquant.synthesis.inversion.schedule import Schedule
-from vitquant.synthesis.settings import InversionSettings
 
 
 def invert(
