@@ -52,7 +52,7 @@ _LONG = 3600.0
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Around work whose finished parts stay: tells that after Ctrl-C, or a no to a question.
+    """Around work whose finished parts stay: says so after Ctrl-C, or a no to a question.
 
     Raises:
         Interrupted: the work was interrupted.
