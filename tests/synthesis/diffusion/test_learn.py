@@ -61,7 +61,7 @@ def test_nothing_but_the_embeddings_changes(generator, classifier, model, chosen
     assert not torch.equal(learned.learned.float()[used], start[used])
 
 
-def test_a_class_does_not_depend_on_its_neighbours(generator, classifier, chosen):
+def test_a_class_does_not_depend_on_its_neighbors(generator, classifier, chosen):
     together = learn_prompts(generator, classifier, chosen, settings(batch_size=9))
     alone = learn_prompts(generator, classifier, chosen[1:2], settings(batch_size=3))[0]
     torch.testing.assert_close(together[1].learned, alone.learned, atol=5e-3, rtol=5e-3)

@@ -1,4 +1,4 @@
-"""Images optimised through a float model."""
+"""Images optimized through a float model."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def probabilities(model, pixels, targets):
     return scores[range(len(targets)), targets]
 
 
-def test_the_model_recognises_them(make, model):
+def test_the_model_classifies_them_correctly(make, model):
     targets = [0, 8]  # which look the same in a mirror
     pixels = make([0, 1], targets, iterations=40, crops=False)
     assert pixels.dtype == torch.uint8

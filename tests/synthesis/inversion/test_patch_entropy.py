@@ -15,9 +15,9 @@ def on_a_circle(angles):
 
 
 def test_varied_patches_have_a_higher_entropy():
-    draw = torch.Generator().manual_seed(0)
-    alike = torch.ones(1, 40, 8) + 0.01 * torch.randn(1, 40, 8, generator=draw)
-    varied = torch.cat([torch.randn(1, 20, 8, generator=draw), alike[:, :20]], 1)
+    rng = torch.Generator().manual_seed(0)
+    alike = torch.ones(1, 40, 8) + 0.01 * torch.randn(1, 40, 8, generator=rng)
+    varied = torch.cat([torch.randn(1, 20, 8, generator=rng), alike[:, :20]], 1)
     assert similarity_entropy(varied) > similarity_entropy(alike) + 1
 
 

@@ -121,7 +121,7 @@ def pad_for_transform(pixels: Tensor, preprocessing: Mapping[str, Any]) -> Image
     """The picture whose evaluation transform resizes nothing and crops to ``pixels``.
 
     Most models are shown the middle of an image. What goes round it here continues the image beyond
-    its edges, as the shifts during its optimisation did.
+    its edges, as the shifts during its optimization did.
 
     pixels: (3, H, W) uint8, of the size of the model's input. preprocessing: see
     :class:`vitquant.models.model.Model`.
