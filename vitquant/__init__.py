@@ -1,4 +1,4 @@
-"""vitquant: low-bit vision transformers without labelled data.
+"""vitquant: low-bit vision transformers without labeled data.
 
 ``load``, ``quantize``, ``evaluate``, ``export``, ``synthesize`` and ``learn_prompts`` are
 documented in docs/python.md.
