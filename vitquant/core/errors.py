@@ -18,6 +18,10 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
     """Ctrl-C in a run that leaves something behind. The message is one line; exit code 130."""
 
 
+class PeerLostError(Exception):
+    """Another process has ended, or cannot be reached. The message is one line."""
+
+
 def first_line(error: BaseException) -> str:
     """What a foreign exception says, as part of a one-line message."""
     lines = str(error).strip().splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from vitquant.core.errors import UserError
@@ -14,6 +15,9 @@ from vitquant.data.sources.folder import open_folder
 from vitquant.data.sources.timm_dataset import PREFIXES, open_dataset, prefix_of
 
 __all__ = ["ImageSource", "Role", "open_source"]
+
+BY_SUFFIX: dict[str, Callable[[Path, SourceRequest], ImageSource]] = {".tar": open_folder}
+"""What opens a file, by the end of its name."""
 
 
 def open_source(
@@ -47,9 +51,11 @@ def open_source(
     # Path.exists raises for a name that is too long.
     if not os.path.exists(source):
         raise UserError(f"{flag}: {source!r} does not exist{_near(source)}; accepted: {ACCEPTED}")
-    if path.is_file() and path.suffix != ".tar":
+    if path.is_dir():
+        return open_folder(path, request)
+    if path.suffix not in BY_SUFFIX:
         raise request.error(f"is neither a folder nor an uncompressed .tar; accepted: {ACCEPTED}")
-    return open_folder(path, request)
+    return BY_SUFFIX[path.suffix](path, request)
 
 
 def _digits(request: SourceRequest) -> ListSource:

@@ -9,7 +9,7 @@ from torch import nn
 from vitquant.core.errors import UserError
 from vitquant.quantization.graph.points import check_supported, example_inputs, find_points
 from vitquant.quantization.layers.interception import intercepted
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 # Linears whose input does not depend on the image.
 CONSTANT = {"swinv2": 8, "siglip": 1}

@@ -18,14 +18,14 @@ RATES = {
     "lr_scales": {"log_scale"},
     "lr_zero_points": {"zero_point"},
     "lr_rescaling": {"log"},
-    "lr_offsets": {"channel_shift"},
+    "lr_shifts": {"channel_shift"},
 }
 ALL = (*RATES, "lr_head", "lr_norms")
 
 
 def test_each_parameter_is_in_one_group_with_its_rate(make_small, settings, make_job):
     rates = {"lr_weights": 1.0, "lr_scales": 2.0, "lr_zero_points": 3.0, "lr_rescaling": 4.0}
-    rates |= {"lr_norms": 5.0, "lr_offsets": 6.0, "lr_head": 7.0}
+    rates |= {"lr_norms": 5.0, "lr_shifts": 6.0, "lr_head": 7.0}
     context = make_job(make_small("swin"), settings("w4a4", "joint", **rates))
     student = calibrate_with_rescaling(context)
     groups = {

@@ -74,11 +74,13 @@ def train(context: PTQContext, student: nn.Module) -> None:
 
 def _checkpointing(context: PTQContext, student: nn.Module) -> AbstractContextManager[None]:
     """Activation checkpointing, while training, where the settings ask for it."""
-    if not context.settings.checkpointing:
+    if not context.settings.grad_checkpointing:
         return nullcontext()
     checkpointing = context.model.adapter.grad_checkpointing(student)
     if checkpointing is None:
-        raise UserError("--checkpointing: this model has none; --accumulate saves memory too")
+        raise UserError(
+            "--grad-checkpointing: this model has none; --grad-accum-steps saves memory too"
+        )
     return checkpointing
 
 
@@ -100,7 +102,7 @@ def _backward(
     settings = context.settings
     classifies = context.model.num_classes > 0
     sums = dict.fromkeys(("loss", "features", "logits"), 0.0)
-    for part in images.chunk(settings.accumulate):
+    for part in images.chunk(settings.grad_accum_steps):
         part_keys, keys = keys[: len(part)], keys[len(part) :]
         with precision.autocast():
             target = teacher(part, part_keys)

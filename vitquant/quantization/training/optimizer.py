@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.core.errors import CheckFailedError, UserError
-from vitquant.methods.settings import Settings
 from vitquant.quantization.layers.base import FakeQuantLayer
 from vitquant.quantization.ptq.context import PTQContext
 
 
 def build_optimizer(
-    student: nn.Module, settings: Settings, classifier_names: Collection[str] = ()
+    student: nn.Module, settings: QuantizeSettings, classifier_names: Collection[str] = ()
 ) -> torch.optim.Adam:
     """Adam over what the settings have a rate for; the other parameters are frozen.
 
@@ -29,7 +29,9 @@ def build_optimizer(
     return LsbAdam(groups, (m for m in student.modules() if isinstance(m, FakeQuantLayer)))
 
 
-def set_learning_rates(optimizer: torch.optim.Optimizer, step: int, settings: Settings) -> None:
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, step: int, settings: QuantizeSettings
+) -> None:
     """Every group's learning rate in a step, counted from 1."""
     held = settings.hold * settings.steps
     factor = 1.0
@@ -56,7 +58,7 @@ def divergence_error(context: PTQContext, what: str) -> CheckFailedError:
 
 
 def parameter_groups(
-    student: nn.Module, settings: Settings, classifier_names: Collection[str] = ()
+    student: nn.Module, settings: QuantizeSettings, classifier_names: Collection[str] = ()
 ) -> Iterator[dict]:
     """Adam's groups. What is in none of them stays as the float model's."""
     groups: dict[float, list[nn.Parameter]] = {}
@@ -68,7 +70,7 @@ def parameter_groups(
         elif leaf == "zero_point":
             rate = settings.lr_zero_points if owner.signed else 0.0
         elif leaf in ("channel_shift", "prefix_channel_shift"):
-            rate = settings.lr_offsets
+            rate = settings.lr_shifts
         elif leaf == "log":
             rate = settings.lr_rescaling
         elif isinstance(owner, FakeQuantLayer):
