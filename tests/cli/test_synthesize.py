@@ -1,15 +1,12 @@
 """``vitquant synthesize``, and what quantize makes of it."""
 
 import os
-from functools import partial
 
 import pytest
-from vitquant.synthesis.settings import PromptSettings
 
+from vitquant.config.synthesize import PromptSettings
 from vitquant.synthesis.cache import VARIABLE
 from vitquant.synthesis.image_folder import read_index
-
-BRIEF = partial(PromptSettings, steps=2)
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +14,12 @@ def cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv(VARIABLE, str(folder))
     return folder
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """Prompts are learned for two steps where nobody says otherwise."""
+    monkeypatch.setattr(PromptSettings.fields()["steps"], "default", 2)
 
 
 @pytest.fixture
@@ -62,8 +65,7 @@ def test_synthesize_and_quantize_take_a_file_of_prompts(vitquant, prompts, tmp_p
     assert vitquant(*arguments, "--calib", "template", "--json").json["calib"] == "template"
 
 
-def test_prompts_that_are_not_given_are_learned_once(vitquant, cache, monkeypatch):
-    monkeypatch.setattr("vitquant.cli.synthesize.PromptSettings", BRIEF)
+def test_prompts_that_are_not_given_are_learned_once(vitquant, cache, brief):
     arguments = ("synthesize", "vit_digits", "--prompts-per-class", 1, "--samples", 10)
     assert vitquant(*arguments, "--out", "a").code == 0
     (file,) = (cache / "prompts").glob("*.safetensors")
@@ -73,8 +75,7 @@ def test_prompts_that_are_not_given_are_learned_once(vitquant, cache, monkeypatc
     assert file.stat().st_mtime_ns == before
 
 
-def test_synthetic_calibration_is_the_default_and_is_kept(vitquant, cache, monkeypatch):
-    monkeypatch.setattr("vitquant.synthesis.diffusion.sample_job.PromptSettings", BRIEF)
+def test_synthetic_calibration_is_the_default_and_is_kept(vitquant, cache, brief):
     arguments = ("quantize", "vit_digits", "--bits", "w4a4", "--method", "rtn", "--samples", 20)
     found = vitquant(*arguments, "--json").json
     assert (found["calib"], found["samples"]) == ("synthetic", 20)
