@@ -21,14 +21,13 @@ from vitquant.cli.console import Terminal
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.loader import load_batches
-from vitquant.data.open import Role
+from vitquant.data.open import Role, open_source
 from vitquant.data.sampling import stratified_sample
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
 from vitquant.quantization.graph.points import example_inputs, find_points
 from vitquant.quantization.training.features import capture_features
 from vitquant.quantization.training.losses import feature_loss
-from vitquant.workflows.open import images_for
 from vitquant.workflows.ptq import quantize
 
 _HELD_BACK = 200
@@ -38,7 +37,13 @@ _SPLIT_SEED = 12345
 def main() -> None:
     options = _parse()
     model = load_float(options.model, options.weights, None)
-    images = images_for(model, options.calib, "--calib", Role.CALIBRATION, limit=None)
+    images = open_source(
+        options.calib,
+        flag="--calib",
+        label_space=model.label_space,
+        role=Role.CALIBRATION,
+        limit=None,
+    )
     order = stratified_sample(images, None, _SPLIT_SEED)
     held_back, rest = order[:_HELD_BACK], sorted(order[_HELD_BACK:])
     settings = _settings(options)

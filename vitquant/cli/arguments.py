@@ -50,7 +50,7 @@ def name_or_stdin(name: str) -> str:
     from vitquant.core import distributed
 
     line = sys.stdin.readline().strip() if distributed.is_main() else ""
-    line = distributed.broadcast_object(line)
+    line = str(distributed.broadcast_object(line))
     if not line:
         raise UserError("MODEL: - reads a name or a path from stdin, and stdin is empty")
     return line

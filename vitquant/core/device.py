@@ -1,5 +1,7 @@
 """Which device to use, and what its hardware can do."""
 
+import sys
+
 import torch
 
 from vitquant.core import distributed
@@ -73,3 +75,14 @@ def _checked(name: str) -> str:
             f"as cuda:0 where there is one"
         ) from error
     return name
+
+
+def peak_memory_bytes(device: str) -> int:
+    """The most that this process has held: the allocator's with CUDA, else its main memory."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    import resource  # there is none on Windows
+
+    # Kilobytes on Linux, bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -9,6 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+Forward = Callable[[nn.Module, Tensor], Tensor]
+"""From a network and images to its output as a tensor: ``ModelAdapter.forward``."""
+
 
 @dataclass(frozen=True)
 class TokenLayout:

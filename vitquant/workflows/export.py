@@ -103,7 +103,7 @@ def run_export(
     if settings.format == "safetensors":
         check_folder(out, label)
         return Exported(out, settings.format, SAFETENSORS.write(checkpoint, out, label))
-    check_writable(out, label)
+    check_writable(out, label, inputs=(file, settings.weights))
     exported = _to_onnx(checkpoint, settings, out, progress)
     if settings.push_to_hub is None:
         return exported

@@ -156,16 +156,14 @@ def _header(
     student: nn.Module,
     layers: list[LayerRecord],
 ) -> Header:
-    products = [
-        ProductRecord(
-            name,
-            len(module.products),
-            settings.bits.activation,
-            tuple(product.left.heads for product in module.products),
-            tuple(product.left.prefix.count for product in module.products),
+    products = []
+    for name, module in intercepted(student):
+        matmuls: Any = module.products
+        heads = tuple(matmul.left.heads for matmul in matmuls)
+        prefixes = tuple(matmul.left.prefix.count for matmul in matmuls)
+        products.append(
+            ProductRecord(name, len(matmuls), settings.bits.activation, heads, prefixes)
         )
-        for name, module in intercepted(student)
-    ]
     return Header(
         model=model.identity.to_json(),
         preprocessing=model.preprocessing,

@@ -1,19 +1,17 @@
 """Quantize a model by its name: behind ``vitquant quantize`` and ``vitquant.quantize``."""
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import nn
 
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.config.recipe import read_recipe
 from vitquant.core import distributed
-from vitquant.core.device import describe_device
+from vitquant.core.device import describe_device, peak_memory_bytes
 from vitquant.core.errors import Interrupted, UserError
 from vitquant.core.files import check_writable, remove_leftovers
 from vitquant.core.progress import Progress, Silent
@@ -109,7 +107,7 @@ class QuantizedFile:
             "seed": settings.seed,
             "seconds": round(run.seconds, 3),
             "processes": distributed.world_size(),
-            "peak_memory_bytes": _peak_memory(self.device),
+            "peak_memory_bytes": peak_memory_bytes(self.device),
             "bytes": self.bytes,
             "float_bytes": run.model.identity.float_bytes,
             "settings": run.header.settings,
@@ -152,7 +150,7 @@ def quantize_to_file(
         )
     path = out or Path(f"{as_file_name(name)}-{settings.bits}.safetensors")
     if distributed.is_main():
-        check_writable(path)
+        check_writable(path, settings.naming.option("out"), inputs=(weights,))
     state = _state(path, settings.method, save_every) if resume else None
     progress = progress or Silent()
     opened = load_float(name, weights, num_classes)
@@ -211,16 +209,6 @@ def _announce(
             f"{settings.steps} steps of {settings.batch_size} images; the time left is shown once "
             f"the first steps are done"
         )
-
-
-def _peak_memory(device: str) -> int:
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated(device)
-    import resource  # there is none on Windows
-
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _state(path: Path, method: str, every: int | None) -> TrainingState:

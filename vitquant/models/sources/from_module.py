@@ -6,7 +6,7 @@ from typing import Any
 import timm
 from torch import nn
 
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.timm_adapter import class_names, create_model, timm_cfg
@@ -63,8 +63,8 @@ def _check(
         built = create_model(architecture, arguments)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"arguments: timm cannot build {architecture} with {arguments} ({error}); the "
-            f"arguments that it was created with are accepted"
+            f"arguments: timm cannot build {architecture} with {arguments} ({first_line(error)}); "
+            f"the arguments that it was created with are accepted"
         ) from error
     wanted = {name: tuple(t.shape) for name, t in built.state_dict().items()}
     for name in sorted(shapes.keys() | wanted.keys()):

@@ -1,12 +1,13 @@
 """The float model as a teacher that need not be asked twice about the same view."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from vitquant.models.adapter import Forward
 from vitquant.quantization.training.batches import Key
 from vitquant.quantization.training.teacher_forcing import TeacherForcing
 
@@ -28,11 +29,11 @@ class FeatureExtractor(Protocol):
 def capture_features(
     module: nn.Module,
     blocks: list[str],
-    forward: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__,
+    forward: Forward = nn.Module.__call__,
 ) -> Iterator[FeatureExtractor]:
     """A function that runs ``module`` on images and returns :class:`Outputs`.
 
-    forward: how to get logits from it, see :class:`vitquant.models.adapter.ModelAdapter`.
+    forward: how to get logits from it, by default by calling it.
     """
     features: dict[int, Tensor] = {}
     # Stays until the next run: blocks that are checkpointed are computed again on the way back.

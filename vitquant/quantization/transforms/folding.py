@@ -17,9 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vitquant.models.adapter import Forward
 from vitquant.quantization.graph.points import QuantizationPoints
-
-Forward = Callable[[nn.Module, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
