@@ -16,7 +16,9 @@ from vitquant.data.sources.timm_dataset import PREFIXES, open_dataset, prefix_of
 
 __all__ = ["ImageSource", "Role", "open_source"]
 
-BY_SUFFIX: dict[str, Callable[[Path, SourceRequest], ImageSource]] = {".tar": open_folder}
+BY_SUFFIX: dict[str, Callable[[Path, SourceRequest], ImageSource]] = {
+    ".tar": open_folder,
+}
 """What opens a file, by the end of its name."""
 
 
