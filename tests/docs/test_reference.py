@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-GENERATE = Path(__file__).parents[1] / "docs" / "generate.py"
+GENERATE = Path(__file__).parents[2] / "docs" / "generate.py"
 
 
 def test_generated_pages_are_what_would_be_generated(capsys):
