@@ -19,15 +19,13 @@ from vitquant.exporters.verify import Verification
 class ExportTarget:
     """One kind of file; another is a function that writes it and a line in ``TARGETS``.
 
-    name: of ``--format``. suffix: what follows a checkpoint's name where no other is given.
-    options: those of the command, by parameter, that no other kind has. write: takes the
-    checkpoint, the path to write to, as ``flag`` what errors call that path, and keyword arguments
-    of its own; returns what there is to say about the result.
+    name: of ``--format``. suffix: what follows a checkpoint's name where no other is given. write:
+    takes the checkpoint, the path to write to, as ``flag`` what errors call that path, and keyword
+    arguments of its own; returns what there is to say about the result.
     """
 
     name: str
     suffix: str
-    options: tuple[str, ...]
     write: Callable[..., Any]
 
     def default_path(self, checkpoint: Path) -> Path:
@@ -74,19 +72,9 @@ def write_onnx(
 ONNX = ExportTarget(
     "onnx",
     ".onnx",
-    (
-        "weight_type",
-        "opset",
-        "float_attention",
-        "with_preprocessing",
-        "data",
-        "images",
-        "min_agreement",
-        "weights",
-    ),
     write_onnx,
 )
-SAFETENSORS = ExportTarget("safetensors", "-compressed", (), compressed_tensors.write)
+SAFETENSORS = ExportTarget("safetensors", "-compressed", compressed_tensors.write)
 TARGETS = {target.name: target for target in (ONNX, SAFETENSORS)}
 
 

@@ -64,7 +64,7 @@ def test_stray_images_are_an_error(by_class, write, evaluation):
 
 
 def test_ambiguous_folder_is_explained(tmp_path, write, evaluation):
-    from vitquant.data.class_names import imagenet_classes
+    from vitquant.models.timm_adapter import imagenet_classes
 
     write(tmp_path / "crane" / "1.png")
     with pytest.raises(UserError, match=r"'crane' names 2 classes; .* n02012849, n03126707"):

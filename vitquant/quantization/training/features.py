@@ -1,6 +1,6 @@
 """The float model as a teacher that need not be asked twice about the same view."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
@@ -25,8 +25,15 @@ class FeatureExtractor(Protocol):
 
 
 @contextmanager
-def capture_features(module: nn.Module, blocks: list[str]) -> Iterator[FeatureExtractor]:
-    """A function that runs ``module`` on images and returns :class:`Outputs`."""
+def capture_features(
+    module: nn.Module,
+    blocks: list[str],
+    forward: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__,
+) -> Iterator[FeatureExtractor]:
+    """A function that runs ``module`` on images and returns :class:`Outputs`.
+
+    forward: how to get logits from it, see :class:`vitquant.models.adapter.ModelAdapter`.
+    """
     features: dict[int, Tensor] = {}
     # Stays until the next run: blocks that are checkpointed are computed again on the way back.
     guides: list[TeacherForcing | None] = [None]
@@ -48,7 +55,7 @@ def capture_features(module: nn.Module, blocks: list[str]) -> Iterator[FeatureEx
 
     def run(images: Tensor, guide: TeacherForcing | None = None) -> Outputs:
         guides[0] = guide
-        logits = module(images)
+        logits = forward(module, images)
         return Outputs([features[i] for i in range(len(blocks))], logits)
 
     try:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitquant.bits import ACTIVATION_BITS, WEIGHT_BITS, Bits, parse_bits
+from vitquant.config.bits import ACTIVATION_BITS, WEIGHT_BITS, Bits, parse_bits
 from vitquant.core.errors import UserError
 
 PROMISED = ("w4a4", "w3a3", "w2a4", "w1.58a8", "w6a6", "w8a8", "w4a8", "w4a16")
