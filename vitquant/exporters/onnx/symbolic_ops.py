@@ -125,7 +125,7 @@ def _patch_embedding(label: str, layer: IntConv2d, x: Tensor) -> Tensor:
 
 
 def _matmul(label: str, left: Tensor, right: Tensor) -> Tensor:
-    batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])  # type: ignore[no-untyped-call]
+    batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     shape = [*batch, left.shape[-2], right.shape[-1]]
     return _node(MATMUL, label, [left, right], shape, rows=int(left.shape[-2]))
 
