@@ -16,8 +16,7 @@ from vitquant.data.open import Role
 from vitquant.exporters.compressed_tensors import check_folder
 from vitquant.exporters.onnx.export import OnnxOptions
 from vitquant.exporters.onnx.graph import get_weight_type
-from vitquant.exporters.onnx.write import export_onnx
-from vitquant.exporters.targets import SAFETENSORS, get_target
+from vitquant.exporters.targets import ONNX, SAFETENSORS, get_target
 from vitquant.exporters.verify import Verification
 from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier
@@ -100,7 +99,7 @@ def run_export(
     if settings.push_to_hub is not None:
         check_identifier(settings.push_to_hub)
     checkpoint = read_checkpoint(file)
-    if settings.format == "safetensors":
+    if settings.format == SAFETENSORS.name:
         check_folder(out, label)
         return Exported(out, settings.format, SAFETENSORS.write(checkpoint, out, label))
     check_writable(out, label, inputs=(file, settings.weights))
@@ -142,7 +141,7 @@ def _to_onnx(
     if settings.data is not None:
         flag = settings.naming.option("data")
         images = images_for(model, settings.data, flag, Role.CALIBRATION, limit=settings.images)
-    found = export_onnx(
+    found = ONNX.write(
         model,
         checkpoint.header,
         out,
