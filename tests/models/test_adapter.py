@@ -13,7 +13,7 @@ from vitquant.core.errors import UserError
 from vitquant.models import sources
 from vitquant.models.adapter import TokenLayout
 from vitquant.models.model import Model, ModelIdentity
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 
 def weights_of(model, tokens):
