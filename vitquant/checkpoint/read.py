@@ -102,8 +102,6 @@ def _restored(header: Header, state: dict[str, Tensor]) -> Model:
         key = f"{name}.codes"
         state[key] = unpack(state[key], tuple(layer.codes.shape), layer.grid)
     module.load_state_dict(state)
-    for layer in layers.values():
-        layer.refresh()
     classes = None if header.classes is None else ClassNames.from_json(header.classes)
     return Model(module, identity, header.preprocessing, classes)
 

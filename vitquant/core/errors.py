@@ -1,6 +1,11 @@
 """What a user can do wrong, as one exception."""
 
 
+def first_line(error: BaseException) -> str:
+    """Of an exception's message; the name of its class if there is none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class UserError(Exception):
     """Unusable arguments or input.
 

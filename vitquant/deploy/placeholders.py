@@ -41,7 +41,7 @@ def placeholders(model: nn.Module) -> Iterator[dict[str, nn.Module]]:
 
 
 class _LinearPlaceholder(IntLinear):
-    def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
+    def matmul(self, x: Tensor, bias: Tensor | None) -> Tensor:
         if self.prefix_shift is not None and x.dim() > 2:
             return self._with_prefix(x, bias)
         shape = x.shape[:-1]
@@ -60,7 +60,7 @@ class _LinearPlaceholder(IntLinear):
         return y if len(shape) == 1 else y.reshape(*shape, self.out_features)
 
     def _with_prefix(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """With the rows at the front prefix_correction to the scale of the others, and back behind."""
+        """With the rows at the front brought to the scale of the others, and back behind."""
         own_bias = bias is self.bias
         units, added = prefix_correction(
             self.input.prefix_scale, self.input.scale, self.prefix_bias, bias if own_bias else None

@@ -10,7 +10,7 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from vitquant.core.errors import UserError
-from vitquant.quantization.layers.interception import Intercepted
+from vitquant.quantization.layers.interception import is_intercepted
 
 INPUT = "images"
 
@@ -56,7 +56,7 @@ def _attention_in_parts(network: nn.Module) -> Iterator[None]:
     fused = [
         module
         for module in network.modules()
-        if getattr(module, "fused_attn", False) and not isinstance(module, Intercepted)
+        if getattr(module, "fused_attn", False) and not is_intercepted(module)
     ]
     for module in fused:
         module.fused_attn = False

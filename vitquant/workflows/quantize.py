@@ -126,12 +126,12 @@ def quantize(
     products = [
         ProductRecord(
             name,
-            len(module.products),
+            len(matmuls),
             settings.scheme.bits.activation,
-            tuple(product.left.heads for product in module.products),
-            tuple(product.left.prefix.count for product in module.products),
+            tuple(matmul.left.heads for matmul in matmuls),
+            tuple(matmul.left.prefix.count for matmul in matmuls),
         )
-        for name, module in intercepted(student)
+        for name, _, matmuls in intercepted(student)
     ]
     header = Header(
         model=model.identity.to_json(),

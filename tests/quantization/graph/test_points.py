@@ -8,7 +8,7 @@ from torch import nn
 
 from vitquant.core.errors import UserError
 from vitquant.quantization.graph.points import check_supported, example_inputs, find_points
-from vitquant.quantization.layers.interception import intercepted
+from vitquant.quantization.layers.interception import intercepted, set_matmuls
 from vitquant.workflows.quantize import quantize
 
 # Linears whose input does not depend on the image.
@@ -75,8 +75,8 @@ def test_a_product_is_seen_however_it_is_written(visible, wrapped, images, batch
     exact = quantize(wrapped(visible), images, settings("w8a8", init_images=4)).model.module
     torch.testing.assert_close(exact(batch), visible(batch), rtol=0, atol=0.02)
     coarse = quantize(wrapped(visible), images, settings("w8a2", init_images=4)).model.module
-    for _, module in intercepted(coarse):
-        module.products = nn.ModuleList()
+    for _, module, _ in intercepted(coarse):
+        set_matmuls(module, [])
     with_products = quantize(wrapped(visible), images, settings("w8a2", init_images=4))
     assert not torch.equal(coarse(batch), with_products.model.module(batch))
 

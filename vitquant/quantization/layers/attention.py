@@ -6,12 +6,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from vitquant.quantization.quantizers.compiled import Compilable
 from vitquant.quantization.quantizers.grid import NO_PREFIX, Grid, PrefixFormat
 from vitquant.quantization.quantizers.matmul import quantized_matmul
 from vitquant.quantization.quantizers.modules import FrozenQuantizer, LearnableFakeQuantize
 
 
-class QuantizedMatmul(nn.Module):
+class QuantizedMatmul(Compilable):
     """``left @ right`` with each operand on its own grid. Shapes (..., M, K) and (..., K, N).
 
     The left one's heads may have scales of their own: attention weights that are even, and so
@@ -19,18 +20,23 @@ class QuantizedMatmul(nn.Module):
     rows at the front, the queries of the class token and what they attend to.
     """
 
+    # What an exporter has the matmul compute in place of its own arithmetic.
+    lowering: Callable[[Tensor, Tensor], Tensor] | None = None
+
     def __init__(self, left: nn.Module, right: nn.Module) -> None:
         super().__init__()
         self.left = left
         self.right = right
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        if self.lowering is not None:
+            return self.lowering(left, right)
         a, b = self.left.qparams(num_tokens=left.shape[-2]), self.right.qparams()
         if left.shape[:-2] != right.shape[:-2]:
             batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
             left = left.expand(*batch, *left.shape[-2:])
             right = right.expand(*batch, *right.shape[-2:])
-        return quantized_matmul(left, right, a, b)
+        return quantized_matmul(left, right, a, b, use_compiled=self.compiled)
 
     def convert(self) -> "QuantizedMatmul":
         """The product as it is stored."""

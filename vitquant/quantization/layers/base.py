@@ -1,6 +1,8 @@
 """What Linear and Conv2d share: a weight with a scale for each output channel."""
 
+from collections.abc import Callable
 from enum import Enum
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 from vitquant.quantization.layers.prefix import num_tokens
 from vitquant.quantization.quantizers import per_channel
 from vitquant.quantization.quantizers.affine import QParams
+from vitquant.quantization.quantizers.compiled import Compilable
 from vitquant.quantization.quantizers.grid import NO_PREFIX, Grid, PrefixFormat
 from vitquant.quantization.quantizers.modules import FrozenQuantizer, LearnableFakeQuantize
 from vitquant.quantization.quantizers.mse_search import search_per_channel
@@ -43,7 +46,7 @@ class ChannelRescale(nn.Module):
         return self.log.neg().exp()
 
 
-class IntLayer(nn.Module):
+class IntLayer(Compilable):
     """Integers and scales as a checkpoint stores them.
 
     codes: int8, the shape of the float weight (O, I, ...). scale: float32 (O,). bias: (O,) or None.
@@ -57,6 +60,13 @@ class IntLayer(nn.Module):
     codes: Tensor
     scale: Tensor
     weight: Tensor
+    bias: Tensor | None
+    multiplier: Tensor | None
+    shift: Tensor | None
+    prefix_shift: Tensor | None
+    prefix_bias: Tensor | None
+    # What an exporter has the layer compute in place of its own arithmetic.
+    lowering: Callable[..., Tensor] | None = None
 
     def __init__(
         self,
@@ -79,13 +89,15 @@ class IntLayer(nn.Module):
         self.register_buffer("weight", torch.zeros(shape), persistent=False)
         for name, size in (("prefix_shift", shape[1]), ("prefix_bias", shape[0])):
             self.register_buffer(name, torch.zeros(prefix.count, size) if prefix.count else None)
-        self.input = None
-        if activation is not None:
-            self.input = FrozenQuantizer(activation, prefix=prefix)
+        self.input = None if activation is None else FrozenQuantizer(activation, prefix=prefix)
+        self.register_load_state_dict_post_hook(_refresh)
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Compute the dequantized weight again; call it after codes or scale have changed."""
+        """Compute the dequantized weight again, after codes or scale have changed.
+
+        ``load_state_dict`` does so by itself.
+        """
         scale = per_channel.view_per_channel(self.scale, self.codes)
         self.weight = self.codes.to(self.scale.dtype) * scale
 
@@ -94,7 +106,11 @@ class IntLayer(nn.Module):
         return None if self.input is None else self.input.qparams(self.multiplier, num_tokens(x))
 
 
-class FakeQuantLayer(nn.Module):
+def _refresh(layer: nn.Module, incompatible_keys: Any) -> None:
+    cast(IntLayer, layer).refresh()
+
+
+class FakeQuantLayer(Compilable):
     """A latent float weight seen through fake quantization, with everything about it trainable.
 
     Args:
@@ -161,7 +177,8 @@ class FakeQuantLayer(nn.Module):
         return scale if self.rescale is None else scale * self.rescale.reciprocal()
 
     def quantized_weight(self) -> Tensor:
-        return per_channel.fake_quantize(self.rescaled_weight(), self.log_scale.exp(), self.grid)
+        weight, scale = self.rescaled_weight(), self.log_scale.exp()
+        return per_channel.fake_quantize(weight, scale, self.grid, use_compiled=self.compiled)
 
     def input_multiplier(self) -> Tensor | None:
         """1 / r, unless an earlier Linear already divides its output by r."""

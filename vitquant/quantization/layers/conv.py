@@ -29,7 +29,9 @@ class IntConv2d(IntLayer):
         self.settings = settings
 
     def forward(self, x: Tensor) -> Tensor:
-        x = fake_quantize(x, self.input_qparams())
+        if self.lowering is not None:
+            return self.lowering(x)
+        x = fake_quantize(x, self.input_qparams(), use_compiled=self.compiled)
         return F.conv2d(x, self.weight, self.bias, **self.settings)
 
 
@@ -41,7 +43,7 @@ class FakeQuantConv2d(FakeQuantLayer):
         self.settings = conv_arguments(layer)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = fake_quantize(x, self.input_qparams())
+        x = fake_quantize(x, self.input_qparams(), use_compiled=self.compiled)
         return F.conv2d(x, self.quantized_weight(), self.bias, **self.settings)
 
     def convert(self) -> IntConv2d:

@@ -1,5 +1,7 @@
 """The quantized Linear, as it is trained and as it is stored."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -25,17 +27,20 @@ class IntLinear(IntLayer):
         return self.codes.shape[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.product(x, self.bias)
+        return self.matmul(x, self.bias)
 
-    def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
+    def matmul(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """The layer with a given bias: some attentions call F.linear on ``weight`` themselves."""
+        if self.lowering is not None:
+            return self.lowering(x, bias)
         shift = self.shift
         if self.prefix_shift is not None:
             shift = expand_to_tokens(_table(self.prefix_shift, shift), num_tokens(x))
             prefix = self.prefix_bias if bias is None else self.prefix_bias + bias
             bias = expand_to_tokens(_table(prefix, bias), num_tokens(x))
         x = x if shift is None else x + shift
-        out = quantized_matmul(x, self.weight.mT, self.input_qparams(x), None)
+        q = self.input_qparams(x)
+        out = quantized_matmul(x, self.weight.mT, q, None, use_compiled=self.compiled)
         return out if bias is None else out + bias
 
 
@@ -47,6 +52,8 @@ def _table(prefix: Tensor, others: Tensor | None) -> Tensor:
 
 class FakeQuantLinear(FakeQuantLayer):
     """``(x / r) @ (W * r).T + b`` with both operands fake-quantized.
+
+    ``before_matmul``, if set, is called with the input whenever the layer is about to compute.
 
     ``consumer`` is set where a later Linear's rescaling folds into some of this layer's output
     channels: the values of an attention, in front of its output projection.
@@ -68,6 +75,7 @@ class FakeQuantLinear(FakeQuantLayer):
         prefix: PrefixFormat = NO_PREFIX,
     ) -> None:
         super().__init__(layer, weight, activation, prefix)
+        self.before_matmul: Callable[[Tensor], None] | None = None
         self.consumer: ChannelRescale | None = None
         self.consumer_start = 0
         self.channel_shift: nn.Parameter | None = None
@@ -90,10 +98,12 @@ class FakeQuantLinear(FakeQuantLayer):
         return self.weight.shape[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.product(x, self.bias)
+        return self.matmul(x, self.bias)
 
-    def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
+    def matmul(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """The layer with a given bias: some attentions call F.linear on ``weight`` themselves."""
+        if self.before_matmul is not None:
+            self.before_matmul(x)
         weight = self.quantized_weight()
         if self.consumer is not None:
             multiplier = self.output_multiplier()
@@ -108,7 +118,8 @@ class FakeQuantLinear(FakeQuantLayer):
             with torch.autocast(x.device.type, enabled=False):
                 undone = quantized_matmul(moved, weight.mT, None, None)
             bias = expand_to_tokens(-undone if bias is None else bias - undone, num_tokens(x))
-        out = quantized_matmul(x, weight.mT, self.input_qparams(x), None)
+        q = self.input_qparams(x)
+        out = quantized_matmul(x, weight.mT, q, None, use_compiled=self.compiled)
         return out if bias is None else out + bias
 
     @property

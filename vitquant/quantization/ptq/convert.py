@@ -11,7 +11,7 @@ from vitquant.quantization.layers.base import (
     is_float_remainder,
 )
 from vitquant.quantization.layers.conv import FakeQuantConv2d
-from vitquant.quantization.layers.interception import intercepted
+from vitquant.quantization.layers.interception import intercepted, set_matmuls
 from vitquant.quantization.layers.linear import FakeQuantLinear
 
 
@@ -30,8 +30,8 @@ def convert(student: nn.Module, reference: nn.Module) -> list[LayerRecord]:
             original = reference.get_submodule(name).weight
             records.append(_record(name, module, original))
             student.set_submodule(name, module.convert())
-    for _, module in intercepted(student):
-        module.products = nn.ModuleList(product.convert() for product in module.products)
+    for _, module, matmuls in list(intercepted(student)):
+        set_matmuls(module, [matmul.convert() for matmul in matmuls])
     round_float_remainder(student)
     return records
 

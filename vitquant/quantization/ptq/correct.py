@@ -18,11 +18,13 @@ the class token's row weighs as much as all patches' together, in the moments an
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from vitquant.core import distributed
+from vitquant.core.torch_private import no_function_modes
 from vitquant.models.adapter import token_weights
 from vitquant.quantization.graph.trace import trace
 from vitquant.quantization.layers.linear import FakeQuantLinear
@@ -148,20 +150,18 @@ class _Means:
 def _stopping_at(layers: dict[str, FakeQuantLinear], before) -> Iterator[None]:
     """Call ``before(name, layer, x)`` with a layer's input when it is about to be computed.
 
-    A hook would not do: some attentions compute with a Linear's weight and never call it.
+    A forward hook would not do: some attentions compute with a Linear's weight and never call it.
     """
+
+    def hook(name: str, layer: FakeQuantLinear, x: Tensor) -> None:
+        # The fit's own matmuls must not be taken for those of the attention around it.
+        with no_function_modes():
+            before(name, layer, x)
+
     for name, layer in layers.items():
-
-        def product(x: Tensor, bias: Tensor | None, name: str = name, layer=layer) -> Tensor:
-            own = bias is layer.bias
-            # The fit's own products must not be taken for those of the attention around it.
-            with torch._C.DisableTorchFunction():
-                before(name, layer, x)
-            return FakeQuantLinear.product(layer, x, layer.bias if own else bias)
-
-        layer.product = product
+        layer.before_matmul = partial(hook, name, layer)
     try:
         yield
     finally:
         for layer in layers.values():
-            del layer.product
+            layer.before_matmul = None

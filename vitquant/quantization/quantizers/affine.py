@@ -43,13 +43,19 @@ class QParamGrads(NamedTuple):
     multiplier: Tensor | None
 
 
-def fake_quantize_forward(x: Tensor, q: QParams, dtype: torch.dtype | None = None) -> Tensor:
-    """Round ``x * multiplier`` to the grid and read it back. Any shape; no autograd.
+def fake_quantize_forward(
+    x: Tensor, q: QParams, dtype: torch.dtype | None = None, *, use_compiled: bool = False
+) -> Tensor:
+    """Round ``x * multiplier`` to the grid and dequantize it. Any shape; no autograd.
 
-    The precision is done in the scale's precision; the result is of ``dtype``, by default x's.
+    It is computed in the scale's precision; the result is of ``dtype``, by default x's.
     """
     factor, low, high = _prepared(q)
-    if compiled.enabled():
+    if torch.compiler.is_compiling():
+        # In blocks, a captured graph would be bound to the number of images.
+        precise = (x.to(factor.dtype) * factor).round().clamp(low, high) * q.scale
+        return precise.to(dtype or x.dtype)
+    if use_compiled:
         return compiled.per_tensor_value(x, factor, low, high, q.scale, dtype or x.dtype)
     out = torch.empty(x.shape, dtype=dtype or x.dtype, device=x.device)
     for part, target in _blocks(x, out):
@@ -63,10 +69,12 @@ def fake_quantize_forward(x: Tensor, q: QParams, dtype: torch.dtype | None = Non
     return out
 
 
-def fake_quantize_backward(grad: Tensor, x: Tensor, q: QParams) -> QParamGrads:
+def fake_quantize_backward(
+    grad: Tensor, x: Tensor, q: QParams, *, use_compiled: bool = False
+) -> QParamGrads:
     """Gradients of :func:`fake_quantize_forward` from ``grad``, the gradient at its output."""
     factor, low, high = _prepared(q)
-    if compiled.enabled():
+    if use_compiled:
         gradients = compiled.per_tensor_gradients(grad, x, factor, low, high, q.multiplier)
         grad_x, grad_scale, shifted, grad_multiplier = gradients
         return QParamGrads(grad_x, grad_scale, _moving(shifted, q), grad_multiplier)
@@ -117,20 +125,22 @@ def _blocks(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     yield from zip(*(t.split(rows) for t in (first, *others)), strict=True)
 
 
-def fake_quantize(x: Tensor, q: QParams | None) -> Tensor:
-    """``x`` rounded to the grid and read back; differentiable. None leaves it as it is."""
-    return x if q is None else _Quantized.apply(x, *q)
+def fake_quantize(x: Tensor, q: QParams | None, *, use_compiled: bool = False) -> Tensor:
+    """``x`` rounded to the grid and dequantized; differentiable. None leaves it as it is."""
+    return x if q is None else _FakeQuantize.apply(x, use_compiled, *q)
 
 
-class _Quantized(torch.autograd.Function):
+class _FakeQuantize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, grid, scale, zero_point, multiplier):
+    def forward(ctx, x, use_compiled, grid, scale, zero_point, multiplier):
         ctx.save_for_backward(x, scale, zero_point, multiplier)
-        ctx.grid = grid
-        return fake_quantize_forward(x, QParams(grid, scale, zero_point, multiplier))
+        ctx.grid, ctx.compiled = grid, use_compiled
+        q = QParams(grid, scale, zero_point, multiplier)
+        return fake_quantize_forward(x, q, use_compiled=use_compiled)
 
     @staticmethod
     def backward(ctx, grad):
-        x, *parameters = ctx.saved_tensors
-        grads = fake_quantize_backward(grad, x, QParams(ctx.grid, *parameters))
-        return grads.x, None, grads.scale, grads.zero_point, grads.multiplier
+        x, *qparams = ctx.saved_tensors
+        q = QParams(ctx.grid, *qparams)
+        grads = fake_quantize_backward(grad, x, q, use_compiled=ctx.compiled)
+        return grads.x, None, None, grads.scale, grads.zero_point, grads.multiplier

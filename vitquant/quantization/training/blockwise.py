@@ -102,7 +102,7 @@ def reconstruct(context: PTQContext, student: nn.Module) -> None:
     context.progress.say(f"training in {precision}, {steps} steps for each of {len(blocks)} blocks")
     total = len(blocks) * steps
     ticks = context.progress.track(range(total), total, "block-wise reconstruction")
-    with precision.compiled_quantizers():
+    with precision.compiled_quantizers(student):
         for name in blocks:
             _train(context, precision, student, name, ticks)
     next(ticks, None)  # closes the bar

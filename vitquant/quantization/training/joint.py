@@ -49,7 +49,7 @@ def train(context: PTQContext, student: nn.Module) -> None:
         context.progress.say(f"going on after step {done} of {settings.steps}")
     blocks = context.points.blocks
     with (
-        precision.compiled_quantizers(),
+        precision.compiled_quantizers(student),
         _checkpointing(student, settings.checkpointing),
         capture_features(context.float_model, blocks) as run_teacher,
         capture_features(student, blocks) as run_student,

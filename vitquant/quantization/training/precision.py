@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from vitquant.core.device import compute_dtype
 from vitquant.core.errors import UserError
@@ -25,9 +26,9 @@ class StepPrecision:
     dtype: torch.dtype
     compiled: bool
 
-    def compiled_quantizers(self) -> AbstractContextManager[None]:
-        """To be entered around forward and backward passes."""
-        return kernels.use_compiled(self.compiled)
+    def compiled_quantizers(self, student: nn.Module) -> AbstractContextManager[None]:
+        """To be entered around the forward passes of ``student``."""
+        return kernels.use_compiled(student, self.compiled)
 
     def autocast(self) -> AbstractContextManager[None]:
         """To be entered around forward passes alone, as torch.autocast asks."""
