@@ -9,17 +9,17 @@ from torch import Tensor, nn
 
 from vitquant.checkpoint.header import FORMAT_VERSION, KEY, Header, load_header
 from vitquant.checkpoint.packing import unpack
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 from vitquant.data.class_names import ClassNames
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.sources.from_timm import create_model
-from vitquant.quantization.layers.attention import frozen_matmul
+from vitquant.quantization.layers.attention import QuantizedMatmul, frozen_matmul
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.conv import IntConv2d, conv_arguments
 from vitquant.quantization.layers.interception import intercept
 from vitquant.quantization.layers.linear import IntLinear
-from vitquant.quantization.quantizers.grid import activation_grid, grids, prefix_format
+from vitquant.quantization.quantizers.grid import Grid, activation_grid, grids, prefix_format
 
 
 @dataclass
@@ -86,10 +86,9 @@ def restore(checkpoint: Checkpoint) -> Model:
     try:
         return _restored(header, dict(checkpoint.tensors))
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [""])[0]
         raise UserError(
             f"FILE: {checkpoint.path} does not fit the installed timm's "
-            f"{header.model.get('architecture')} ({reason}); it was written with timm "
+            f"{header.model.get('architecture')} ({first_line(error)}); it was written with timm "
             f"{header.versions.get('timm', 'unknown')}"
         ) from error
 
@@ -131,8 +130,11 @@ def fit(module: nn.Module, header: Header) -> nn.Module:
             )
         module.set_submodule(record.name, made)
     for product in header.products:
-        grid = activation_grid(product.activation_bits)
-        own = zip(product.heads, product.prefix, strict=True)
-        made = [frozen_matmul(grid, heads, prefix_format(prefix, grid)) for heads, prefix in own]
-        intercept(module.get_submodule(product.name), made)
+        own = zip(product.matmul_bits(), product.heads, product.prefix, strict=True)
+        matmuls = [_matmul(activation_grid(bits), heads, prefix) for bits, heads, prefix in own]
+        intercept(module.get_submodule(product.name), matmuls)
     return module.eval().requires_grad_(False)
+
+
+def _matmul(grid: Grid, heads: int, prefix: int) -> QuantizedMatmul:
+    return frozen_matmul(grid, heads, prefix_format(prefix, grid))

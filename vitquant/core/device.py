@@ -12,10 +12,10 @@ def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware has products of bfloat16, several times as fast as float32's."""
+    """Whether the hardware has matmuls of bfloat16, several times as fast as float32's."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
-    known = getattr(torch.cpu, "get_capabilities", dict)()
+    known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import vitquant
-from vitquant.checkpoint.header import Header, ProductRecord
+from vitquant.checkpoint.header import Header, layer_records, product_records
 from vitquant.checkpoint.write import write_checkpoint
 from vitquant.core import distributed
 from vitquant.core.errors import UserError
@@ -26,9 +26,9 @@ from vitquant.methods.settings import Settings
 from vitquant.models.model import Model
 from vitquant.quantization.graph.points import check_supported, example_inputs, find_points
 from vitquant.quantization.layers.base import IntLayer
-from vitquant.quantization.layers.interception import intercepted
 from vitquant.quantization.methods.base import METHODS, Method, get_method
-from vitquant.quantization.ptq.context import PTQContext
+from vitquant.quantization.ptq.bit_assignment import assign_bits
+from vitquant.quantization.ptq.context import PTQContext, load_init_images
 from vitquant.quantization.ptq.convert import convert
 from vitquant.quantization.training.state import TrainingState, run_fingerprint
 from vitquant.quantization.transforms.rotation import rotate
@@ -104,44 +104,39 @@ def quantize(
         check_supported(model.module, points)
     for name, why in points.unsupported.items():
         progress.warn(f"{name} stays float: {why}")
-    if not settings.per_head:
-        points.heads.clear()
-    if settings.prefix_bits and not points.prefix:
+    if settings.prefix_bits and not points.has_prefix_tokens:
         raise UserError(
             f"--prefix-bits: {model.identity.name} has no class tokens or registers; leave it out"
         )
-    if not settings.prefix_scales:
-        points.prefix.clear()
     images = images() if callable(images) else images
     start = time.monotonic()
     _seed(settings.seed)  # Making images has used up random numbers, unless they were kept.
     chosen = _decode(images, settings, progress)
     if state is not None:
-        state.begin(run_fingerprint(model, chosen, settings))
+        state.check(run_fingerprint(model, chosen, settings))
     context = PTQContext(
-        model, points, chosen, settings, progress, torch.device(device), state=state
+        model,
+        points,
+        assign_bits(model.module, points, settings.scheme),
+        chosen,
+        load_init_images(model, chosen, settings, torch.device(device)),
+        settings,
+        progress,
+        torch.device(device),
+        resume=None if state is None else state.path,
+        save_every=None if state is None else state.every,
     )
     student = method.run(context)
-    layers = convert(student, model.module)
-    products = [
-        ProductRecord(
-            name,
-            len(matmuls),
-            settings.scheme.bits.activation,
-            tuple(matmul.left.heads for matmul in matmuls),
-            tuple(matmul.left.prefix.count for matmul in matmuls),
-        )
-        for name, _, matmuls in intercepted(student)
-    ]
+    converted = convert(student, model.module)
     header = Header(
         model=model.identity.to_json(),
         preprocessing=model.preprocessing,
         classes=None if model.classes is None else model.classes.to_json(),
         bits=str(settings.scheme.bits),
-        layers=layers,
-        products=products,
-        unreached=points.unsupported,
-        constant=points.constant,
+        layers=layer_records(student, converted),
+        products=product_records(student),
+        unreached=dict(points.unsupported),
+        constant=list(points.constant),
         settings=settings.to_json() | {"calib": images.name, "samples": len(chosen)},
         versions=_versions(),
     )

@@ -1,4 +1,4 @@
-"""Products are routed to quantized modules, and nothing else is."""
+"""Matmuls are routed to quantized modules, and nothing else is."""
 
 import copy
 import pickle
@@ -27,7 +27,7 @@ def coarse():
     return frozen_matmul(activation_grid(2))
 
 
-def test_products_of_activations_are_quantized_and_those_with_parameters_are_not():
+def test_matmuls_of_activations_are_quantized_and_those_with_parameters_are_not():
     head = Head()
     intercept(head, [coarse(), coarse()])
     x = torch.full((1, 4, 4), 0.4)
@@ -52,7 +52,7 @@ def test_a_module_is_intercepted_once():
         intercept(head, [])
 
 
-def test_without_products_everything_is_computed_as_before():
+def test_without_matmuls_everything_is_computed_as_before():
     head, plain = Head(), Head()
     intercept(head, [])
     x = torch.randn(2, 4, 4)

@@ -158,7 +158,7 @@ def _make(
     groups, settings, model = inversion.groups(), inversion.settings, inversion.model
     model.module.to(inversion.device).eval().requires_grad_(False)
     example = example_inputs(model.input_size).to(inversion.device)
-    attentions = list(find_points(model.module, example).products)
+    attentions = list(find_points(model.module, example).attentions)
     folder = partial(class_folder, classes=model.classes)
     total = len(numbers) * settings.iterations
     ticks: Iterator[int] = progress.track(range(total), total, "inverting")

@@ -19,7 +19,7 @@ from vitquant.quantization.quantizers.mse_search import search_per_channel
 class FoldTarget(str, Enum):
     """Where the division by ``r`` ends up once quantization is done."""
 
-    NORM = "norm"  # in the affine parameters of the normalisation in front
+    NORM = "norm"  # in the affine parameters of the normalization in front
     LINEAR = "linear"  # in the output channels of an earlier Linear
     NONE = "none"  # nowhere: a per-channel constant fused with quantizing the input
 
@@ -29,13 +29,13 @@ class ChannelRescale(nn.Module):
 
     Args:
         channels: input channels of the layer.
-        site: where 1 / r will be folded.
+        fold_target: where 1 / r will be folded.
         source: name of the module that it folds into; empty for ``FoldTarget.NONE``.
     """
 
-    def __init__(self, channels: int, site: FoldTarget, source: str = "") -> None:
+    def __init__(self, channels: int, fold_target: FoldTarget, source: str = "") -> None:
         super().__init__()
-        self.fold_target = site
+        self.fold_target = fold_target
         self.source = source
         self.log = nn.Parameter(torch.zeros(channels))
 
@@ -53,7 +53,7 @@ class IntLayer(Compilable):
     input: how the input is quantized, or None where it stays float. multiplier: (I,), 1 / r where
     rescaling could not be folded away. shift: (I,), added to the input in front of everything else,
     or None; the bias already lacks what that adds to the output. prefix_shift: (P, I), added to the
-    P rows of ``front`` in its place, and prefix_bias: (P, O), added to their output beside the
+    P prefix rows in its place, and prefix_bias: (P, O), added to their output beside the
     bias; or None.
     """
 
@@ -92,6 +92,11 @@ class IntLayer(Compilable):
         self.input = None if activation is None else FrozenQuantizer(activation, prefix=prefix)
         self.register_load_state_dict_post_hook(_refresh)
 
+    @property
+    def prefix(self) -> PrefixFormat:
+        """Rows of the input that are quantized in a way of their own."""
+        return NO_PREFIX if self.input is None else self.input.prefix
+
     @torch.no_grad()
     def refresh(self) -> None:
         """Compute the dequantized weight again, after codes or scale have changed.
@@ -102,7 +107,7 @@ class IntLayer(Compilable):
         self.weight = self.codes.to(self.scale.dtype) * scale
 
     def input_qparams(self, x: Tensor | None = None) -> QParams | None:
-        """How the input ``x`` is quantized; without it, rows that are not at the front."""
+        """How the input ``x`` is quantized; without it, rows behind the prefix."""
         return None if self.input is None else self.input.qparams(self.multiplier, num_tokens(x))
 
 
@@ -117,12 +122,12 @@ class FakeQuantLayer(Compilable):
         layer: the float layer; its weight and bias are copied.
         weight: grid of the weight.
         activation: grid of the input, or None to leave it float.
-        front: rows of the input that are quantized in a way of their own.
+        prefix: rows of the input that are quantized in a way of their own.
     """
 
     def __init__(
         self,
-        layer: nn.Module,
+        layer: nn.Linear | nn.Conv2d,
         weight: Grid,
         activation: Grid | None,
         prefix: PrefixFormat = NO_PREFIX,
@@ -132,7 +137,7 @@ class FakeQuantLayer(Compilable):
         self.weight = nn.Parameter(layer.weight.detach().clone())
         self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
         self.log_scale = nn.Parameter(torch.zeros(self.weight.shape[0]))
-        self.input = None
+        self.input: LearnableFakeQuantize | None = None
         if activation is not None:
             self.input = LearnableFakeQuantize(activation, prefix=prefix)
         self.rescale: ChannelRescale | None = None
@@ -150,13 +155,13 @@ class FakeQuantLayer(Compilable):
         """
         weight = self.rescaled_weight()
         self.log_scale.copy_(search_per_channel(weight, self.grid).log())
-        if self.input is not None:
-            self.calibrate_input(inputs, weight)
+        self.calibrate_input(inputs, weight)
 
     def calibrate_input(self, inputs: Tensor, weight: Tensor) -> None:
         """The input's part of :meth:`calibrate`. weight: the rescaled one."""
-        if self.rescale is not None:
-            inputs = inputs * self.rescale.reciprocal()
+        if self.input is None:
+            return
+        inputs = self.rescaled_input(inputs)
         if weight.dim() == 2:
             inputs = inputs[:: max(1, len(inputs) // 1024)]
             self.input.calibrate(inputs, lambda difference: difference @ weight.mT)
@@ -167,12 +172,15 @@ class FakeQuantLayer(Compilable):
         """What :meth:`calibrate` sets."""
         return [self.log_scale, *([] if self.input is None else self.input.calibrated_tensors())]
 
+    def rescaled_input(self, x: Tensor) -> Tensor:
+        return x if self.rescale is None else x * self.rescale.reciprocal()
+
     def rescaled_weight(self) -> Tensor:
         return self.weight if self.rescale is None else self.weight * self.rescale.factor()
 
     @torch.no_grad()
-    def level(self) -> Tensor:
-        """The width of a level in units of ``weight``, in a shape that broadcasts to its."""
+    def lsb(self) -> Tensor:
+        """The distance of two levels in units of ``weight``, in a shape that broadcasts to its."""
         scale = per_channel.view_per_channel(self.log_scale.exp(), self.weight)
         return scale if self.rescale is None else scale * self.rescale.reciprocal()
 
@@ -187,7 +195,7 @@ class FakeQuantLayer(Compilable):
         return self.rescale.reciprocal()
 
     def input_qparams(self, x: Tensor | None = None) -> QParams | None:
-        """How the input ``x`` is quantized; without it, rows that are not at the front."""
+        """How the input ``x`` is quantized; without it, rows behind the prefix."""
         if self.input is None:
             return None
         return self.input.qparams(self.input_multiplier(), num_tokens(x))
@@ -205,11 +213,11 @@ class FakeQuantLayer(Compilable):
         integer.to(self.weight.device)
         integer.codes.copy_(per_channel.codes(self.rescaled_weight(), scale, self.grid))
         integer.scale.copy_(scale)
-        if self.bias is not None:
+        if integer.bias is not None and self.bias is not None:
             integer.bias.copy_(self.bias)
         if self.input is not None:
             integer.input = self.input.freeze()
-        if integer.multiplier is not None:
+        if integer.multiplier is not None and self.rescale is not None:
             integer.multiplier.copy_(self.rescale.reciprocal())
         integer.refresh()
 
@@ -218,7 +226,7 @@ _EXACT = (".scale", ".prefix_scale", ".multiplier", ".shift", ".prefix_shift")
 
 
 def is_float_remainder(name: str, tensor: Tensor) -> bool:
-    """Whether a tensor of a finished model is stored as float16.
+    """Whether a tensor of a converted model is stored as float16.
 
     Scales, stored rescaling and shifts keep float32, as does what float16 cannot hold.
     """

@@ -27,7 +27,7 @@ class QParams(NamedTuple):
     scale: positive, of shape (); or with one for each head of a tensor (..., H, M, N), (H, 1, 1),
     for each row of a tensor (..., M, N), (M, 1), or for both, (H, M, 1). zero_point: shape (),
     integer-valued float in [qmin, qmax]. multiplier: shape (C,) along the tensor's last dimension,
-    or None. grid: of all rows; where those at the front have another, each row has a scale.
+    or None. grid: of all rows; where the prefix has another, each row has a scale.
     """
 
     grid: Grid | PrefixGrids
@@ -50,7 +50,7 @@ def fake_quantize_forward(
 
     It is computed in the scale's precision; the result is of ``dtype``, by default x's.
     """
-    factor, low, high = _prepared(q)
+    factor, low, high = _factor_and_limits(q)
     if torch.compiler.is_compiling():
         # In blocks, a captured graph would be bound to the number of images.
         precise = (x.to(factor.dtype) * factor).round().clamp(low, high) * q.scale
@@ -73,13 +73,13 @@ def fake_quantize_backward(
     grad: Tensor, x: Tensor, q: QParams, *, use_compiled: bool = False
 ) -> QParamGrads:
     """Gradients of :func:`fake_quantize_forward` from ``grad``, the gradient at its output."""
-    factor, low, high = _prepared(q)
+    factor, low, high = _factor_and_limits(q)
     if use_compiled:
         gradients = compiled.per_tensor_gradients(grad, x, factor, low, high, q.multiplier)
-        grad_x, grad_scale, shifted, grad_multiplier = gradients
-        return QParamGrads(grad_x, grad_scale, _moving(shifted, q), grad_multiplier)
+        grad_x, grad_scale, per_scale, grad_multiplier = gradients
+        return QParamGrads(grad_x, grad_scale, _zero_point_grad(per_scale, q), grad_multiplier)
     grad_x = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    grad_scale, shifted = torch.zeros_like(q.scale), torch.zeros_like(q.scale)
+    grad_scale, per_scale = torch.zeros_like(q.scale), torch.zeros_like(q.scale)
     shape = q.scale.shape
     grad_multiplier = None if q.multiplier is None else torch.zeros_like(q.multiplier)
     for part, g, inside in _blocks(x, grad, grad_x):
@@ -89,32 +89,32 @@ def fake_quantize_backward(
         code = rounded.clamp(low, high)
         torch.mul(g, rounded == code, out=inside)
         grad_scale += (g * code).sum_to_size(shape) - (inside * v).sum_to_size(shape)
-        shifted += inside.sum_to_size(shape) - g.sum_to_size(shape)
-        if grad_multiplier is not None:
+        per_scale += inside.sum_to_size(shape) - g.sum_to_size(shape)
+        if grad_multiplier is not None and q.multiplier is not None:
             grad_multiplier += (inside * part).flatten(0, -2).sum(0)
             inside.mul_(q.multiplier)
-    return QParamGrads(grad_x, grad_scale, _moving(shifted, q), grad_multiplier)
+    return QParamGrads(grad_x, grad_scale, _zero_point_grad(per_scale, q), grad_multiplier)
 
 
-def _prepared(q: QParams) -> tuple[Tensor, Tensor, Tensor]:
+def _factor_and_limits(q: QParams) -> tuple[Tensor, Tensor, Tensor]:
     factor = q.scale.reciprocal() if q.multiplier is None else q.multiplier / q.scale
     if isinstance(q.grid, Grid):
         return factor, q.grid.qmin - q.zero_point, q.grid.qmax - q.zero_point
     prefix, others, count = q.grid.prefix, q.grid.others, q.grid.count
-    limits = (
-        torch.cat([q.scale.new_full((count, 1), own), other.expand(q.scale.shape[-2] - count, 1)])
-        for own, other in (
-            (prefix.qmin, others.qmin - q.zero_point),
-            (prefix.qmax, others.qmax - q.zero_point),
-        )
-    )
-    return factor, *limits
+
+    def limits(own: int, other: Tensor) -> Tensor:
+        """(num_tokens, 1): of the prefix, and of the rows behind it."""
+        rows = q.scale.shape[-2] - count
+        return torch.cat([q.scale.new_full((count, 1), own), other.expand(rows, 1)])
+
+    low = limits(prefix.qmin, others.qmin - q.zero_point)
+    return factor, low, limits(prefix.qmax, others.qmax - q.zero_point)
 
 
-def _moving(shifted: Tensor, q: QParams) -> Tensor:
-    """The gradient of the zero point, ``shifted`` being those of its parts over their scales."""
-    moved = shifted * q.scale
-    return (moved if isinstance(q.grid, Grid) else moved[..., q.grid.count :, :]).sum()
+def _zero_point_grad(per_scale: Tensor, q: QParams) -> Tensor:
+    """From its parts (scale's shape) over their scales; rows with a grid of their own have none."""
+    parts = per_scale * q.scale
+    return (parts if isinstance(q.grid, Grid) else parts[..., q.grid.count :, :]).sum()
 
 
 def _blocks(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -2,11 +2,11 @@
 
 Put together from ordinary operations, rounding to a grid and its gradients pass a dozen times over
 an activation. Compiled, they pass once or twice, which on a CPU is ten times as fast. A compiler
-is needed for it (a C++ compiler on a CPU, Triton on a GPU), so ``affine`` and ``per_channel`` have a
-form without; both compute the same, up to the order of sums.
+is needed for it (a C++ compiler on a CPU, Triton on a GPU), so ``affine`` and ``per_channel`` have
+a form without; both compute the same, up to the order of sums.
 
-Which form is used is a switch of each quantized layer. A forward pass keeps what it has used for its
-backward pass.
+Each quantized module has a switch between the two. The backward pass takes the form that its
+forward pass took.
 """
 
 from collections.abc import Callable, Iterator
@@ -57,7 +57,7 @@ def per_tensor_value(
 ) -> Tensor:
     """``scale * clamp(round(x * factor), low, high)``, of ``dtype`` and of x's shape."""
     if scale.dim():
-        low, high = (_spread(t, scale) for t in (low, high))
+        low, high = (_per_group(t, scale) for t in (low, high))
         parts = _grouped(x, scale), factor.reshape(scale.numel(), -1), low, high, scale.view(-1, 1)
     else:
         parts = _matrix(x), _vector(factor), low, high, scale
@@ -73,7 +73,7 @@ def per_tensor_gradients(
     """
     if factor.dim() > 1:
         like = factor[..., :1]
-        low, high = (_spread(t, like) for t in (low, high))
+        low, high = (_per_group(t, like) for t in (low, high))
         parts = *(_grouped(t, like) for t in (grad, x)), factor.reshape(like.numel(), -1)
         grad_x, *sums, others = _call(_grouped_gradients, *parts, low, high, multiplier)
         return grad_x.view(x.shape), *(t.view(like.shape) for t in sums), others
@@ -152,7 +152,7 @@ def _grouped(x: Tensor, scale: Tensor) -> Tensor:
     return x.contiguous().view(-1, scale.numel(), together)
 
 
-def _spread(limit: Tensor, scale: Tensor) -> Tensor:
+def _per_group(limit: Tensor, scale: Tensor) -> Tensor:
     """(groups, 1): a limit for each element of scale."""
     return limit.expand(scale.shape).reshape(-1, 1)
 

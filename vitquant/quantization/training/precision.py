@@ -1,4 +1,4 @@
-"""In which precision a training step multiplies, and whether its quantizers are compiled."""
+"""The precision of a training step's matmuls, and whether its quantizers are compiled."""
 
 import math
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ _WORTH_COMPILING = 2e10
 
 @dataclass(frozen=True)
 class StepPrecision:
-    """dtype: of the matrix products; everything that accumulates stays float32."""
+    """dtype: of the matmuls; everything that accumulates stays float32."""
 
     device: torch.device
     dtype: torch.dtype

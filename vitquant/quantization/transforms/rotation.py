@@ -10,19 +10,19 @@ first. So the residual stream is rotated about the one direction that the mean i
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from timm.layers import LayerScale
-from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 
 @torch.no_grad()
-def rotate(model: nn.Module, images: Tensor, seed: int) -> bool:
+def rotate(model: Any, images: Tensor, seed: int) -> bool:
     """Rotate a float model in eval mode, in place: its residual stream and its heads.
 
     That is known for ViTs that add to their stream what follows a LayerNorm and nothing else, such
-    as DeiT and DINOv2. Whether a model is one of them is asked of its output for ``images``
+    as DeiT and DINOv2. Whether a model is one of them shows in its output for ``images``
     (B, C, H, W), which has to stay the same.
 
     Returns whether it is; if it is not, the model is of no use afterwards.
@@ -40,11 +40,11 @@ def rotate(model: nn.Module, images: Tensor, seed: int) -> bool:
     return torch.allclose(after, before, rtol=1e-3, atol=1e-3 * float(before.abs().max()))
 
 
-def _rotate_stream(model: VisionTransformer, turn: Tensor) -> None:
+def _rotate_stream(model: Any, rotation: Tensor) -> None:
     for norm, layers in _readers(model):
         for layer in layers:
             layer.bias += layer.weight @ norm.bias
-            layer.weight.copy_(layer.weight * norm.weight @ turn)
+            layer.weight.copy_(layer.weight * norm.weight @ rotation)
         norm.weight.fill_(1)
         norm.bias.zero_()
     for layer, scale in _writers(model):
@@ -53,14 +53,14 @@ def _rotate_stream(model: VisionTransformer, turn: Tensor) -> None:
             weight = weight * scale.gamma[:, None]
             layer.bias *= scale.gamma
             scale.gamma.fill_(1)
-        layer.weight.copy_((turn.mT @ weight).view_as(layer.weight))
-        layer.bias.copy_(layer.bias @ turn)
+        layer.weight.copy_((rotation.mT @ weight).view_as(layer.weight))
+        layer.bias.copy_(layer.bias @ rotation)
     for parameter in model.parameters(recurse=False):
-        parameter.copy_(parameter @ turn)
+        parameter.copy_(parameter @ rotation)
 
 
-def _readers(model: VisionTransformer) -> Iterator[tuple[nn.LayerNorm, list[nn.Linear]]]:
-    """Normalisations of the stream, each with the layers that see nothing else."""
+def _readers(model: Any) -> Iterator[tuple[nn.LayerNorm, list[nn.Linear]]]:
+    """Normalizations of the stream, each with the layers that see nothing else."""
     for block in model.blocks:
         yield block.norm1, [block.attn.qkv]
         yield block.norm2, [block.mlp.fc1]
@@ -68,7 +68,7 @@ def _readers(model: VisionTransformer) -> Iterator[tuple[nn.LayerNorm, list[nn.L
     yield last, [model.head, *([model.head_dist] if hasattr(model, "head_dist") else [])]
 
 
-def _writers(model: VisionTransformer) -> Iterator[tuple[nn.Module, nn.Module | None]]:
+def _writers(model: Any) -> Iterator[tuple[Any, nn.Module | None]]:
     """Layers whose output is added to the stream, with what scales that first."""
     yield model.patch_embed.proj, None
     for block in model.blocks:
@@ -76,7 +76,7 @@ def _writers(model: VisionTransformer) -> Iterator[tuple[nn.Module, nn.Module | 
         yield block.mlp.fc2, block.ls2
 
 
-def _rotate_heads(attention: nn.Module, generator: torch.Generator) -> None:
+def _rotate_heads(attention: Any, generator: torch.Generator) -> None:
     """Queries and keys of a head by one matrix, which their product loses; values by another."""
     heads, size = attention.num_heads, attention.head_dim
     weight = attention.qkv.weight.view(3, heads, size, -1)
@@ -84,9 +84,9 @@ def _rotate_heads(attention: nn.Module, generator: torch.Generator) -> None:
     out = attention.proj.weight.view(-1, heads, size)
     for head in range(heads):
         together, values = _orthogonal(size, generator), _orthogonal(size, generator)
-        for kind, turn in enumerate((together, together, values)):
-            weight[kind, head] = turn.mT @ weight[kind, head]
-            bias[kind, head] = bias[kind, head] @ turn
+        for kind, rotation in enumerate((together, together, values)):
+            weight[kind, head] = rotation.mT @ weight[kind, head]
+            bias[kind, head] = bias[kind, head] @ rotation
         out[:, head] = out[:, head] @ values
 
 
