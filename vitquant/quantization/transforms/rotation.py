@@ -43,7 +43,7 @@ def rotate(model: Any, images: Tensor, seed: int) -> bool:
 def _rotate_stream(model: Any, rotation: Tensor) -> None:
     for norm, layers in _readers(model):
         for layer in layers:
-            layer.bias += layer.weight @ norm.bias
+            layer.bias.add_(layer.weight @ norm.bias)
             layer.weight.copy_(layer.weight * norm.weight @ rotation)
         norm.weight.fill_(1)
         norm.bias.zero_()
