@@ -50,13 +50,15 @@ def _rotate_stream(stream: ResidualStream, rotation: Tensor) -> None:
         norm.weight.fill_(1)
         norm.bias.zero_()
     for writer, scale in stream.writers:
-        weight = writer.weight.flatten(1)
+        weight, bias = writer.weight.flatten(1), writer.bias
+        if bias is None:
+            raise AttributeError("a layer without a bias")
         if scale is not None:
             weight = weight * scale[:, None]
-            writer.bias.mul_(scale)
+            bias.mul_(scale)
             scale.fill_(1)
         writer.weight.copy_((rotation.mT @ weight).view_as(writer.weight))
-        writer.bias.copy_(writer.bias @ rotation)
+        bias.copy_(bias @ rotation)
     for parameter in stream.parameters:
         parameter.copy_(parameter @ rotation)
 
