@@ -5,8 +5,7 @@ from pathlib import Path
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.deploy.opened import RUNTIMES, is_onnx, open_onnx
 from vitquant.errors import UserError
-from vitquant.hub.download import checkpoint_file, quantized_config
-from vitquant.hub.repository import Repository
+from vitquant.hub.repository import Repository, checkpoint_file, quantized_config
 from vitquant.models.load import HUB, load_float
 from vitquant.models.model import Model
 
