@@ -5,14 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from vitquant.bits import parse_bits
 from vitquant.checkpoint.read import read_checkpoint, restore
-from vitquant.data.batches import batches
-from vitquant.data.source import Role, open_source
-from vitquant.engine import quantize
-from vitquant.methods.scheme import Scheme
-from vitquant.methods.settings import Settings
-from vitquant.opening import open_model
+from vitquant.config.quantize import QuantizeSettings
+from vitquant.data.loader import load_batches
+from vitquant.data.open import Role, open_source
+from vitquant.workflows.open import open_model
+from vitquant.workflows.ptq import quantize
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 WEIGHTS = DATA / "deit_tiny_patch16_224.safetensors"
@@ -38,23 +36,23 @@ def validation(deit):
     """96 images (96, 3, 224, 224), spread over the set, and their labels."""
     source = _images("val", deit, Role.EVALUATION)
     indices = [i * len(source) // 96 for i in range(96)]
-    return next(batches(source, indices, deit.transform(), 96))
+    return next(load_batches(source, indices, deit.transform(), 96))
 
 
 def _images(part, model, role):
     return open_source(
         str(DATA / "imagenet" / part),
         flag="--data",
-        classes=model.classes,
-        num_classes=model.num_classes,
+        label_space=model.label_space,
         role=role,
     )
 
 
 def _quantized(deit, calibration, bits, init_images=32):
-    chosen = parse_bits(bits)
-    scheme = Scheme(chosen, patch_embed=parse_bits("w8a8"), head=chosen)
-    return quantize(deit, calibration, Settings(scheme, "rtn", samples=32, init_images=init_images))
+    settings = QuantizeSettings.build(
+        bits=bits, method="rtn", samples=32, init_images=init_images, patch_embed_bits="w8a8"
+    )
+    return quantize(deit, calibration, settings)
 
 
 @torch.inference_mode()

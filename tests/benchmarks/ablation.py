@@ -7,31 +7,28 @@ Tuning must not see the validation images, so 200 of the calibration images are 
 for every seed, and the float model's own answers on them are the truth: what is printed is how far
 the quantized model's distribution over the classes is from the float model's (KL divergence in
 nats, with its standard error), how often their first guesses agree, and how far the blocks' outputs
-are off. ``--set NAME=VALUE`` is any field of ``vitquant.methods.settings.Settings``.
+are off. ``--set NAME=VALUE`` is any field of ``vitquant.config.quantize.QuantizeSettings``.
 """
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
 from divergence import divergence
 
-from vitquant.bits import parse_bits
 from vitquant.cli.console import Terminal
-from vitquant.data.batches import batches
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.data.image_source import ImageSource, ListSource
-from vitquant.data.sample import choose
-from vitquant.data.source import Role
-from vitquant.engine import quantize
-from vitquant.methods.distillation import feature_loss, watched
-from vitquant.methods.scheme import Scheme
-from vitquant.methods.settings import Settings
-from vitquant.model_images import images_for
-from vitquant.models.load import load_float
+from vitquant.data.loader import load_batches
+from vitquant.data.open import Role, open_source
+from vitquant.data.sampling import stratified_sample
 from vitquant.models.model import Model
-from vitquant.models.wiring import discover, example_images
+from vitquant.models.sources import load_float
+from vitquant.quantization.graph.points import example_inputs, find_points
+from vitquant.quantization.training.features import capture_features
+from vitquant.quantization.training.losses import feature_loss
+from vitquant.workflows.ptq import quantize
 
 _HELD_BACK = 200
 _SPLIT_SEED = 12345
@@ -40,8 +37,14 @@ _SPLIT_SEED = 12345
 def main() -> None:
     options = _parse()
     model = load_float(options.model, options.weights, None)
-    images = images_for(model, options.calib, "--calib", Role.CALIBRATION, limit=None)
-    order = choose(images, None, _SPLIT_SEED)
+    images = open_source(
+        options.calib,
+        flag="--calib",
+        label_space=model.label_space,
+        role=Role.CALIBRATION,
+        limit=None,
+    )
+    order = stratified_sample(images, None, _SPLIT_SEED)
     held_back, rest = order[:_HELD_BACK], sorted(order[_HELD_BACK:])
     settings = _settings(options)
     labels = None if images.labels is None else [images.labels[i] for i in rest]
@@ -64,18 +67,15 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    bits = parse_bits(options.bits)
+def _settings(options: argparse.Namespace) -> QuantizeSettings:
     given = dict(pair.split("=", 1) for pair in options.set)
     changes = {}
     for name, value in given.items():
-        if not hasattr(Settings, name) and name not in Settings.__dataclass_fields__:
-            sys.exit(f"--set {name}: not a setting")
         try:
             changes[name] = json.loads(value)
         except json.JSONDecodeError:
             changes[name] = value
-    return Settings(Scheme(bits, parse_bits("w8a8"), bits), **changes)
+    return QuantizeSettings.build(bits=options.bits, patch_embed_bits="w8a8", **changes)
 
 
 @torch.no_grad()
@@ -83,10 +83,13 @@ def _score(
     quantized: Model, model: Model, images: ImageSource, indices: list[int], device: str
 ) -> dict[str, float]:
     divergences, agreed, features = [], 0, 0.0
-    blocks = discover(model.module, example_images(model.input_size)).blocks
+    blocks = find_points(model.module, example_inputs(model.input_size)).blocks
     model.module.to(device)
-    with watched(model.module, blocks) as teacher, watched(quantized.module, blocks) as student:
-        for batch, _ in batches(images, indices, model.transform(), 50):
+    with (
+        capture_features(model.module, blocks) as teacher,
+        capture_features(quantized.module, blocks) as student,
+    ):
+        for batch, _ in load_batches(images, indices, model.transform(), 50):
             target, output = teacher(batch.to(device)), student(batch.to(device))
             divergences.append(divergence(output.logits, target.logits))
             agreed += int((output.logits.argmax(-1) == target.logits.argmax(-1)).sum())

@@ -19,27 +19,28 @@ import torch
 from torch import Tensor, nn
 
 from vitquant.checkpoint.read import read_checkpoint, restore
-from vitquant.data.batches import batches
-from vitquant.data.source import Role
-from vitquant.methods.distillation import Run, watched
-from vitquant.model_images import images_for
-from vitquant.models.load import load_float
-from vitquant.models.wiring import discover, example_images
+from vitquant.data.loader import load_batches
+from vitquant.data.open import Role, open_source
+from vitquant.models.sources import load_float
+from vitquant.quantization.graph.points import example_inputs, find_points
+from vitquant.quantization.training.features import FeatureExtractor, capture_features
 
 
 @torch.no_grad()
 def main() -> None:
     options = _parse()
     model = load_float(options.model, options.weights, None)
-    images = images_for(model, options.data, "--data", Role.EVALUATION, limit=None)
+    images = open_source(
+        options.data, flag="--data", label_space=model.label_space, role=Role.EVALUATION, limit=None
+    )
     students = {path.stem: restore(read_checkpoint(path)).module for path in options.checkpoints}
-    blocks = discover(model.module, example_images(model.input_size)).blocks
+    blocks = find_points(model.module, example_inputs(model.input_size)).blocks
     head = model.module if options.float_head else None
     found: dict[str, list[Tensor]] = {}
     chosen = range(0, len(images), options.every)
     with ExitStack() as stack:
-        runs = {n: stack.enter_context(watched(s, blocks)) for n, s in students.items()}
-        for batch, labels in batches(images, list(chosen), model.transform(), 32):
+        runs = {n: stack.enter_context(capture_features(s, blocks)) for n, s in students.items()}
+        for batch, labels in load_batches(images, list(chosen), model.transform(), 32):
             target = model.module(batch)
             for name, output in _outputs(runs, batch, head):
                 guess = output.argmax(-1)
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def _outputs(
-    runs: dict[str, Run], images: Tensor, head: nn.Module | None
+    runs: dict[str, FeatureExtractor], images: Tensor, head: nn.Module | None
 ) -> Iterator[tuple[str, Tensor]]:
     for name, run in runs.items():
         outputs = run(images)

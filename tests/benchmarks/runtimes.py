@@ -28,17 +28,16 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from vitquant.data.batches import batches
-from vitquant.data.sample import choose
-from vitquant.data.source import Role
-from vitquant.deploy.opened import open_onnx
-from vitquant.deploy.openvino_runtime import OpenVinoModule
-from vitquant.deploy.runtime import OnnxModule
-from vitquant.deploy.trace import INPUT, trace
-from vitquant.errors import UserError
-from vitquant.model_images import images_for
-from vitquant.models.load import load_float
+from vitquant.core.errors import UserError
+from vitquant.data.loader import load_batches
+from vitquant.data.open import Role, open_source
+from vitquant.data.sampling import stratified_sample
+from vitquant.exporters.onnx.trace import INPUT, trace
+from vitquant.exporters.runtimes.openvino_runtime import OpenVinoModule
+from vitquant.exporters.runtimes.ort_runtime import OnnxModule
+from vitquant.exporters.runtimes.registry import open_exported
 from vitquant.models.model import Model
+from vitquant.models.sources import load_float
 
 _OPSET = 21
 Runner = Callable[[torch.Tensor], torch.Tensor]
@@ -83,9 +82,11 @@ def _parse() -> argparse.Namespace:
 
 
 def _images(model: Model, source: str, count: int) -> torch.Tensor:
-    images = images_for(model, source, "--calib", Role.CALIBRATION, limit=count)
-    chosen = choose(images, count, 0)
-    return torch.cat([batch for batch, _ in batches(images, chosen, model.transform(), count)])
+    images = open_source(
+        source, flag="--calib", label_space=model.label_space, role=Role.CALIBRATION, limit=count
+    )
+    chosen = stratified_sample(images, count, 0)
+    return torch.cat([batch for batch, _ in load_batches(images, chosen, model.transform(), count)])
 
 
 class _Reader(CalibrationDataReader):
@@ -135,7 +136,7 @@ def _ours(files: list[Path]) -> Iterator[tuple[str, tuple[Runner, int]]]:
         size = path.stat().st_size
         for label, runtime in (("ONNX Runtime", "onnxruntime"), ("OpenVINO", "openvino")):
             try:
-                opened = open_onnx(path, runtime)
+                opened = open_exported(path, runtime)
             except UserError as error:
                 print(error)
                 continue

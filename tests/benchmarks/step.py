@@ -21,17 +21,18 @@ import timm
 import torch
 from torch import nn
 
-from vitquant.bits import parse_bits
-from vitquant.methods.arithmetic import Arithmetic, choose
-from vitquant.methods.assemble import add_rescaling, assemble, calibrate
-from vitquant.methods.descent import adam
-from vitquant.methods.distillation import feature_loss, logit_loss, watched
-from vitquant.methods.samples import collect
-from vitquant.methods.scheme import Scheme
-from vitquant.methods.settings import Settings
-from vitquant.models.folding import find_folds
-from vitquant.models.wiring import Wiring, discover
-from vitquant.progress import Silent
+from vitquant.config.quantize import QuantizeSettings
+from vitquant.core.progress import Silent
+from vitquant.quantization.graph.observe import observe
+from vitquant.quantization.graph.points import QuantizationPoints, find_points
+from vitquant.quantization.ptq.bit_assignment import layer_bits
+from vitquant.quantization.ptq.calibrate import calibrate
+from vitquant.quantization.ptq.prepare import add_rescaling, prepare
+from vitquant.quantization.training.features import capture_features
+from vitquant.quantization.training.losses import feature_loss, logit_loss
+from vitquant.quantization.training.optimizer import build_optimizer
+from vitquant.quantization.training.precision import StepPrecision, choose_precision
+from vitquant.quantization.transforms.folding import find_folds
 
 
 def main() -> None:
@@ -78,14 +79,14 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _setting(options: argparse.Namespace) -> tuple[Settings, Arithmetic, torch.Tensor]:
-    bits = parse_bits(options.bits)
-    settings = Settings(
-        Scheme(bits, parse_bits("w8a8"), bits),
+def _setting(options: argparse.Namespace) -> tuple[QuantizeSettings, StepPrecision, torch.Tensor]:
+    settings = QuantizeSettings.build(
+        bits=options.bits,
+        patch_embed_bits="w8a8",
         precision=options.precision,
         compile=False if options.no_compile else None,
     )
-    arithmetic = choose(settings, torch.device(options.device), Silent())
+    arithmetic = choose_precision(settings, torch.device(options.device), Silent())
     size = timm.get_pretrained_cfg(options.model).input_size
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(options.batch_size, *size, generator=generator)
@@ -93,19 +94,19 @@ def _setting(options: argparse.Namespace) -> tuple[Settings, Arithmetic, torch.T
 
 
 def _models(
-    options: argparse.Namespace, settings: Settings, images: torch.Tensor
-) -> tuple[nn.Module, Wiring, dict[str, tuple[nn.Module, torch.optim.Adam]]]:
+    options: argparse.Namespace, settings: QuantizeSettings, images: torch.Tensor
+) -> tuple[nn.Module, QuantizationPoints, dict[str, tuple[nn.Module, torch.optim.Adam]]]:
     torch.manual_seed(0)
     teacher = timm.create_model(options.model).eval().requires_grad_(False).to(options.device)
-    wiring = discover(teacher, images[:2])
+    wiring = find_points(teacher, images[:2])
     student = copy.deepcopy(teacher).requires_grad_(True)
     students = {"float": (student, torch.optim.Adam(student.parameters(), lr=1e-6, fused=True))}
     if options.only != "float":
-        bits = settings.scheme
-        learned = assemble(teacher, wiring, bits.layer_bits(teacher, wiring), bits.bits)
+        bits = settings.assignment
+        learned = prepare(teacher, wiring, layer_bits(bits, teacher, wiring), bits.bits)
         add_rescaling(learned, find_folds(teacher, images[:1], wiring))
-        calibrate(learned, collect(teacher, images[:2], wiring, 0))
-        students["quantized"] = learned, adam(learned, settings)
+        calibrate(learned, observe(teacher, images[:2], wiring, 0))
+        students["quantized"] = learned, build_optimizer(learned, settings)
     if options.checkpointing:
         for student, _ in students.values():
             student.set_grad_checkpointing(True)
@@ -115,13 +116,16 @@ def _models(
 def _step(
     student: nn.Module,
     teacher: nn.Module,
-    wiring: Wiring,
-    arithmetic: Arithmetic,
+    wiring: QuantizationPoints,
+    arithmetic: StepPrecision,
     images: torch.Tensor,
     optimizer: torch.optim.Adam,
 ) -> Callable[[], None]:
     def step() -> None:
-        with watched(teacher, wiring.blocks) as t, watched(student, wiring.blocks) as s:
+        with (
+            capture_features(teacher, wiring.blocks) as t,
+            capture_features(student, wiring.blocks) as s,
+        ):
             with arithmetic.products():
                 with torch.no_grad():
                     target = t(images)
@@ -145,7 +149,7 @@ def _memory(options: argparse.Namespace) -> int:
     return _peak(arithmetic)
 
 
-def _peak(arithmetic: Arithmetic) -> int:
+def _peak(arithmetic: StepPrecision) -> int:
     if arithmetic.device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -156,7 +160,7 @@ def _measured_apart(name: str) -> int:
     return int(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
 
 
-def _wait(arithmetic: Arithmetic) -> None:
+def _wait(arithmetic: StepPrecision) -> None:
     if arithmetic.device.type == "cuda":
         torch.cuda.synchronize()
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from vitquant.data.digits import digits
 from vitquant.data.image_source import ListSource
-from vitquant.engine import Quantized, quantize
-from vitquant.opening import open_model
+from vitquant.data.sources.digits import digits
+from vitquant.workflows.open import open_model
+from vitquant.workflows.ptq import Quantized, quantize
 
 
 @pytest.fixture(scope="session")

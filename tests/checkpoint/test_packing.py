@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vitquant.checkpoint.packing import pack, packed_bytes, unpack
-from vitquant.quantizers.grid import weight_grid
+from vitquant.quantization.quantizers.grid import weight_grid
 
 WIDTHS = (1.58, 2, 3, 4, 5, 6, 7, 8)
 BY_HAND = [

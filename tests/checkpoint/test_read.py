@@ -7,11 +7,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from vitquant.checkpoint.header import FORMAT_VERSION, KEY
 from vitquant.checkpoint.read import read_checkpoint, restore
-from vitquant.checkpoint.schema import FORMAT_VERSION, KEY
-from vitquant.data.batches import batches
-from vitquant.errors import UserError
-from vitquant.models.fingerprint import sha256
+from vitquant.core.errors import UserError
+from vitquant.core.hashing import sha256
+from vitquant.data.loader import load_batches
 
 
 def header_of(path):
@@ -41,7 +41,7 @@ def test_a_miniature_comes_back_bit_for_bit(name, method, bits, quantized, pictu
     run = quantized(name, bits, method)
     run.save(tmp_path / "m.safetensors")
     restored = restore(read_checkpoint(tmp_path / "m.safetensors"))
-    images, _ = next(batches(pictures, range(32), restored.transform(), 32))
+    images, _ = next(load_batches(pictures, range(32), restored.transform(), 32))
     with torch.inference_mode():
         assert torch.equal(restored.module(images), run.model.module(images))
     assert restored.classes == run.model.classes
@@ -119,7 +119,7 @@ def test_formats_before_scales_of_heads_and_rows(version, quantized, pictures, t
                 assert record.pop("heads") == [0, 0]
 
     rewrite(path, older)
-    images, _ = next(batches(pictures, range(32), run.model.transform(), 32))
+    images, _ = next(load_batches(pictures, range(32), run.model.transform(), 32))
     with torch.inference_mode():
         expected = run.model.module(images)
         assert torch.equal(restore(read_checkpoint(path)).module(images), expected)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from vitquant.cli.main import main
-from vitquant.data.digits import CLASS_NAMES, digits
+from vitquant.data.sources.digits import CLASS_NAMES, digits
 
 
 class Ended(NamedTuple):

@@ -5,7 +5,7 @@ import random
 import pytest
 from PIL import Image, ImageChops
 
-from vitquant.data.augment import Augmentation, Views, crop_box, square
+from vitquant.data.augment import Augmentation, Views, crop_box, rand_bbox
 from vitquant.data.image_source import ListSource
 
 
@@ -90,7 +90,7 @@ def test_blending_leaves_the_view_the_larger_part():
     assert len({found.image(i).getpixel((0, 0)) for i in range(40)}) > 5
 
 
-def test_colours_stay_within_the_bounds():
+def test_colors_stay_within_the_bounds():
     options = Augmentation(min_area=1, flip=0, color=0.3)
     pictures = ListSource("flat", [Image.new("RGB", (8, 8), (100, 100, 100))])
     found = Views(pictures, [0], (8, 8), options, 50, 0)
@@ -104,6 +104,6 @@ def test_colours_stay_within_the_bounds():
 def test_squares_lie_inside_the_picture(image):
     draw = random.Random(0)
     for _ in range(100):
-        left, top, right, bottom = square(image, draw)
+        left, top, right, bottom = rand_bbox(image, draw)
         assert 0 <= left < right <= image[0]
         assert 0 <= top < bottom <= image[1]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vitquant.core.errors import UserError
 from vitquant.data.decode import decode
-from vitquant.errors import UserError
 
 
 def encoded(form: str) -> bytes:

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from vitquant.core.errors import UserError
 from vitquant.data.image_source import ListSource
-from vitquant.errors import UserError
 from vitquant.evaluation.accuracy import evaluate
 
 

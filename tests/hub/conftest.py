@@ -10,13 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from vitquant.bits import parse_bits
-from vitquant.data.digits import digits
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.data.image_source import ListSource
-from vitquant.engine import quantize
-from vitquant.methods.settings import Settings
-from vitquant.opening import open_model
-from vitquant.usual_scheme import usual_scheme
+from vitquant.data.sources.digits import digits
+from vitquant.workflows.open import open_model
+from vitquant.workflows.ptq import quantize
 
 TOKEN = "hf_" + "SecretOfTheTests" * 2
 
@@ -245,6 +243,6 @@ def checkpoint(tmp_path_factory):
     """The file of a `vit_digits` in w4a4."""
     path = tmp_path_factory.mktemp("quantized") / "vit_digits-w4a4.safetensors"
     images = ListSource("digits", [image for image, _ in digits("test")[:16]])
-    settings = Settings(usual_scheme(parse_bits("w4a4")), "rtn", samples=16, init_images=16)
+    settings = QuantizeSettings.build(bits="w4a4", method="rtn", samples=16, init_images=16)
     quantize(open_model("vit_digits"), images, settings).save(path)
     return path

@@ -10,11 +10,11 @@ from safetensors.torch import save
 import vitquant
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.cli.main import main
-from vitquant.data.digits import CLASS_NAMES, digits
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
+from vitquant.data.sources.digits import CLASS_NAMES, digits
 from vitquant.hub.publish import push
-from vitquant.models.load import load_float
-from vitquant.opening import is_checkpoint, open_model
+from vitquant.models.sources import load_float
+from vitquant.workflows.open import FloatName, HubCheckpoint, open_model, resolve
 
 NAME = "someone/vit-digits-w4a4"
 MODEL = f"hf-hub:{NAME}"
@@ -33,7 +33,7 @@ def outputs(module, batch):
 
 def test_a_published_model_comes_back_bit_for_bit(hub, checkpoint, batch):
     push(checkpoint, NAME)
-    assert is_checkpoint(MODEL)
+    assert isinstance(resolve(MODEL), HubCheckpoint)
     ours = outputs(restore(read_checkpoint(checkpoint)).module, batch)
     assert torch.equal(outputs(open_model(MODEL).module, batch), ours)
     assert torch.equal(outputs(vitquant.load(MODEL), batch), ours)
@@ -89,7 +89,7 @@ def test_float_models_on_the_hub_keep_working(hub, batch):
         {"config.json": json.dumps(config).encode(), "model.safetensors": save(tensors)},
     )
     opened = open_model("hf-hub:someone/float")
-    assert not is_checkpoint("hf-hub:someone/float")
+    assert isinstance(resolve("hf-hub:someone/float"), FloatName)
     assert torch.equal(outputs(opened.module, batch), outputs(model.module, batch))
     with pytest.raises(UserError, match="holds a float model"):
         vitquant.load("hf-hub:someone/float")

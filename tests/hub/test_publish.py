@@ -5,7 +5,7 @@ import json
 import pytest
 import timm
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.hub.publish import push
 
 NAME = "someone/vit-digits-w4a4"

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.hub.errors import upload_error
 from vitquant.hub.upload import upload
 

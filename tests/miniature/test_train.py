@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from vitquant.data.digits import digits
+from vitquant.data.sources.digits import digits
 from vitquant.miniature import train as training
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitquant.quantizers.grid import Grid
+from vitquant.quantization.quantizers.grid import Grid
 
 _POWERS = 3 ** np.arange(5, dtype=np.uint8)
 

@@ -5,17 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
+from vitquant.checkpoint.header import FORMAT_VERSION, KEY, Header, load_header
 from vitquant.checkpoint.packing import unpack
-from vitquant.checkpoint.schema import FORMAT_VERSION, KEY, Header, load_header
-from vitquant.checkpoint.skeleton import fit
-from vitquant.data.classes import ClassNames
-from vitquant.errors import UserError
-from vitquant.layers.weight import IntegerWeight
-from vitquant.models.fingerprint import sha256
-from vitquant.models.load import build
-from vitquant.models.model import Identity, Model
+from vitquant.core.errors import UserError, first_line
+from vitquant.core.hashing import sha256
+from vitquant.data.class_names import ClassNames
+from vitquant.models.model import Model, ModelIdentity
+from vitquant.models.sources import adapter_of
+from vitquant.models.timm_adapter import TIMM
+from vitquant.quantization.layers.attention import frozen_matmul
+from vitquant.quantization.layers.base import IntLayer
+from vitquant.quantization.layers.conv import IntConv2d, conv_arguments
+from vitquant.quantization.layers.interception import intercept
+from vitquant.quantization.layers.linear import IntLinear
+from vitquant.quantization.quantizers.grid import activation_grid, grids, prefix_format
 
 
 @dataclass
@@ -76,24 +81,25 @@ def restore(checkpoint: Checkpoint) -> Model:
     """The quantized model of a checkpoint, in eval mode; computes what was saved, bit for bit.
 
     Raises:
-        UserError: the installed timm builds another network under the same name.
+        UserError: the installed library builds another network under the same name.
     """
     header = checkpoint.header
     try:
         return _restored(header, dict(checkpoint.tensors))
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [""])[0]
+        source = header.model.get("source", TIMM.source)
         raise UserError(
-            f"FILE: {checkpoint.path} does not fit the installed timm's "
-            f"{header.model.get('architecture')} ({reason}); it was written with timm "
-            f"{header.versions.get('timm', 'unknown')}"
+            f"FILE: {checkpoint.path} does not fit the installed {source}'s "
+            f"{header.model.get('architecture')} ({first_line(error)}); it was written with "
+            f"{source} {header.versions.get(source, 'unknown')}"
         ) from error
 
 
 def _restored(header: Header, state: dict[str, Tensor]) -> Model:
-    identity = Identity(**header.model)
-    module = fit(build(identity.architecture, identity.arguments), header)
-    layers = {n: m for n, m in module.named_modules() if isinstance(m, IntegerWeight)}
+    identity = ModelIdentity(**header.model)
+    adapter = adapter_of(identity.source)
+    module = fit(adapter.rebuild(identity.architecture, identity.arguments), header)
+    layers = {n: m for n, m in module.named_modules() if isinstance(m, IntLayer)}
     for name, layer in layers.items():
         key = f"{name}.codes"
         state[key] = unpack(state[key], tuple(layer.codes.shape), layer.grid)
@@ -101,4 +107,36 @@ def _restored(header: Header, state: dict[str, Tensor]) -> Model:
     for layer in layers.values():
         layer.refresh()
     classes = None if header.classes is None else ClassNames.from_json(header.classes)
-    return Model(module, identity, header.preprocessing, classes)
+    return Model(module, identity, header.preprocessing, classes, adapter=adapter)
+
+
+def fit(module: nn.Module, header: Header) -> nn.Module:
+    """Replace the layers of a float architecture, in place, by those that ``header`` lists.
+
+    Raises:
+        AttributeError, ValueError: the architecture has not the layers that ``header`` lists.
+    """
+    for record in header.layers:
+        layer = module.get_submodule(record.name)
+        if tuple(layer.weight.shape) != record.shape:
+            raise ValueError(f"{record.name} is {tuple(layer.weight.shape)}, not {record.shape}")
+        weight, activation = grids(record.weight_bits, record.activation_bits)
+        shared = {"bias": layer.bias is not None, "weight": weight, "activation": activation}
+        if record.kind == "conv2d":
+            made = IntConv2d(record.shape, conv_arguments(layer), **shared)
+        else:
+            stored = record.rescaling == "stored"
+            made = IntLinear(
+                record.shape,
+                **shared,
+                multiplier=stored,
+                shift=record.shifted,
+                prefix=prefix_format(record.prefix, activation, record.prefix_bits),
+            )
+        module.set_submodule(record.name, made)
+    for product in header.products:
+        grid = activation_grid(product.activation_bits)
+        own = zip(product.heads, product.prefix, strict=True)
+        made = [frozen_matmul(grid, heads, prefix_format(prefix, grid)) for heads, prefix in own]
+        intercept(module.get_submodule(product.name), made)
+    return module.eval().requires_grad_(False)

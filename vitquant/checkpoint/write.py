@@ -3,17 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from vitquant.checkpoint.header import KEY, Header
 from vitquant.checkpoint.packing import pack
-from vitquant.checkpoint.schema import KEY, Header
-from vitquant.files import write_whole
-from vitquant.layers.weight import IntegerWeight
-from vitquant.models.fingerprint import sha256
-
-_EXACT = (".scale", ".prefix_scale", ".multiplier", ".shift", ".prefix_shift")
+from vitquant.core.files import write_whole
+from vitquant.core.hashing import sha256
+from vitquant.quantization.layers.base import IntLayer, is_float_remainder
 
 
 def write_checkpoint(path: Path, module: nn.Module, header: Header) -> int:
@@ -35,7 +32,7 @@ def stored_tensors(module: nn.Module) -> dict[str, Tensor]:
     packed = {
         f"{name}.codes": pack(layer.codes, layer.grid)
         for name, layer in module.named_modules()
-        if isinstance(layer, IntegerWeight)
+        if isinstance(layer, IntLayer)
     }
     return {
         name: packed[name] if name in packed else _compact(name, tensor)
@@ -46,13 +43,3 @@ def stored_tensors(module: nn.Module) -> dict[str, Tensor]:
 def _compact(name: str, tensor: Tensor) -> Tensor:
     tensor = tensor.detach().cpu().contiguous()
     return tensor.half() if is_float_remainder(name, tensor) else tensor
-
-
-def is_float_remainder(name: str, tensor: Tensor) -> bool:
-    """Whether a tensor of a finished model is stored as float16.
-
-    Scales, stored rescaling and shifts keep float32, as does what float16 cannot hold.
-    """
-    if tensor.dtype != torch.float32 or name.endswith(_EXACT):
-        return False
-    return tensor.numel() == 0 or bool(tensor.abs().max() <= torch.finfo(torch.float16).max)

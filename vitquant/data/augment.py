@@ -6,6 +6,7 @@ view is drawn from its own generator: the order in which threads reach it does n
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageEnhance
@@ -45,7 +46,7 @@ class Views:
             every time.
     """
 
-    labels = None
+    labels: Sequence[int] | None = None
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class Views:
         recurring: int = 0,
     ) -> None:
         self.name = source.name
-        self.ignored = source.ignored
+        self.skipped = source.skipped
         self._source, self._size, self._augmentation = source, size, augmentation
         self._seed, self._resample = seed, resample
         self._round, self._recurring = len(indices), recurring
@@ -84,7 +85,7 @@ class Views:
         if draw.random() < self._augmentation.mixup:
             view = Image.blend(view, self._another(draw), draw.uniform(0, 0.5))
         if draw.random() < self._augmentation.cutmix:
-            box = square(view.size, draw)
+            box = rand_bbox(view.size, draw)
             view.paste(self._another(draw).crop(box), box)
         return view
 
@@ -92,7 +93,7 @@ class Views:
         return self._view(draw.choice(self._order[: self._round]), draw)
 
     def _view(self, index: int, draw: random.Random) -> Image.Image:
-        """One image, cropped, flipped and coloured."""
+        """One image, cropped, flipped, its colors changed."""
         image = self._source.image(index)
         box = crop_box(image.size, self._size, self._augmentation.min_area, draw)
         image = image.resize(self._size[::-1], self._resample, box=box)
@@ -105,7 +106,7 @@ class Views:
         return image
 
 
-def square(image: tuple[int, int], draw: random.Random) -> tuple[int, int, int, int]:
+def rand_bbox(image: tuple[int, int], draw: random.Random) -> tuple[int, int, int, int]:
     """A random box of 10 to 50% of an image of (width, height), of the image's own shape."""
     side = math.sqrt(draw.uniform(0.1, 0.5))
     w, h = (max(1, round(extent * side)) for extent in image)

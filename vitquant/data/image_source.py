@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from PIL import Image
+
+from vitquant.core.errors import UserError
+from vitquant.data.class_names import LabelSpace
 
 
 class Role(Enum):
@@ -26,7 +30,7 @@ class ImageSource(Protocol):
     """For evaluation output indices of the model, for calibration any numbering of the classes;
     -1 where unknown, None if all are. A streamed source knows `labels[i]` only after `image(i)`."""
 
-    ignored: Mapping[str, int]
+    skipped: Mapping[str, int]
     """What was left out: class or folder name → number of images."""
 
     def __len__(self) -> int: ...
@@ -47,7 +51,7 @@ class ListSource:
     ) -> None:
         self.name = name
         self.labels = labels
-        self.ignored: Mapping[str, int] = {}
+        self.skipped: Mapping[str, int] = {}
         self._images = images
 
     def __len__(self) -> int:
@@ -56,3 +60,25 @@ class ListSource:
     def image(self, i: int) -> Image.Image:
         """Image i, RGB."""
         return self._images[i]
+
+
+ACCEPTED = "a folder of images, a .tar, digits, or a data set such as hfds/owner/name"
+
+
+@dataclass(frozen=True)
+class SourceRequest:
+    """One flag's source, with what is needed to read it and to complain about it.
+
+    `open_source` documents the fields.
+    """
+
+    source: str
+    flag: str
+    role: Role
+    label_space: LabelSpace
+    ignore_unknown: bool
+    limit: int
+
+    def error(self, complaint: str) -> UserError:
+        """An error that names the flag and the source. `complaint` says what would be accepted."""
+        return UserError(f"{self.flag} {self.source}: {complaint}")

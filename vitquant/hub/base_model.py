@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from vitquant.errors import UserError
+from vitquant.config.names import HUB, MINIATURES
+from vitquant.core.errors import UserError
 from vitquant.hub.repository import Repository, read_config
-from vitquant.miniature.architectures import NAMES as MINIATURES
-from vitquant.models.load import HUB
-from vitquant.models.model import Identity
-from vitquant.models.timm_config import known_weights
+from vitquant.models.hub_config import known_weights
+from vitquant.models.model import ModelIdentity
 
 # The identifiers of the Hub among the licenses that timm names; it takes others only as "other".
 _KNOWN = frozenset(
@@ -41,7 +40,7 @@ class BaseModel:
         return fields
 
 
-def base_model(identity: Identity) -> BaseModel:
+def base_model(identity: ModelIdentity) -> BaseModel:
     """What is known of a float model without asking a network."""
     if identity.name.startswith(HUB):
         repository = Repository.of(identity.name)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import huggingface_hub
 
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.hub.deadline import DeadlineError
 
 _AGAIN = "run the same command again"

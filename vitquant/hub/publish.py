@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.hub.base_model import BaseModel, base_model
 from vitquant.hub.card import Published, card, check_evaluation
 from vitquant.hub.errors import redact
 from vitquant.hub.repository import CARD, CHECKPOINT, CONFIG, ONNX, SECTION, check_identifier
 from vitquant.hub.upload import UploadResult, upload
+from vitquant.models.hub_config import hub_config
 from vitquant.models.model import Model
-from vitquant.models.timm_config import hub_config
 
 
 def push(

@@ -9,10 +9,10 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from vitquant.errors import UserError
+from vitquant.config.names import HUB
+from vitquant.core.errors import UserError, first_line
 from vitquant.hub.deadline import Deadline
 from vitquant.hub.errors import redact
-from vitquant.models.load import HUB
 
 CHECKPOINT, CONFIG, CARD, ONNX = "model.safetensors", "config.json", "README.md", "model.onnx"
 SECTION = "vitquant"
@@ -105,9 +105,8 @@ def _fetch(
     try:
         path = download() if patience is None else Deadline(patience).run(download)
     except Exception as error:  # whatever the client raises over names, networks and rights
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         # Without its cause, which holds the request and with it the token.
-        raise _unreadable(repository, redact(reason)) from None
+        raise _unreadable(repository, redact(first_line(error))) from None
     return Path(path)
 
 

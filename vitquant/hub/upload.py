@@ -28,7 +28,7 @@ from huggingface_hub.utils import (
 )
 
 import vitquant
-from vitquant.errors import UserError
+from vitquant.core.errors import UserError
 from vitquant.hub.deadline import Deadline, note_answer
 from vitquant.hub.errors import http_status, upload_error
 

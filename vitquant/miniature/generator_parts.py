@@ -10,7 +10,7 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from vitquant.data.digits import SIDE
+from vitquant.data.sources.digits import SIDE
 
 CHANNELS = 4
 LATENT_SIDE = 8

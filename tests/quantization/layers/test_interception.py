@@ -1,0 +1,76 @@
+"""Products are routed to quantized modules, and nothing else is."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from vitquant.quantization.layers.attention import frozen_matmul
+from vitquant.quantization.layers.interception import intercept, intercepted
+from vitquant.quantization.quantizers.grid import activation_grid
+
+
+class Head(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Parameter(torch.eye(4))
+
+    def forward(self, x):
+        return (x @ x.mT) @ (x @ self.mix)
+
+
+def coarse():
+    """A product on the integers 0 to 3."""
+    return frozen_matmul(activation_grid(2))
+
+
+def test_products_of_activations_are_quantized_and_those_with_parameters_are_not():
+    head = Head()
+    intercept(head, [coarse(), coarse()])
+    x = torch.full((1, 4, 4), 0.4)
+    assert torch.equal(head(x), torch.zeros(1, 4, 4))  # 0.4 rounds to 0
+    x = torch.full((1, 4, 4), 1.4)
+    # 1 * 1 * 4 is clipped to 3; 1.4 times the identity is 1.4, which rounds to 1.
+    assert torch.equal(head(x), torch.full((1, 4, 4), 12.0))
+
+
+def test_the_class_keeps_its_name_and_its_parameters():
+    head = Head()
+    intercept(head, [coarse(), coarse()])
+    assert type(head).__name__ == "Head"
+    assert isinstance(head, Head)
+    assert "mix" in head.state_dict()
+    assert [name for name, _ in intercepted(nn.Sequential(head))] == ["0"]
+
+
+def test_a_module_is_intercepted_once():
+    head = Head()
+    intercept(head, [coarse(), coarse()])
+    with pytest.raises(ValueError, match="Head is already intercepted"):
+        intercept(head, [])
+
+
+def test_without_products_everything_is_computed_as_before():
+    head, plain = Head(), Head()
+    intercept(head, [])
+    x = torch.randn(2, 4, 4)
+    assert torch.equal(head(x), plain(x))
+
+
+def test_a_copy_is_intercepted_too():
+    head = Head()
+    intercept(head, [coarse(), coarse()])
+    twin = copy.deepcopy(head)
+    x = torch.full((1, 4, 4), 1.4)
+    assert torch.equal(twin(x), head(x))
+    twin.products[0].left.scale.fill_(0.1)
+    assert not torch.equal(twin(x), head(x))
+
+
+def test_modules_around_it_are_not_touched():
+    head = Head()
+    outer = nn.Sequential(Head(), head)
+    intercept(head, [coarse(), coarse()])
+    x = torch.full((1, 4, 4), 0.4)
+    assert not torch.equal(outer[0](x), torch.zeros(1, 4, 4))

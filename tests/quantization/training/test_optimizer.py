@@ -1,0 +1,91 @@
+"""Adam's groups, its rates over the steps, and what is said when training fails."""
+
+import pytest
+import torch
+from torch import nn
+
+from vitquant.core.errors import CheckFailedError, UserError
+from vitquant.quantization.ptq.calibrate import calibrate_with_rescaling
+from vitquant.quantization.training.optimizer import (
+    build_optimizer,
+    check_finite,
+    parameter_groups,
+    set_learning_rates,
+)
+
+RATES = {
+    "lr_weights": {"weight", "bias"},
+    "lr_scales": {"log_scale"},
+    "lr_zero_points": {"zero_point"},
+    "lr_rescaling": {"log"},
+    "lr_shifts": {"channel_shift"},
+}
+ALL = (*RATES, "lr_head", "lr_norms")
+
+
+def test_each_parameter_is_in_one_group_with_its_rate(make_small, settings, make_job):
+    rates = {"lr_weights": 1.0, "lr_scales": 2.0, "lr_zero_points": 3.0, "lr_rescaling": 4.0}
+    rates |= {"lr_norms": 5.0, "lr_shifts": 6.0, "lr_head": 7.0}
+    context = make_job(make_small("swin"), settings("w4a4", "joint", **rates))
+    student = calibrate_with_rescaling(context)
+    groups = {
+        g["lr"]: {id(p) for p in g["params"]}
+        for g in parameter_groups(student, context.settings, context.model.classifier_names)
+    }
+    assert set(groups) == {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0}
+    assert sum(map(len, groups.values())) == len(set().union(*groups.values()))
+    for name, parameter in student.named_parameters():
+        found = [rate for rate, members in groups.items() if id(parameter) in members]
+        wanted = [rates[r] for r, leaves in RATES.items() if name.rpartition(".")[2] in leaves]
+        if name.startswith("head."):
+            wanted = [7.0] if wanted == [1.0] else wanted
+        assert found in ([], wanted, [5.0])
+        assert parameter.requires_grad == bool(found)
+
+
+def test_both_classifiers_of_a_distilled_model_have_the_rate_of_the_head(
+    make_small, settings, make_job
+):
+    context = make_job(make_small("distilled"), settings("w4a4", "joint", lr_head=7.0))
+    student = calibrate_with_rescaling(context)
+    group = next(
+        g
+        for g in parameter_groups(student, context.settings, context.model.classifier_names)
+        if g["lr"] == 7.0
+    )
+    wanted = {f"{head}.{leaf}" for head in ("head", "head_dist") for leaf in ("weight", "bias")}
+    names = {id(parameter): name for name, parameter in student.named_parameters()}
+    assert {names[id(parameter)] for parameter in group["params"]} == wanted
+
+
+@pytest.mark.parametrize(
+    ("hold", "rates"),
+    [
+        (0.0, [2.0, 1.7071, 1.0, 0.2929]),
+        (0.5, [2.0, 2.0, 2.0, 1.0]),
+        (1.0, [2.0, 2.0, 2.0, 2.0]),
+    ],
+)
+def test_rates_are_held_and_then_fall_on_a_cosine(hold, rates, settings):
+    optimizer = torch.optim.Adam(nn.Linear(1, 1).parameters(), lr=2.0)
+    seen = []
+    for step in range(1, 5):
+        set_learning_rates(optimizer, step, settings("w4a4", "joint", steps=4, hold=hold))
+        seen.append(optimizer.param_groups[0]["lr"])
+    assert seen == pytest.approx(rates, rel=1e-4)
+
+
+def test_training_nothing_is_refused(make_small, settings, make_job):
+    context = make_job(make_small("vit"), settings("w4a4", "joint", **dict.fromkeys(ALL, 0.0)))
+    with pytest.raises(UserError, match="--lr-weights"):
+        build_optimizer(calibrate_with_rescaling(context), context.settings)
+
+
+def test_a_parameter_that_is_no_number_is_reported_by_its_block(make_small, settings, make_job):
+    context = make_job(make_small("vit"), settings("w4a4", "joint"))
+    layer = nn.Linear(2, 2)
+    check_finite(context, layer, "a parameter of blocks.0")
+    with torch.no_grad():
+        layer.weight[0, 1] = float("nan")
+    with pytest.raises(CheckFailedError, match=r"a parameter of blocks\.0 is infinite"):
+        check_finite(context, layer, "a parameter of blocks.0")

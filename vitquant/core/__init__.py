@@ -1,0 +1,1 @@
+"""Needed everywhere, knows nothing of models."""

@@ -1,0 +1,40 @@
+"""The kinds of file that a checkpoint can be written as."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitquant.core.errors import UserError
+from vitquant.exporters import compressed_tensors
+from vitquant.exporters.onnx.write import export_onnx
+
+
+@dataclass(frozen=True)
+class ExportTarget:
+    """One kind of file; another is a function that writes it and a line in ``TARGETS``.
+
+    name: of ``--format``. suffix: what follows a checkpoint's name where no other is given. write:
+    the function; what it takes and returns is its own, and :mod:`vitquant.workflows.export` has a
+    branch that calls it.
+    """
+
+    name: str
+    suffix: str
+    write: Callable[..., Any]
+
+    def default_path(self, checkpoint: Path) -> Path:
+        """Beside a checkpoint."""
+        return checkpoint.with_name(f"{checkpoint.stem}{self.suffix}")
+
+
+ONNX = ExportTarget("onnx", ".onnx", export_onnx)
+SAFETENSORS = ExportTarget("safetensors", "-compressed", compressed_tensors.write)
+TARGETS = {target.name: target for target in (ONNX, SAFETENSORS)}
+
+
+def get_target(name: str) -> ExportTarget:
+    """The kind of file called ``name``. Raises UserError for others."""
+    if name not in TARGETS:
+        raise UserError(f"--format: {name!r} is not known; {', '.join(TARGETS)} is accepted")
+    return TARGETS[name]

@@ -1,1 +1,0 @@
-"""Calibration images without data: drawn by a text-to-image model."""

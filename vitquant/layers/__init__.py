@@ -1,1 +1,0 @@
-"""Quantized Linear, Conv2d and attention products. Knows quantizers, not timm."""

@@ -1,5 +1,0 @@
-"""How a float model becomes a quantized one: one file for each method, one registry."""
-
-from vitquant.methods import block, dfq, joint, repq, rtn
-
-__all__ = ["block", "dfq", "joint", "repq", "rtn"]

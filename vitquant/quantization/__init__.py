@@ -1,0 +1,1 @@
+"""The mathematics: from a float model to an integer one."""

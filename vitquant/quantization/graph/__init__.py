@@ -1,0 +1,1 @@
+"""What is in a float model, found by running it."""

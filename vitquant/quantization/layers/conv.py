@@ -1,0 +1,58 @@
+"""The quantized Conv2d, as it is trained and as it is stored."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vitquant.quantization.layers.base import FakeQuantLayer, IntLayer
+from vitquant.quantization.quantizers.affine import fake_quantize
+from vitquant.quantization.quantizers.grid import Grid
+
+
+def conv_arguments(layer: nn.Conv2d) -> dict[str, Any]:
+    """The arguments of F.conv2d for a float layer.
+
+    Raises:
+        ValueError: the layer pads with something other than zeros.
+    """
+    if layer.padding_mode != "zeros":
+        raise ValueError(f"a Conv2d with {layer.padding_mode} padding")
+    return {k: getattr(layer, k) for k in ("stride", "padding", "dilation", "groups")}
+
+
+class IntConv2d(IntLayer):
+    """A Conv2d of stored integers. ``settings`` are the arguments of F.conv2d."""
+
+    def __init__(self, shape: tuple[int, ...], settings: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(shape, **kwargs)
+        self.settings = settings
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.lowering is not None:
+            return self.lowering(x)
+        x = fake_quantize(x, self.input_qparams())
+        return F.conv2d(x, self.weight, self.bias, **self.settings)
+
+
+class FakeQuantConv2d(FakeQuantLayer):
+    """A convolution with both operands fake-quantized."""
+
+    def __init__(self, layer: nn.Conv2d, weight: Grid, activation: Grid | None) -> None:
+        super().__init__(layer, weight, activation)
+        self.settings = conv_arguments(layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = fake_quantize(x, self.input_qparams())
+        return F.conv2d(x, self.quantized_weight(), self.bias, **self.settings)
+
+    def convert(self) -> IntConv2d:
+        integer = IntConv2d(
+            tuple(self.weight.shape),
+            self.settings,
+            bias=self.bias is not None,
+            weight=self.grid,
+            activation=None if self.input is None else self.input.grid,
+        )
+        self.write_to(integer)
+        return integer

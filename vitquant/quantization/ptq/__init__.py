@@ -1,0 +1,1 @@
+"""Prepare, calibrate, convert: the steps that all methods share."""

@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: grids, fake quantization, scale search."""

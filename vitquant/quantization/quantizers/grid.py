@@ -1,0 +1,82 @@
+"""The integers that a quantized tensor may hold."""
+
+from dataclasses import dataclass
+
+from vitquant.config.bits import FLOAT_BITS
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A run of integers, ``qmin`` to ``qmax`` inclusive.
+
+    ``bits`` is what one integer costs in the literature's terms: 1.58 for the three integers of a
+    ternary weight, otherwise the whole number of bits.
+    """
+
+    bits: float
+    qmin: int
+    qmax: int
+
+    @property
+    def levels(self) -> int:
+        return self.qmax - self.qmin + 1
+
+    @property
+    def ternary(self) -> bool:
+        return self.levels == 3
+
+
+@dataclass(frozen=True)
+class PrefixFormat:
+    """The first rows of an activation, ``count`` of them, with scales of their own.
+
+    With ``grid``, they have more levels than the others, too, and no zero point: their integers
+    count from the zero of the values.
+    """
+
+    count: int = 0
+    grid: Grid | None = None
+
+
+NO_PREFIX = PrefixFormat()
+
+
+@dataclass(frozen=True)
+class PrefixGrids:
+    """``prefix`` for the first ``count`` rows of an activation, ``others`` for those behind."""
+
+    prefix: Grid
+    others: Grid
+    count: int
+
+
+def weight_grid(bits: float) -> Grid:
+    """Signed integers; ternary (BitNet b1.58) for 1.58 bits."""
+    if bits == 1.58:
+        return Grid(1.58, -1, 1)
+    return signed_grid(int(bits))
+
+
+def signed_grid(bits: int) -> Grid:
+    """Signed integers in two's complement."""
+    return Grid(bits, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def activation_grid(bits: int) -> Grid:
+    """Unsigned integers, to be used with a zero point."""
+    return Grid(bits, 0, 2**bits - 1)
+
+
+def prefix_format(count: int, others: Grid | None, bits: int | None = None) -> PrefixFormat:
+    """So many rows with so many bits, or as many as the others', if that is more.
+
+    No rows where the activation, whose grid is ``others``, is float.
+    """
+    if others is None:
+        return NO_PREFIX
+    return PrefixFormat(count, None if bits is None or bits <= others.bits else signed_grid(bits))
+
+
+def grids(weight: float, activation: int) -> tuple[Grid, Grid | None]:
+    """The grids of a layer's weight and input; None for an input that stays float."""
+    return weight_grid(weight), None if activation == FLOAT_BITS else activation_grid(activation)

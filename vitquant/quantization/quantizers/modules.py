@@ -1,0 +1,159 @@
+"""The quantizer of one activation: a scale and a zero point, for the tensor or for parts of it."""
+
+import torch
+from torch import Tensor, nn
+
+from vitquant.quantization.quantizers.affine import QParams
+from vitquant.quantization.quantizers.grid import NO_PREFIX, Grid, PrefixFormat, PrefixGrids
+from vitquant.quantization.quantizers.mse_search import (
+    OutputFn,
+    search_per_head,
+    search_per_tensor,
+    search_prefix,
+)
+
+
+class LearnableFakeQuantize(nn.Module):
+    """A quantizer whose scale and zero point are trained (LSQ+).
+
+    The scale is kept as its logarithm: it stays positive, and one learning rate suits tensors of
+    every magnitude. The zero point is rounded on the way forward, with a straight-through gradient.
+
+    With ``heads``, each head of a tensor (..., heads, M, N) that is never negative has a scale of
+    its own; the zero point is the lowest level. With ``front``, so has each of these rows of a
+    tensor (..., M, N): those of the class token and the registers, which are unlike the patches'
+    and which the model's answer is read from.
+    """
+
+    signed: Tensor
+
+    def __init__(self, grid: Grid, heads: int = 0, prefix: PrefixFormat = NO_PREFIX) -> None:
+        super().__init__()
+        self.grid = grid
+        self.prefix = prefix
+        self.heads = heads
+        self.log_scale = nn.Parameter(torch.zeros(_shape(heads)))
+        self.log_prefix_scale = None
+        if prefix.count:
+            self.log_prefix_scale = nn.Parameter(torch.zeros(_prefix_shape(heads, prefix)))
+        self.zero_point = nn.Parameter(torch.zeros(()))
+        # A value that is never negative needs no zero point, and must not drift into having one:
+        # integer kernels skip the correction term where it is zero.
+        self.register_buffer("signed", torch.tensor(True), persistent=False)
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor, output_fn: OutputFn) -> None:
+        """Search scale and zero point on a sample ``x`` that enters the operation ``output_fn``.
+
+        Rows at the front have those of the others then, until :meth:`calibrate_prefix`.
+        """
+        self._calibrate(x, output_fn)
+        if self.log_prefix_scale is not None:
+            self.log_prefix_scale.copy_(self.log_scale.expand_as(self.log_prefix_scale))
+
+    @torch.no_grad()
+    def calibrate_prefix(
+        self, x: Tensor, output_fn: OutputFn, zero_point: int | None = None
+    ) -> None:
+        """Search the scales of the rows at the front.
+
+        x: (..., P, N), these rows of a sample. zero_point: the level of zero among them; by
+        default that of all rows.
+        """
+        assert self.log_prefix_scale is not None
+        q = self.prefix_qparams()
+        if zero_point is not None:
+            q = q._replace(zero_point=torch.full_like(q.zero_point, zero_point))
+        self.log_prefix_scale.copy_(search_prefix(x, q, output_fn).log())
+
+    def prefix_qparams(self) -> QParams:
+        """For rows at the front alone, were they to cover the range of the others."""
+        q = self.qparams()
+        if self.prefix.grid is None:
+            return q
+        scale = q.scale * self.grid.levels / self.prefix.grid.levels
+        return QParams(self.prefix.grid, scale, torch.zeros_like(q.zero_point))
+
+    def _calibrate(self, x: Tensor, output_fn: OutputFn) -> None:
+        if self.heads:
+            self.log_scale.copy_(search_per_head(x, self.grid, output_fn).log())
+            self.zero_point.fill_(self.grid.qmin)
+            self.signed.fill_(False)
+            return
+        scale, zero_point = search_per_tensor(x, self.grid, output_fn)
+        self.log_scale.copy_(scale.log())
+        self.zero_point.copy_(zero_point)
+        self.signed.copy_(x.min() < 0)
+
+    def calibrated_tensors(self) -> list[Tensor]:
+        """What :meth:`calibrate` and :meth:`calibrate_prefix` set."""
+        own = [] if self.log_prefix_scale is None else [self.log_prefix_scale]
+        return [self.log_scale, self.zero_point, self.signed, *own]
+
+    def qparams(self, multiplier: Tensor | None = None, num_tokens: int | None = None) -> QParams:
+        """For a tensor (..., num_tokens, N); without ``num_tokens``, for rows behind the prefix."""
+        zero_point = self.zero_point.clamp(self.grid.qmin, self.grid.qmax)
+        rounded = zero_point + (zero_point.round() - zero_point).detach()
+        q = QParams(self.grid, self.log_scale.exp(), rounded, multiplier)
+        if not self.prefix.count or num_tokens is None:
+            return q
+        return _with_prefix(q, self.prefix, self.log_prefix_scale.exp(), num_tokens)
+
+    @torch.no_grad()
+    def freeze(self) -> "FrozenQuantizer":
+        """The quantizer that a checkpoint stores."""
+        fixed = FrozenQuantizer(self.grid, self.heads, self.prefix)
+        fixed.to(self.log_scale.device)
+        q = self.qparams()
+        fixed.scale.copy_(q.scale)
+        fixed.zero_point.copy_(q.zero_point)
+        if fixed.prefix_scale is not None:
+            fixed.prefix_scale.copy_(self.log_prefix_scale.exp())
+        return fixed
+
+
+class FrozenQuantizer(nn.Module):
+    """A quantizer as it is stored: float32 scales and a zero point of one unsigned byte.
+
+    scale: (), or (heads, 1, 1). prefix_scale: those of the P rows at the front, (P, 1) or
+    (heads, P, 1), or None.
+    """
+
+    scale: Tensor
+    zero_point: Tensor
+    prefix_scale: Tensor | None
+
+    def __init__(self, grid: Grid, heads: int = 0, prefix: PrefixFormat = NO_PREFIX) -> None:
+        super().__init__()
+        self.grid = grid
+        self.prefix = prefix
+        self.heads = heads
+        self.register_buffer("scale", torch.ones(_shape(heads)))
+        self.register_buffer("zero_point", torch.zeros((), dtype=torch.uint8))
+        own = torch.ones(_prefix_shape(heads, prefix)) if prefix.count else None
+        self.register_buffer("prefix_scale", own)
+
+    def qparams(self, multiplier: Tensor | None = None, num_tokens: int | None = None) -> QParams:
+        """As :meth:`LearnableFakeQuantize.qparams`."""
+        q = QParams(self.grid, self.scale, self.zero_point.to(self.scale.dtype), multiplier)
+        if not self.prefix.count or num_tokens is None:
+            return q
+        return _with_prefix(q, self.prefix, self.prefix_scale, num_tokens)
+
+
+def _shape(heads: int) -> tuple[int, ...]:
+    return (heads, 1, 1) if heads else ()
+
+
+def _prefix_shape(heads: int, prefix: PrefixFormat) -> tuple[int, ...]:
+    return (heads, prefix.count, 1) if heads else (prefix.count, 1)
+
+
+def _with_prefix(q: QParams, prefix: PrefixFormat, scales: Tensor, num_tokens: int) -> QParams:
+    """With a scale for each row, (num_tokens, 1) or (heads, num_tokens, 1).
+
+    scales: those of the prefix.
+    """
+    others = q.scale.expand(*scales.shape[:-2], num_tokens - prefix.count, 1)
+    grid = q.grid if prefix.grid is None else PrefixGrids(prefix.grid, q.grid, prefix.count)
+    return q._replace(grid=grid, scale=torch.cat([scales, others], dim=-2))

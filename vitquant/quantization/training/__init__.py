@@ -1,0 +1,1 @@
+"""Optimizing a fake-quantized model against the float model."""

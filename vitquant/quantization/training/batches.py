@@ -1,0 +1,49 @@
+"""Augmented batches of the calibration images, this process's part of each."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from vitquant.core import distributed
+from vitquant.data.augment import Augmentation, Views
+from vitquant.data.loader import load_batches
+from vitquant.quantization.ptq.context import PTQContext
+
+Key = tuple[int, int]
+"""An image and the number of a view of it."""
+
+
+def training_batches(context: PTQContext, done: int = 0) -> Iterator[tuple[Tensor, list[Key]]]:
+    """Random views of the calibration images, (B, C, H, W) for every step after ``done`` steps.
+
+    B is this process's share of the batch. Beside them their keys: equal ones mark equal views.
+    """
+    settings, preprocessing = context.settings, context.model.preprocessing
+    views = Views(
+        context.images,
+        list(range(len(context.images))),
+        context.model.input_size[1:],
+        Augmentation(
+            settings.min_crop,
+            settings.hflip,
+            settings.color_jitter,
+            settings.mixup,
+            settings.cutmix,
+        ),
+        settings.steps * settings.batch_size,
+        settings.seed,
+        recurring=settings.views,
+    )
+    mean, std = (
+        torch.tensor(preprocessing[k], device=context.device).view(-1, 1, 1) * 255
+        for k in ("mean", "std")
+    )
+    share = distributed.rank_slice(settings.batch_size)
+    starts = range(done * settings.batch_size, len(views), settings.batch_size)
+    order = [start + i for start in starts for i in share]
+    # One thread: more would take the cores from the step, which waits for all of its own.
+    loaded = load_batches(views, order, pil_to_tensor, len(share), threads=1)
+    for start, (images, _) in zip(starts, loaded, strict=True):
+        yield (images.to(context.device) - mean) / std, [views.key(start + i) for i in share]

@@ -1,0 +1,1 @@
+"""Rewrites that leave the float model's output unchanged."""

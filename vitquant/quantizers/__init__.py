@@ -1,4 +1,0 @@
-"""The numerics of quantization: grids, fake quantization, scale search.
-
-Knows tensors, not models.
-"""

@@ -1,0 +1,247 @@
+"""Quantize a model by its name: behind ``vitquant quantize`` and ``vitquant.quantize``."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import nn
+
+from vitquant.config.quantize import QuantizeSettings
+from vitquant.config.recipe import read_recipe
+from vitquant.core import distributed
+from vitquant.core.device import describe_device, peak_memory_bytes
+from vitquant.core.errors import Interrupted, UserError
+from vitquant.core.files import check_writable, remove_leftovers
+from vitquant.core.progress import Progress, Silent
+from vitquant.data.image_source import ImageSource, ListSource
+from vitquant.models.model import Model
+from vitquant.models.sources import load_float
+from vitquant.models.sources.from_module import from_module
+from vitquant.quantization.layers.base import IntLayer
+from vitquant.quantization.methods.base import get_method
+from vitquant.quantization.training.state import TrainingState
+from vitquant.workflows import ptq
+from vitquant.workflows.calibration_images import Confirm, calibration_images, go_on
+from vitquant.workflows.open import FloatName, as_file_name, resolve
+from vitquant.workflows.ptq import Quantized, check_supports_resume
+
+Images = str | Path | Sequence[Image.Image] | ImageSource
+
+
+def quantize(
+    model: str | nn.Module,
+    bits: str | None = None,
+    calib: Images | None = None,
+    *,
+    recipe: str | Path | None = None,
+    weights: str | Path | None = None,
+    num_classes: int | None = None,
+    arguments: dict[str, Any] | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    state: str | Path | None = None,
+    **settings: Any,
+) -> Quantized:
+    """Quantize a float model; ``model`` itself is left as it was.
+
+    Args:
+        model: a name as on the command line, or a module that ``timm.create_model`` returned.
+        bits: of weights and activations, such as ``"w4a4"``.
+        calib: calibration images: PIL images, what ``--calib`` takes, or an
+            :class:`vitquant.data.image_source.ImageSource`; by default ``"synthetic"``. What has to
+            be generated is generated first, however long it takes, and kept in the cache.
+        recipe: a TOML file of settings, or the name of a bundled one; arguments here win.
+        weights, num_classes: with a name, as on the command line.
+        arguments: with a module, the arguments that timm built it with, where timm has not kept
+            them.
+        progress: a listener; by default nothing is printed.
+        state: a file to go on from after an interruption; remove it once the result is saved.
+        settings: of :class:`vitquant.config.quantize.QuantizeSettings`, such as ``method``,
+            ``samples``, ``steps`` or ``seed``: the options of the command, with underscores.
+
+    Returns:
+        The result: ``module`` is the network, ``save(path)`` writes the checkpoint, ``fidelity``
+        tells how far it agrees with the float model.
+
+    Raises:
+        UserError: an argument cannot be used, or the model cannot be quantized.
+        CheckFailedError: training diverged.
+    """
+    own = None if calib is None or isinstance(calib, str | Path) else _source(calib)
+    found = None if recipe is None else read_recipe(recipe, "recipe")
+    named = calib if own is None else own.name
+    chosen = QuantizeSettings.build(found, bits=bits, calib=named, **settings)
+    opened = _open(model, weights, num_classes, arguments)
+    images: ImageSource | Callable[[], ImageSource]
+    images = _images(opened, chosen, device, progress or Silent()) if own is None else own
+    kept = None if state is None else TrainingState(Path(state), None)
+    return ptq.quantize(opened, images, chosen, progress, device, kept)
+
+
+@dataclass(frozen=True)
+class QuantizedFile:
+    """A checkpoint that was written, and how. bytes: its size. device: where it was made."""
+
+    path: Path
+    bytes: int
+    quantized: Quantized
+    settings: QuantizeSettings
+    device: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``vitquant quantize --json`` prints."""
+        run, settings = self.quantized, self.settings
+        return {
+            "output": str(self.path),
+            "model": run.model.identity.name,
+            "float_model": run.header.model,
+            "bits": run.header.bits,
+            "method": settings.method,
+            "calib": run.header.settings["calib"],
+            "samples": run.samples,
+            "agreement": run.fidelity.agreement,
+            "cosine": run.fidelity.cosine,
+            "steps": settings.steps if get_method(settings.method).is_trained else 0,
+            "seed": settings.seed,
+            "seconds": round(run.seconds, 3),
+            "processes": distributed.world_size(),
+            "peak_memory_bytes": peak_memory_bytes(self.device),
+            "bytes": self.bytes,
+            "float_bytes": run.model.identity.float_bytes,
+            "settings": run.header.settings,
+            "versions": run.header.versions,
+            "float_parts": run.header.unreached,
+            "history": run.history,
+        }
+
+
+def quantize_to_file(
+    name: str,
+    settings: QuantizeSettings,
+    out: Path | None = None,
+    *,
+    weights: Path | None = None,
+    num_classes: int | None = None,
+    resume: bool = False,
+    save_every: int | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    confirm: Confirm = go_on,
+) -> QuantizedFile | None:
+    """Quantize a model and write a checkpoint; None in all processes but the main one.
+
+    Args:
+        name: of a float model.
+        out: the file; by default MODEL-BITS.safetensors in the current folder.
+        resume: keep the state of training beside ``out``, and go on from it if it is there.
+        save_every: steps from one writing of the state to the next.
+        confirm: see :mod:`vitquant.workflows.calibration_images`.
+
+    Raises:
+        UserError, CheckFailedError: as :func:`quantize`.
+        Interrupted: with Ctrl-C, where something is left to go on from.
+    """
+    if not isinstance(resolve(name), FloatName):
+        raise UserError(
+            f"MODEL: {name} is a file, or quantized already; the name of a float model is "
+            f"accepted, with --weights FILE for its weights"
+        )
+    path = out or Path(f"{as_file_name(name)}-{settings.bits}.safetensors")
+    if distributed.is_main():
+        check_writable(path, settings.naming.option("out"), inputs=(weights,))
+    state = _state(path, settings.method, save_every) if resume else None
+    progress = progress or Silent()
+    opened = load_float(name, weights, num_classes)
+    images = _images(opened, settings, device, progress, confirm)
+    try:
+        quantized = ptq.quantize(opened, images, settings, progress, device, state)
+        size = quantized.save(path) if distributed.is_main() else 0
+    except KeyboardInterrupt:
+        if state is None or not state.path.exists():
+            raise
+        raise Interrupted(
+            f"interrupted; {path} was not written; the same command goes on from {state.path}"
+        ) from None
+    if state is not None:
+        state.remove()
+    if not distributed.is_main():
+        return None
+    return QuantizedFile(path, size, quantized, settings, device)
+
+
+def _images(
+    model: Model,
+    settings: QuantizeSettings,
+    device: str,
+    progress: Progress,
+    confirm: Confirm = go_on,
+) -> Callable[[], ImageSource]:
+    """What makes or opens calibration images, and says what is about to be done with them."""
+
+    def images() -> ImageSource:
+        found = calibration_images(settings, model, device, progress, confirm)
+        seen = len({label for label in found.labels or () if label >= 0})
+        if seen and seen < model.num_classes / 2:
+            progress.warn(
+                f"--calib shows {seen} of {model.num_classes} classes: accuracy on those will be "
+                f"flattered, on the others it will not"
+            )
+        _announce(model, found, settings, device, progress)
+        return found
+
+    return images
+
+
+def _announce(
+    model: Model, images: ImageSource, settings: QuantizeSettings, device: str, progress: Progress
+) -> None:
+    own = f", class tokens a{settings.prefix_bits}" if settings.prefix_bits else ""
+    method = get_method(settings.method)
+    progress.say(
+        f"{model.identity.name} to {settings.bits} (patch embedding {settings.patch_embed_bits}, "
+        f"head {settings.head_bits}{own}) by {settings.method} on {describe_device(device)}, "
+        f"{min(method.samples(settings), len(images))} images of {images.name}"
+    )
+    if method.is_trained:
+        progress.say(
+            f"{settings.steps} steps of {settings.batch_size} images; the time left is shown once "
+            f"the first steps are done"
+        )
+
+
+def _state(path: Path, method: str, every: int | None) -> TrainingState:
+    """The file beside the checkpoint that a run goes on from."""
+    check_supports_resume(get_method(method))
+    state = TrainingState(path.with_name(f".{path.name}.state"), every)
+    if distributed.is_main():
+        for file in (path, state.path):
+            remove_leftovers(file)
+    return state
+
+
+def _open(
+    model: str | nn.Module,
+    weights: str | Path | None,
+    num_classes: int | None,
+    arguments: dict[str, Any] | None,
+) -> Model:
+    if isinstance(model, str):
+        if arguments is not None:
+            raise UserError("arguments: they go with a module; with a name, num_classes does")
+        return load_float(model, None if weights is None else Path(weights), num_classes)
+    if weights is not None or num_classes is not None:
+        raise UserError("weights, num_classes: they go with a name; a module has its own")
+    if any(isinstance(module, IntLayer) for module in model.modules()):
+        raise UserError("model: it is quantized already; a float model is accepted")
+    return from_module(model, arguments)
+
+
+def _source(calib: Sequence[Image.Image] | ImageSource) -> ImageSource:
+    if not isinstance(calib, Sequence):
+        return calib
+    pictures: list[Any] = list(calib)
+    if not pictures or not all(isinstance(picture, Image.Image) for picture in pictures):
+        raise UserError("calib: at least one image, all of them PIL images, is accepted")
+    return ListSource("images", [picture.convert("RGB") for picture in pictures])
