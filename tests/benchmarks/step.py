@@ -23,9 +23,10 @@ from torch import nn
 
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.core.progress import Silent
+from vitquant.models.sources.from_module import from_module
 from vitquant.quantization.graph.observe import observe
 from vitquant.quantization.graph.points import QuantizationPoints, find_points
-from vitquant.quantization.ptq.bit_assignment import layer_bits
+from vitquant.quantization.ptq.bit_assignment import assign_bits
 from vitquant.quantization.ptq.calibrate import calibrate
 from vitquant.quantization.ptq.prepare import add_rescaling, prepare
 from vitquant.quantization.training.features import capture_features
@@ -40,24 +41,24 @@ def main() -> None:
     if options.only:
         print(json.dumps(_memory(options)))
         return
-    settings, arithmetic, images = _setting(options)
-    teacher, wiring, students = _models(options, settings, images)
+    settings, precision, images = _setting(options)
+    teacher, points, students = _models(options, settings, images)
     steps = {
-        name: _step(student, teacher, wiring, arithmetic, images, optimizer)
+        name: _step(student, teacher, points, precision, images, optimizer)
         for name, (student, optimizer) in students.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    with arithmetic.quantizers():
+    with precision.compiled_quantizers(nn.ModuleList(s for s, _ in students.values())):
         for repeat in range(options.repeats + 2):
             for name, step in steps.items():
                 start = time.perf_counter()
                 step()
-                _wait(arithmetic)
+                _wait(precision)
                 if repeat > 1:
                     seconds[name].append(time.perf_counter() - start)
     times = {name: median(values) for name, values in seconds.items()}
     memory = {name: _measured_apart(name) for name in steps}
-    print(f"{options.model}, batch {options.batch_size}, {options.bits}, {arithmetic}")
+    print(f"{options.model}, batch {options.batch_size}, {options.bits}, {precision}")
     for name in steps:
         rate = options.batch_size / times[name]
         print(f"{name:10} {times[name]:.3f} s  {rate:6.1f} images/s  {memory[name] / 1e9:.2f} GB")
@@ -86,47 +87,49 @@ def _setting(options: argparse.Namespace) -> tuple[QuantizeSettings, StepPrecisi
         precision=options.precision,
         compile=False if options.no_compile else None,
     )
-    arithmetic = choose_precision(settings, torch.device(options.device), Silent())
+    precision = choose_precision(settings, torch.device(options.device), Silent())
     size = timm.get_pretrained_cfg(options.model).input_size
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(options.batch_size, *size, generator=generator)
-    return settings, arithmetic, images.to(options.device)
+    return settings, precision, images.to(options.device)
 
 
 def _models(
     options: argparse.Namespace, settings: QuantizeSettings, images: torch.Tensor
 ) -> tuple[nn.Module, QuantizationPoints, dict[str, tuple[nn.Module, torch.optim.Adam]]]:
     torch.manual_seed(0)
-    teacher = timm.create_model(options.model).eval().requires_grad_(False).to(options.device)
-    wiring = find_points(teacher, images[:2])
+    module = timm.create_model(options.model)
+    model = from_module(module).to(options.device)
+    teacher = model.module
+    points = find_points(teacher, images[:2], model.tokens)
     student = copy.deepcopy(teacher).requires_grad_(True)
     students = {"float": (student, torch.optim.Adam(student.parameters(), lr=1e-6, fused=True))}
     if options.only != "float":
-        bits = settings.assignment
-        learned = prepare(teacher, wiring, layer_bits(bits, teacher, wiring), bits.bits)
-        add_rescaling(learned, find_folds(teacher, images[:1], wiring))
-        calibrate(learned, observe(teacher, images[:2], wiring, 0))
-        students["quantized"] = learned, build_optimizer(learned, settings)
+        bits = assign_bits(settings.assignment, model.classifier_names, points)
+        quantized = prepare(teacher, points, bits, settings)
+        add_rescaling(quantized, find_folds(teacher, images[:1], points))
+        calibrate(quantized, observe(teacher, images[:2], points, 0))
+        students["quantized"] = quantized, build_optimizer(quantized, settings)
     if options.checkpointing:
         for student, _ in students.values():
             student.set_grad_checkpointing(True)
-    return teacher, wiring, students
+    return teacher, points, students
 
 
 def _step(
     student: nn.Module,
     teacher: nn.Module,
-    wiring: QuantizationPoints,
-    arithmetic: StepPrecision,
+    points: QuantizationPoints,
+    precision: StepPrecision,
     images: torch.Tensor,
     optimizer: torch.optim.Adam,
 ) -> Callable[[], None]:
     def step() -> None:
         with (
-            capture_features(teacher, wiring.blocks) as t,
-            capture_features(student, wiring.blocks) as s,
+            capture_features(teacher, points.blocks) as t,
+            capture_features(student, points.blocks) as s,
         ):
-            with arithmetic.products():
+            with precision.autocast():
                 with torch.no_grad():
                     target = t(images)
                 output = s(images)
@@ -139,18 +142,18 @@ def _step(
 
 
 def _memory(options: argparse.Namespace) -> int:
-    settings, arithmetic, images = _setting(options)
-    teacher, wiring, students = _models(options, settings, images)
+    settings, precision, images = _setting(options)
+    teacher, points, students = _models(options, settings, images)
     student, optimizer = students[options.only]
-    with arithmetic.quantizers():
-        step = _step(student, teacher, wiring, arithmetic, images, optimizer)
+    with precision.compiled_quantizers(student):
+        step = _step(student, teacher, points, precision, images, optimizer)
         for _ in range(3):
             step()
-    return _peak(arithmetic)
+    return _peak(precision)
 
 
-def _peak(arithmetic: StepPrecision) -> int:
-    if arithmetic.device.type == "cuda":
+def _peak(precision: StepPrecision) -> int:
+    if precision.device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
@@ -160,8 +163,8 @@ def _measured_apart(name: str) -> int:
     return int(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
 
 
-def _wait(arithmetic: StepPrecision) -> None:
-    if arithmetic.device.type == "cuda":
+def _wait(precision: StepPrecision) -> None:
+    if precision.device.type == "cuda":
         torch.cuda.synchronize()
 
 

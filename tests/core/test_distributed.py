@@ -147,6 +147,8 @@ def test_exchanges(tmp_path):
     assert found[0]["largest"].tolist() == [5.0, 9.0]
     assert found[0]["totals"].tolist() == [1.0, 2.0]
     assert found[0]["told"].tolist() == [0, 7]
+    assert found[0]["floats"].tolist() == [1.0, 1.0, 3.0, 3.0]
+    assert found[0]["integer"].item() == 0
 
 
 def test_samples_do_not_depend_on_who_has_which_images(tmp_path):
@@ -163,18 +165,18 @@ def test_samples_do_not_depend_on_who_has_which_images(tmp_path):
         torch.testing.assert_close(peak, sample.channel_max, rtol=1e-4, atol=1e-5)
         prefix_rows = torch.cat([part.layers[name].prefix_rows for part in parts])
         torch.testing.assert_close(prefix_rows, sample.prefix_rows, rtol=1e-4, atol=1e-5)
-    for key, operands in whole.products.items():
+    for key, operands in whole.matmuls.items():
         for side, operand in enumerate(operands):
-            found = torch.cat([part.products[key][side] for part in parts])
+            found = torch.cat([part.matmuls[key][side] for part in parts])
             torch.testing.assert_close(found, operand, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("count", "unit"), [(7, 1), (2, 1), (500, 64), (10, 64), (0, 3)])
 def test_shares_are_everything_once_and_in_order(count, unit, monkeypatch):
-    monkeypatch.setattr(distributed, "_size", 3)
+    monkeypatch.setattr(distributed, "world_size", lambda: 3)
     shares = []
     for rank in range(3):
-        monkeypatch.setattr(distributed, "_rank", rank)
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         shares.append(distributed.rank_slice(count, unit))
     assert [i for share in shares for i in share] == list(range(count))
     assert all(share.start % unit == 0 for share in shares if len(share))
@@ -208,6 +210,8 @@ def _main(folder):
     rank = distributed.rank()
     summed, flag = torch.tensor([1.0, 2.0, 3.0]) + rank, torch.tensor(rank == 1)
     distributed.all_reduce([summed, flag])
+    ours = [torch.full((2,), float(rank + 1)), torch.tensor(rank), torch.full((1, 2), rank + 3.0)]
+    distributed.broadcast(ours)
     told = distributed.broadcast_object({"seven": 7} if rank == 0 else None)
     found = {
         "sum": summed,
@@ -215,6 +219,8 @@ def _main(folder):
         "gathered": distributed.all_gather(torch.full((rank + 1, 1), float(rank))),
         "largest": distributed.all_reduce_max(torch.tensor([5.0 - rank, 8.0 + rank])),
         "totals": torch.tensor(distributed.all_reduce_scalars([rank, 1])),
+        "floats": torch.cat([ours[0], ours[2][0]]),
+        "integer": ours[1],
         "told": torch.tensor([told["seven"] - 7, told["seven"]]),
     }
     model, images = _calibration()
@@ -224,7 +230,7 @@ def _main(folder):
     for name, sample in samples.layers.items():
         found |= {f"{name}/rows": sample.rows, f"{name}/peak": sample.channel_max}
         found |= {f"{name}/leading": sample.prefix_rows}
-    for (name, index), (left, right) in samples.products.items():
+    for (name, index), (left, right) in samples.matmuls.items():
         found |= {f"{name}/{index}/left": left, f"{name}/{index}/right": right}
     save_file({name: x.contiguous() for name, x in found.items()}, f"{folder}/{rank}.safetensors")
     distributed.destroy()

@@ -23,11 +23,11 @@ def test_alone_all_run_here():
 
 
 def test_of_two_processes_each_runs_its_own_and_the_results_add_up(monkeypatch):
-    monkeypatch.setattr(distributed, "_size", 2)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
     monkeypatch.setattr(distributed, "all_reduce", lambda tensors: None)
     total = torch.zeros(3)
     for rank, own in enumerate(([0, 2], [1])):
-        monkeypatch.setattr(distributed, "_rank", rank)
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         found = []
         results, work = searches(found)
         run_sharded(work)

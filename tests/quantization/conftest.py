@@ -1,4 +1,4 @@
-"""What a method works on, attentions that nobody has seen before, and models that are awkward."""
+"""What a method works on, attentions of unknown classes, and models that are awkward."""
 
 import pytest
 import torch
@@ -7,7 +7,8 @@ from torch import nn
 
 from vitquant.core.progress import Silent
 from vitquant.quantization.graph.points import example_inputs, find_points
-from vitquant.quantization.ptq.context import PTQContext
+from vitquant.quantization.ptq.bit_assignment import assign_bits
+from vitquant.quantization.ptq.context import PTQContext, load_init_images
 
 
 class Tower(nn.Module):
@@ -101,7 +102,7 @@ class TorchAttention(nn.Module):
 
 
 VISIBLE = {c.__name__: c for c in (AtSign, Matmul, Methods, Bmm, Keywords, Fused)}
-UNREACHABLE = {
+UNSUPPORTED = {
     "EinsumAttention": EinsumAttention,
     "BaddbmmAttention": BaddbmmAttention,
     "HiddenAttention": HiddenAttention,
@@ -126,35 +127,39 @@ def plain():
     return _tower(AtSign)
 
 
-@pytest.fixture(params=UNREACHABLE)
-def unreachable(request):
+@pytest.fixture(params=UNSUPPORTED)
+def unsupported(request):
     """(a tower with an attention that cannot be quantized, that attention's class)."""
-    return _tower(UNREACHABLE[request.param]), request.param
+    return _tower(UNSUPPORTED[request.param]), request.param
 
 
 @pytest.fixture
-def make_job(images):
-    """make_job(model, settings) → a context on the four pictures."""
+def make_context(images):
+    """make_context(model, settings) → a context on the four pictures."""
 
     def make(model, settings) -> PTQContext:
         points = find_points(model.module, example_inputs(model.input_size), model.tokens)
-        return PTQContext(model, points, images, settings, Silent(), torch.device("cpu"))
+        bits = assign_bits(settings.assignment, model.classifier_names, points)
+        init = load_init_images(model, images, settings, device := torch.device("cpu"))
+        return PTQContext(model, points, bits, images, init, settings, Silent(), device)
 
     return make
 
 
 @pytest.fixture
 def rounds_nothing(monkeypatch):
-    """Learned quantizers apply their rescaling and leave values as they are."""
+    """Fake quantizers apply their rescaling and leave values as they are."""
 
-    def value(x, q, dtype):
+    def value(x, q, dtype, use_compiled):
         return x if q is None or q.multiplier is None else x * q.multiplier
 
     monkeypatch.setattr("vitquant.quantization.quantizers.matmul._value", value)
     monkeypatch.setattr(
-        "vitquant.quantization.quantizers.per_channel.fake_quantize", lambda w, scale, grid: w
+        "vitquant.quantization.quantizers.per_channel.fake_quantize", lambda w, *args, **kwargs: w
     )
-    monkeypatch.setattr("vitquant.quantization.layers.conv.fake_quantize", lambda x, q: x)
+    monkeypatch.setattr(
+        "vitquant.quantization.layers.conv.fake_quantize", lambda x, *args, **kwargs: x
+    )
 
 
 @pytest.fixture

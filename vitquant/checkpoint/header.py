@@ -4,10 +4,21 @@
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-FORMAT_VERSION = 4
+from torch import nn
+
+from vitquant.core.modules import submodule
+from vitquant.quantization.layers.base import IntLayer
+from vitquant.quantization.layers.conv import IntConv2d
+from vitquant.quantization.layers.interception import intercepted
+from vitquant.quantization.ptq.convert import ConvertedLayer
+from vitquant.quantization.quantizers.grid import FLOAT_BITS
+
+FORMAT_VERSION = 5
+"""The newest that is read. Version 4 is written where it says all there is to say."""
 KEY = "vitquant"
 
 
@@ -18,7 +29,7 @@ class LayerRecord:
     shape: of the weight, (O, I, ...). activation_bits: of its input; 16 where that stays float.
     sqnr_db: signal-to-noise ratio of the quantized weight against the float one, in decibels.
     rescaling: "none", "stored", or "folded into <module>". shifted: whether something is added to
-    the input's channels first. prefix: how many rows at the front of an image's have scales of
+    the input's channels first. prefix: how many prefix rows of an image have scales of
     their own, and prefix_bits: the bits of these, 0 where there are none.
     """
 
@@ -36,18 +47,24 @@ class LayerRecord:
 
 @dataclass(frozen=True)
 class ProductRecord:
-    """A module whose products of two activations are quantized, in the order of execution.
+    """A module whose matmuls of two activations are quantized, in the order of execution.
 
-    heads: for each product, how many heads of its left operand have a scale of their own; 0 where
-    one scale is that of all. prefix: for each product, how many of the left operand's rows at the
-    front have.
+    activation_bits: of both operands; one number for each matmul where they differ. heads: for each
+    matmul, how many heads of its left operand have a scale of their own; 0 where one scale is that
+    of all. prefix: for each matmul, how many prefix rows of the left operand have.
     """
 
     name: str
     count: int
-    activation_bits: int
+    activation_bits: int | tuple[int, ...]
     heads: tuple[int, ...]
     prefix: tuple[int, ...]
+
+    def matmul_bits(self) -> tuple[int, ...]:
+        """The bits of each matmul."""
+        if isinstance(self.activation_bits, tuple):
+            return self.activation_bits
+        return (self.activation_bits,) * self.count
 
 
 @dataclass
@@ -70,14 +87,19 @@ class Header:
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     content_sha256: str = ""
-    format_version: int = FORMAT_VERSION
+    format_version: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.format_version:
+            differ = any(isinstance(p.activation_bits, tuple) for p in self.products)
+            self.format_version = 5 if differ else 4
 
     def dump(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
 
 
 def load_header(text: str) -> Header:
-    """Read a header of this format version.
+    """Read a header of this format version or an older one.
 
     Raises:
         ValueError: the format is newer than this program.
@@ -88,7 +110,7 @@ def load_header(text: str) -> Header:
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(f"format version {version}")
     # Version 1 shifted nothing, and had one scale for all heads; version 2, one for all rows;
-    # version 3, one number of bits for all rows.
+    # version 3, one number of bits for all rows; version 4, one for all matmuls of a module.
     raw["layers"] = [_layer(r) for r in raw["layers"]]
     raw["products"] = [_product(r) for r in raw["products"]]
     return Header(**raw)
@@ -103,4 +125,48 @@ def _layer(raw: dict[str, Any]) -> LayerRecord:
 def _product(raw: dict[str, Any]) -> ProductRecord:
     none = (0,) * raw["count"]
     own = {name: tuple(raw.get(name, none)) for name in ("heads", "prefix")}
+    bits = raw["activation_bits"]
+    own["activation_bits"] = tuple(bits) if isinstance(bits, list) else bits
     return ProductRecord(**raw | own)
+
+
+def layer_records(model: nn.Module, converted: Iterable[ConvertedLayer]) -> list[LayerRecord]:
+    """What is stored of the layers of a converted model."""
+    return [_layer_record(submodule(model, own.name, IntLayer), own) for own in converted]
+
+
+def _layer_record(layer: IntLayer, converted: ConvertedLayer) -> LayerRecord:
+    prefix, activation = layer.prefix, None if layer.input is None else layer.input.grid
+    return LayerRecord(
+        name=converted.name,
+        kind="conv2d" if isinstance(layer, IntConv2d) else "linear",
+        weight_bits=layer.grid.bits,
+        activation_bits=FLOAT_BITS if activation is None else int(activation.bits),
+        shape=tuple(layer.codes.shape),
+        sqnr_db=converted.sqnr_db,
+        rescaling=converted.rescaling,
+        shifted=layer.shift is not None,
+        prefix=prefix.count,
+        prefix_bits=0
+        if activation is None or not prefix.count
+        else int((prefix.grid or activation).bits),
+    )
+
+
+def product_records(model: nn.Module) -> list[ProductRecord]:
+    """What is stored of the matmuls of a converted model."""
+    records = []
+    for name, _, matmuls in intercepted(model):
+        left = [matmul.left for matmul in matmuls]
+        bits = tuple(int(quantizer.grid.bits) for quantizer in left)
+        same = len(set(bits)) <= 1
+        records.append(
+            ProductRecord(
+                name=name,
+                count=len(bits),
+                activation_bits=(*bits, FLOAT_BITS)[0] if same else bits,
+                heads=tuple(quantizer.heads for quantizer in left),
+                prefix=tuple(quantizer.prefix.count for quantizer in left),
+            )
+        )
+    return records

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from vitquant.checkpoint.header import FORMAT_VERSION, KEY, Header, load_header
+from vitquant.checkpoint.header import FORMAT_VERSION, KEY, Header, LayerRecord, load_header
 from vitquant.checkpoint.packing import unpack
 from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
@@ -15,12 +15,12 @@ from vitquant.data.class_names import ClassNames
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.sources import adapter_of
 from vitquant.models.timm_adapter import TIMM
-from vitquant.quantization.layers.attention import frozen_matmul
+from vitquant.quantization.layers.attention import QuantizedMatmul, frozen_matmul
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.conv import IntConv2d, conv_arguments
 from vitquant.quantization.layers.interception import intercept
 from vitquant.quantization.layers.linear import IntLinear
-from vitquant.quantization.quantizers.grid import activation_grid, grids, prefix_format
+from vitquant.quantization.quantizers.grid import Grid, activation_grid, grids, prefix_format
 
 
 @dataclass
@@ -104,8 +104,6 @@ def _restored(header: Header, state: dict[str, Tensor]) -> Model:
         key = f"{name}.codes"
         state[key] = unpack(state[key], tuple(layer.codes.shape), layer.grid)
     module.load_state_dict(state)
-    for layer in layers.values():
-        layer.refresh()
     classes = None if header.classes is None else ClassNames.from_json(header.classes)
     return Model(module, identity, header.preprocessing, classes, adapter=adapter)
 
@@ -117,26 +115,37 @@ def fit(module: nn.Module, header: Header) -> nn.Module:
         AttributeError, ValueError: the architecture has not the layers that ``header`` lists.
     """
     for record in header.layers:
-        layer = module.get_submodule(record.name)
-        if tuple(layer.weight.shape) != record.shape:
-            raise ValueError(f"{record.name} is {tuple(layer.weight.shape)}, not {record.shape}")
-        weight, activation = grids(record.weight_bits, record.activation_bits)
-        shared = {"bias": layer.bias is not None, "weight": weight, "activation": activation}
-        if record.kind == "conv2d":
-            made = IntConv2d(record.shape, conv_arguments(layer), **shared)
-        else:
-            stored = record.rescaling == "stored"
-            made = IntLinear(
-                record.shape,
-                **shared,
-                multiplier=stored,
-                shift=record.shifted,
-                prefix=prefix_format(record.prefix, activation, record.prefix_bits),
-            )
-        module.set_submodule(record.name, made)
+        module.set_submodule(record.name, _layer(module.get_submodule(record.name), record))
     for product in header.products:
-        grid = activation_grid(product.activation_bits)
-        own = zip(product.heads, product.prefix, strict=True)
-        made = [frozen_matmul(grid, heads, prefix_format(prefix, grid)) for heads, prefix in own]
-        intercept(module.get_submodule(product.name), made)
+        own = zip(product.matmul_bits(), product.heads, product.prefix, strict=True)
+        matmuls = [_matmul(activation_grid(bits), heads, prefix) for bits, heads, prefix in own]
+        intercept(module.get_submodule(product.name), matmuls)
     return module.eval().requires_grad_(False)
+
+
+def _layer(layer: nn.Module, record: LayerRecord) -> IntLayer:
+    weight, activation = grids(record.weight_bits, record.activation_bits)
+    made: IntLayer
+    if isinstance(layer, nn.Conv2d):
+        bias = layer.bias is not None
+        arguments = conv_arguments(layer)
+        made = IntConv2d(record.shape, arguments, bias=bias, weight=weight, activation=activation)
+    elif isinstance(layer, nn.Linear):
+        made = IntLinear(
+            record.shape,
+            bias=layer.bias is not None,
+            weight=weight,
+            activation=activation,
+            multiplier=record.rescaling == "stored",
+            shift=record.shifted,
+            prefix=prefix_format(record.prefix, activation, record.prefix_bits),
+        )
+    else:
+        raise ValueError(f"{record.name} is a {type(layer).__name__}, not a {record.kind}")
+    if tuple(layer.weight.shape) != record.shape:
+        raise ValueError(f"{record.name} is {tuple(layer.weight.shape)}, not {record.shape}")
+    return made
+
+
+def _matmul(grid: Grid, heads: int, prefix: int) -> QuantizedMatmul:
+    return frozen_matmul(grid, heads, prefix_format(prefix, grid))

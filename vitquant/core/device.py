@@ -17,7 +17,7 @@ def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware has products of bfloat16, several times as fast as float32's."""
+    """Whether the hardware has matmuls of bfloat16, several times as fast as float32's."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":

@@ -2,7 +2,9 @@
 
 The processes do the same, each on its own share of the images, and what they computed is put
 together in the order of the images. ``init`` connects them; without it a process is alone, also
-one that somebody else's program has connected to others.
+one that another program has connected to others.
+
+A function that says so is a collective: all processes have to call it, in the same order.
 """
 
 import json
@@ -19,7 +21,7 @@ from vitquant.core.errors import PeerLostError
 
 _LOST = "another process has ended, or cannot be reached; --debug shows the exchange that failed"
 
-_rank, _size = 0, 1
+# There while ``init`` has connected processes.
 _store: dist.Store | None = None
 
 
@@ -34,17 +36,17 @@ def is_main() -> bool:
 
 
 def rank() -> int:
-    return _rank
+    return 0 if _store is None else dist.get_rank()
 
 
 def world_size() -> int:
     """How many processes there are."""
-    return _size
+    return 1 if _store is None else dist.get_world_size()
 
 
 def local_rank() -> int:
     """This process's number on its machine."""
-    return _number("LOCAL_RANK", 0) if _size > 1 else 0
+    return _number("LOCAL_RANK", 0) if world_size() > 1 else 0
 
 
 def init() -> None:
@@ -53,8 +55,8 @@ def init() -> None:
     Raises:
         PeerLostError: they do not find each other.
     """
-    global _rank, _size, _store
-    if not is_torchrun() or _size > 1:
+    global _store
+    if not is_torchrun() or _store is not None:
         return
     gpus = torch.cuda.is_available() and dist.is_nccl_available()
     try:
@@ -69,15 +71,15 @@ def init() -> None:
         )
     except RuntimeError as error:
         raise PeerLostError(_LOST) from error
-    _rank, _size, _store = number, count, store
+    _store = store
 
 
 def destroy() -> None:
     """Disconnect. Not for a process that has failed: others may never get here."""
-    global _rank, _size, _store
-    if _size > 1:
+    global _store
+    if _store is not None:
         dist.destroy_process_group()
-    _rank, _size, _store = 0, 1, None
+    _store = None
 
 
 def rank_slice(count: int, unit: int = 1) -> range:
@@ -86,47 +88,56 @@ def rank_slice(count: int, unit: int = 1) -> range:
     unit: items that stay together, such as those of a batch.
     """
     units = -(-count // unit)
-    start, stop = (units * r // _size for r in (_rank, _rank + 1))
+    start, stop = (units * r // world_size() for r in (rank(), rank() + 1))
     return range(min(count, start * unit), min(count, stop * unit))
 
 
 def all_reduce(tensors: Sequence[Tensor]) -> None:
-    """Add up each tensor over the processes, in place, all in one exchange.
+    """Add up each tensor over the processes, in place, all in one exchange. A collective.
 
     They must be on one device; the first one's type is the one in which they are added.
     """
-    if _size == 1 or not tensors:
+    if world_size() == 1 or not tensors:
         return
-    dtype = tensors[0].dtype
-    flat = torch.cat([tensor.detach().reshape(-1).to(dtype) for tensor in tensors])
+    flat = _joined(tensors, tensors[0].dtype)
     _exchange(dist.all_reduce, flat)
-    with torch.no_grad():
-        for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
-            tensor.copy_(part.view(tensor.shape))
+    _write_back(flat, tensors)
+
+
+def _joined(tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    return torch.cat([tensor.detach().reshape(-1).to(dtype) for tensor in tensors])
+
+
+@torch.no_grad()
+def _write_back(flat: Tensor, tensors: Sequence[Tensor]) -> None:
+    for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(part.view(tensor.shape))
 
 
 def all_reduce_scalars(values: Iterable[float]) -> list[float]:
-    """Each number added up over the processes."""
+    """Each number added up over the processes. A collective."""
     summed = torch.tensor(list(values), dtype=torch.float64)
     all_reduce([summed])
     return summed.tolist()
 
 
 def all_reduce_max(values: Tensor) -> Tensor:
-    """The greatest of each element among the processes."""
-    if _size > 1:
+    """The greatest of each element among the processes. A collective."""
+    if world_size() > 1:
         values = values.clone()
         _exchange(dist.all_reduce, values, op=dist.ReduceOp.MAX)
     return values
 
 
 def all_gather(rows: Tensor) -> Tensor:
-    """The tensors (N, ...) of all processes behind one another; N may differ between them."""
-    if _size == 1:
+    """The tensors (N, ...) of all processes behind one another; N may differ between them.
+
+    A collective.
+    """
+    if world_size() == 1:
         return rows
-    lengths = [
-        int(n) for n in all_reduce_scalars(len(rows) if i == _rank else 0 for i in range(_size))
-    ]
+    own = [len(rows) if i == rank() else 0 for i in range(world_size())]
+    lengths = [int(n) for n in all_reduce_scalars(own)]
     padded = rows.new_zeros(max(lengths), *rows.shape[1:])
     padded[: len(rows)] = rows
     parts = [torch.empty_like(padded) for _ in lengths]
@@ -135,26 +146,33 @@ def all_gather(rows: Tensor) -> Tensor:
 
 
 def broadcast(tensors: Sequence[Tensor]) -> None:
-    """Overwrite each tensor with the main process's."""
-    if _size > 1:
-        for tensor in tensors:
-            _exchange(dist.broadcast, tensor.detach(), src=0)
+    """Overwrite each tensor with the main process's, in one exchange for each type. A collective.
+
+    They must be on one device.
+    """
+    if world_size() == 1:
+        return
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        own = [tensor for tensor in tensors if tensor.dtype == dtype]
+        flat = _joined(own, dtype)
+        _exchange(dist.broadcast, flat, src=0)
+        _write_back(flat, own)
 
 
 def broadcast_object(value: Any) -> Any:
-    """What the main process passes, a JSON value, whatever the others pass."""
-    if _size == 1:
+    """What the main process passes, a JSON value, whatever the others pass. A collective."""
+    if world_size() == 1:
         return value
     text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
     length = torch.tensor(len(text))
     broadcast([length])
-    text = text if _rank == 0 else torch.empty(int(length), dtype=torch.uint8)
+    text = text if rank() == 0 else torch.empty(int(length), dtype=torch.uint8)
     broadcast([text])
     return json.loads(text.numpy().tobytes())
 
 
 def barrier() -> None:
-    """Wait until all processes have got here."""
+    """Wait until all processes have got here. A collective."""
     all_reduce_scalars([0.0])
 
 
@@ -207,7 +225,7 @@ class Task(NamedTuple):
 def run_sharded(tasks: Sequence[Task]) -> None:
     """Run each task in one of the processes and give the results to all; none may need another's.
 
-    In a single process, they all run here.
+    In a single process, they all run here. A collective.
     """
     for i, task in enumerate(tasks):
         if i % world_size() == rank():

@@ -157,7 +157,9 @@ def _warp(gray: Tensor, zoom: Tensor, aspect: Tensor, angle: Tensor) -> Tensor:
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     # affine_grid asks where in the old picture a point of the new one comes from.
     rows = (cos / width, sin / width, zero, -sin / height, cos / height, zero)
-    grid = F.affine_grid(torch.stack(rows, dim=1).view(-1, 2, 3), gray.shape, align_corners=False)
+    grid = F.affine_grid(
+        torch.stack(rows, dim=1).view(-1, 2, 3), list(gray.shape), align_corners=False
+    )
     return F.grid_sample(gray, grid, align_corners=False)
 
 

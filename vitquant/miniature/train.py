@@ -9,6 +9,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import timm
 import torch
@@ -61,8 +62,8 @@ def train(name: str, images: Labeled, epochs: int = EPOCHS, seed: int = 0) -> nn
         fill=0,
     )
     prepare = _preprocessing(model)
-    batches = DataLoader(
-        images,
+    batches: DataLoader[Any] = DataLoader(
+        cast(Any, images),
         batch_size=BATCH,
         shuffle=True,
         drop_last=True,
@@ -94,7 +95,9 @@ def train(name: str, images: Labeled, epochs: int = EPOCHS, seed: int = 0) -> nn
 def count_correct(model: nn.Module, images: Labeled) -> int:
     """How many of the images a timm model in eval mode labels rightly."""
     prepare = _preprocessing(model)
-    batches = DataLoader(images, batch_size=250, collate_fn=lambda pairs: _batch(pairs, prepare))
+    batches: DataLoader[Any] = DataLoader(
+        cast(Any, images), batch_size=250, collate_fn=lambda pairs: _batch(pairs, prepare)
+    )
     return sum(int((model(x).argmax(dim=-1) == y).sum()) for x, y in batches)
 
 

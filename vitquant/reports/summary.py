@@ -60,7 +60,7 @@ def _product_row(product, index: int, tensors) -> dict[str, Any]:
         "name": name,
         "kind": "product",
         "weight_bits": None,
-        "activation_bits": product.activation_bits,
+        "activation_bits": product.matmul_bits()[index],
         "shape": None,
         "bytes": sum(_bytes(t) for n, t in tensors.items() if n.startswith(f"{name}.")),
         "sqnr_db": None,

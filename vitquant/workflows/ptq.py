@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import vitquant
-from vitquant.checkpoint.header import Header, LayerRecord, ProductRecord
+from vitquant.checkpoint.header import Header, LayerRecord, layer_records, product_records
 from vitquant.checkpoint.write import write_checkpoint
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.core import distributed
@@ -31,9 +31,9 @@ from vitquant.quantization.graph.points import (
     find_points,
 )
 from vitquant.quantization.layers.base import IntLayer
-from vitquant.quantization.layers.interception import intercepted
 from vitquant.quantization.methods.base import METHODS, Method, get_method
-from vitquant.quantization.ptq.context import PTQContext
+from vitquant.quantization.ptq.bit_assignment import assign_bits
+from vitquant.quantization.ptq.context import PTQContext, load_init_images
 from vitquant.quantization.ptq.convert import convert
 from vitquant.quantization.training.state import TrainingState, run_fingerprint
 from vitquant.quantization.transforms.rotation import rotate
@@ -101,12 +101,21 @@ def quantize(
     _seed(settings.seed)  # Making images has used up random numbers, unless they were kept.
     chosen = _decode(images, settings, progress)
     if state is not None:
-        state.begin(run_fingerprint(model, chosen, settings))
+        state.check(run_fingerprint(model, chosen, settings))
     context = PTQContext(
-        model, points, chosen, settings, progress, torch.device(device), state=state
+        model,
+        points,
+        assign_bits(settings.assignment, model.classifier_names, points),
+        chosen,
+        load_init_images(model, chosen, settings, torch.device(device)),
+        settings,
+        progress,
+        torch.device(device),
+        resume=None if state is None else state.path,
+        save_every=None if state is None else state.every,
     )
     student = method.run(context)
-    layers = convert(student, model.module)
+    layers = layer_records(student, convert(student, model.module))
     header = _header(model, points, settings, student, layers)
     header.settings.update(calib=images.name, samples=len(chosen))
     student.eval().requires_grad_(False)
@@ -137,15 +146,11 @@ def _points(
         check_supported(model.module, points)
     for name, why in points.unsupported.items():
         progress.warn(f"{name} stays float: {why}")
-    if not settings.per_head:
-        points.heads.clear()
-    if settings.prefix_bits and not points.prefix:
+    if settings.prefix_bits and not points.has_prefix_tokens:
         raise UserError(
             f"{settings.naming.option('prefix_bits')}: {model.identity.name} has no class tokens "
             f"or registers; leave it out"
         )
-    if not settings.prefix_scales:
-        points.prefix.clear()
     return model, points
 
 
@@ -156,23 +161,15 @@ def _header(
     student: nn.Module,
     layers: list[LayerRecord],
 ) -> Header:
-    products = []
-    for name, module in intercepted(student):
-        matmuls: Any = module.products
-        heads = tuple(matmul.left.heads for matmul in matmuls)
-        prefixes = tuple(matmul.left.prefix.count for matmul in matmuls)
-        products.append(
-            ProductRecord(name, len(matmuls), settings.bits.activation, heads, prefixes)
-        )
     return Header(
         model=model.identity.to_json(),
         preprocessing=model.preprocessing,
         classes=None if model.classes is None else model.classes.to_json(),
         bits=str(settings.bits),
         layers=layers,
-        products=products,
-        unreached=points.unsupported,
-        constant=points.constant,
+        products=product_records(student),
+        unreached=dict(points.unsupported),
+        constant=list(points.constant),
         settings=settings.to_json(),
         versions=_versions(),
     )

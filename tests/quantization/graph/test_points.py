@@ -1,4 +1,4 @@
-"""What is found in a model: every layer, every product, and what cannot be reached."""
+"""What is found in a model: every layer, every matmul, and what cannot be quantized."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from torch import nn
 
 from vitquant.core.errors import UserError
 from vitquant.quantization.graph.points import check_supported, example_inputs, find_points
-from vitquant.quantization.layers.interception import intercepted
+from vitquant.quantization.layers.interception import intercepted, set_matmuls
 from vitquant.workflows.ptq import quantize
 
 # Linears whose input does not depend on the image.
@@ -16,42 +16,47 @@ CONSTANT = {"swinv2": 8, "siglip": 1}
 BLOCKS = {"swin": 4, "swinv2": 4}
 
 
-def test_every_layer_and_two_products_a_block_are_found(family, small):
+def test_every_layer_and_two_matmuls_a_block_are_found(family, small):
     points = find_points(small.module, example_inputs(small.input_size), small.tokens)
     there = {
         name
         for name, module in small.module.named_modules()
         if isinstance(module, (nn.Linear, nn.Conv2d))
     }
-    assert set(points.layers) | set(points.constant) == there
+    names = [point.name for point in points.layers]
+    assert set(names) | set(points.constant) == there
+    kinds = {"linear": nn.Linear, "conv2d": nn.Conv2d}
+    for point in points.layers:
+        assert isinstance(small.module.get_submodule(point.name), kinds[point.kind])
     assert len(points.constant) == CONSTANT.get(family, 0)
     blocks = BLOCKS.get(family, 2)
     assert len(points.blocks) == blocks
-    assert points.layers[0] == "patch_embed.proj"
-    pooling = {"attn_pool": 2} if family == "siglip" else {}
-    assert points.products == {f"{block}.attn": 2 for block in points.blocks} | pooling
+    assert names[0] == "patch_embed.proj"
+    pooling = ("attn_pool",) if family == "siglip" else ()
+    assert points.attentions == (*(f"{block}.attn" for block in points.blocks), *pooling)
+    assert [p.key for p in points.matmuls] == [(a, i) for a in points.attentions for i in (0, 1)]
     assert not points.unsupported
 
 
 def test_attention_weights_are_told_from_other_operands(small):
     points = find_points(small.module, example_inputs(small.input_size), small.tokens)
     heads = {n: m.num_heads for n, m in small.module.named_modules() if hasattr(m, "num_heads")}
-    found = {(name, 1): heads[name] for name in points.products if heads[name] > 1}
-    assert points.heads == found
+    found = {p.key: p.heads for p in points.matmuls if p.heads}
+    assert found == {(name, 1): heads[name] for name in points.attentions if heads[name] > 1}
     assert found
 
 
 def test_rows_in_front_of_the_patches_are_found(small):
     points = find_points(small.module, example_inputs(small.input_size), small.tokens)
     prefix = getattr(small.module, "num_prefix_tokens", 0)
-    assert set(points.prefix.values()) == ({prefix} if prefix else set())
-    if prefix:
-        inside = {n for n in points.layers if n.startswith("blocks.")}
-        assert inside <= set(points.prefix)
-        assert {p for p in points.prefix if p[1:] and p[1] == 1} == {
-            (name, 1) for name in points.products
-        }
-        assert not {"patch_embed.proj", "head"} & set(points.prefix)
+    assert points.has_prefix_tokens == bool(prefix)
+    for layer in points.layers:
+        assert layer.prefix_tokens in (0, prefix)
+        if layer.name.startswith("blocks."):
+            assert layer.prefix_tokens == prefix
+        if layer.name in ("patch_embed.proj", "head"):
+            assert not layer.prefix_tokens
+    assert all(m.prefix_tokens == prefix for m in points.matmuls if m.index == 1)
 
 
 def test_looking_leaves_the_model_as_it_was(small, batch):
@@ -67,39 +72,39 @@ def test_a_weight_used_by_the_attention_itself_is_attributed(small):
     assert points.functional == {f"{b}.attn.qkv": f"{b}.attn" for b in points.blocks}
 
 
-def test_a_product_is_seen_however_it_is_written(visible, wrapped, images, batch, settings):
+def test_a_matmul_is_seen_however_it_is_written(visible, wrapped, images, batch, settings):
     points = find_points(visible, batch)
-    assert points.products == {"blocks.0": 2, "blocks.1": 2}
-    assert points.blocks == ["blocks.0", "blocks.1"]
+    assert [p.key for p in points.matmuls] == [(f"blocks.{b}", i) for b in (0, 1) for i in (0, 1)]
+    assert points.blocks == ("blocks.0", "blocks.1")
     assert not points.unsupported
     exact = quantize(wrapped(visible), images, settings("w8a8", init_images=4)).model.module
     torch.testing.assert_close(exact(batch), visible(batch), rtol=0, atol=0.02)
     coarse = quantize(wrapped(visible), images, settings("w8a2", init_images=4)).model.module
-    for _, module in intercepted(coarse):
-        module.products = nn.ModuleList()
+    for _, module, _ in intercepted(coarse):
+        set_matmuls(module, [])
     with_products = quantize(wrapped(visible), images, settings("w8a2", init_images=4))
     assert not torch.equal(coarse(batch), with_products.model.module(batch))
 
 
-def test_an_unreachable_attention_is_refused_with_its_class(unreachable, wrapped, images, settings):
-    module, cls = unreachable
+def test_an_unsupported_attention_is_refused_with_its_class(unsupported, wrapped, images, settings):
+    module, cls = unsupported
     with pytest.raises(UserError, match=rf"--allow-float: {cls} \(blocks\.0"):
         quantize(wrapped(module), images, settings())
 
 
 @pytest.mark.parametrize("method", ["rtn", "joint"])
-def test_an_unreachable_attention_stays_float_on_request(
-    method, unreachable, wrapped, images, batch, settings
+def test_an_unsupported_attention_stays_float_on_request(
+    method, unsupported, wrapped, images, batch, settings
 ):
-    module, _ = unreachable
+    module, _ = unsupported
     run = quantize(wrapped(module), images, settings("w8a8", method, allow_float=True))
     assert {name.split(".")[1] for name in run.header.unreached} == {"0", "1"}
     assert {"embed", "head"} <= {layer.name for layer in run.header.layers}
     torch.testing.assert_close(run.model.module(batch), module(batch), rtol=0, atol=0.05)
 
 
-def test_fast_paths_of_torch_do_not_hide_an_attention(unreachable, batch):
-    module, _ = unreachable
+def test_fast_paths_of_torch_do_not_hide_an_attention(unsupported, batch):
+    module, _ = unsupported
     for requires_grad in (True, False):
         points = find_points(module.requires_grad_(requires_grad), batch)
         with pytest.raises(UserError):

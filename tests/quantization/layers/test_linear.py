@@ -1,4 +1,4 @@
-"""The quantized Linear, Conv2d and product: trained and stored compute alike."""
+"""The quantized Linear, Conv2d and matmul: trained and stored compute alike."""
 
 import copy
 
@@ -101,7 +101,7 @@ def test_padding_with_something_other_than_zeros_is_refused():
 
 @torch.no_grad()
 @pytest.mark.parametrize("shapes", [((2, 3, 4, 5), (2, 3, 5, 6)), ((2, 3, 4, 5), (1, 3, 5, 6))])
-def test_a_product_broadcasts_like_matmul(shapes):
+def test_a_matmul_broadcasts_like_torch(shapes):
     left, right = (noise(*shape) for shape in shapes)
     product = fake_quant_matmul(activation_grid(8))
     product.left.calibrate(left, lambda d: d)
@@ -117,7 +117,7 @@ def gelu_rows():
     return F.gelu(x * torch.tensor([0.5, 1.0, 0.7, 0.9, 1.2, 0.4]) - 0.7)
 
 
-def with_offset(bits, rows):
+def with_shift(bits, rows):
     layer = FakeQuantLinear(nn.Linear(6, 4), weight_grid(8), activation_grid(bits))
     layer.rescale = ChannelRescale(6, FoldTarget.NONE)
     with torch.no_grad():
@@ -128,8 +128,8 @@ def with_offset(bits, rows):
 
 
 @pytest.mark.parametrize("consumed", [False, True])
-def test_an_offset_is_stored_as_a_shift(consumed, gelu_rows):
-    layer = with_offset(3, gelu_rows)
+def test_a_shift_is_stored_as_a_shift(consumed, gelu_rows):
+    layer = with_shift(3, gelu_rows)
     with torch.no_grad():
         layer.channel_shift.add_(torch.linspace(-0.4, 0.4, 6))
     if consumed:
@@ -141,8 +141,8 @@ def test_an_offset_is_stored_as_a_shift(consumed, gelu_rows):
     torch.testing.assert_close(stored(gelu_rows), layer(gelu_rows), rtol=1e-5, atol=1e-5)
 
 
-def test_an_offset_costs_nothing_where_levels_are_fine(gelu_rows):
-    layer = with_offset(8, gelu_rows)
+def test_a_shift_costs_nothing_where_levels_are_fine(gelu_rows):
+    layer = with_shift(8, gelu_rows)
     with torch.no_grad():
         layer.channel_shift.add_(0.3)
     expected = F.linear(gelu_rows, layer.weight, layer.bias)
@@ -150,13 +150,13 @@ def test_an_offset_costs_nothing_where_levels_are_fine(gelu_rows):
 
 
 @torch.no_grad()
-def test_an_offset_makes_more_of_few_levels(gelu_rows):
+def test_a_shift_makes_more_of_few_levels(gelu_rows):
     def error(layer):
         exact = F.linear(gelu_rows, layer.weight, layer.bias)
         return (layer(gelu_rows) - exact).var(0).sum().item()
 
     torch.manual_seed(0)
-    moved = with_offset(3, gelu_rows)
+    moved = with_shift(3, gelu_rows)
     assert moved.channel_shift.abs().min() > 0
     fixed = copy.deepcopy(moved)
     fixed.channel_shift = None
@@ -165,17 +165,17 @@ def test_an_offset_makes_more_of_few_levels(gelu_rows):
 
 
 @torch.no_grad()
-def test_the_product_sees_the_input_without_the_offset(gelu_rows):
-    layer = with_offset(3, gelu_rows)
+def test_the_matmul_sees_the_input_without_the_shift(gelu_rows):
+    layer = with_shift(3, gelu_rows)
     seen = layer.dequantized_input(gelu_rows)
     assert (seen.unique(dim=0).shape[0]) < len(gelu_rows)
     out = F.linear(seen, layer.quantized_weight(), layer.bias)
     torch.testing.assert_close(layer(gelu_rows), out, rtol=1e-5, atol=1e-5)
 
 
-def test_gradients_reach_the_offset(gelu_rows):
+def test_gradients_reach_the_shift(gelu_rows):
     """Where values are clipped: rounding is straight-through, and moves with them elsewhere."""
-    layer = with_offset(3, gelu_rows)
+    layer = with_shift(3, gelu_rows)
     layer(gelu_rows * 2).square().sum().backward()
     assert layer.channel_shift.grad.isfinite().all()
     assert layer.channel_shift.grad.abs().max() > 0.1
@@ -254,7 +254,7 @@ def test_rows_of_their_own_may_have_more_bits(tokens):
 
 
 @torch.no_grad()
-def test_rows_of_their_own_beside_an_offset_of_the_others(tokens):
+def test_rows_of_their_own_beside_a_shift_of_the_others(tokens):
     layer = with_prefix(4, tokens, FoldTarget.NONE, offset=True)
     torch.testing.assert_close(layer.convert()(tokens), layer(tokens), rtol=1e-4, atol=1e-4)
     out = F.linear(layer.dequantized_input(tokens), layer.quantized_weight(), layer.bias)
@@ -274,7 +274,7 @@ def test_gradients_reach_what_rows_have_of_their_own(tokens):
 
 
 @torch.no_grad()
-def test_a_product_may_have_rows_of_their_own(tokens):
+def test_a_matmul_may_have_prefix_rows(tokens):
     product = fake_quant_matmul(activation_grid(4), prefix=PrefixFormat(1))
     left, right = tokens * torch.tensor([0.02, 1, 1, 1, 1]).view(5, 1), noise(200, 6, 4)
     product.left.calibrate(left, lambda d: d @ right)

@@ -17,9 +17,10 @@ def error(model, context, batch) -> float:
     return float((model(batch) - wanted).square().mean())
 
 
+@pytest.mark.parametrize("family", ["vit", "swin", "eva02"], indirect=True)
 @torch.no_grad()
-def test_a_corrected_model_is_nearer_to_float(small, batch, settings, make_job):
-    context = make_job(small, settings("w3a8", "dfq", init_images=4))
+def test_a_corrected_model_is_nearer_to_float(small, batch, settings, make_context):
+    context = make_context(small, settings("w3a8", "dfq", init_images=4))
     student = rtn(context)
     before = error(student, context, batch)
     correct(context, student)
@@ -28,8 +29,8 @@ def test_a_corrected_model_is_nearer_to_float(small, batch, settings, make_job):
 
 @pytest.mark.parametrize("family", ["vit", "swinv2"], indirect=True)
 @pytest.mark.parametrize("begin", [repq, calibrate_with_rescaling])
-def test_so_is_one_with_rescaling(begin, small, batch, settings, make_job):
-    context = make_job(small, settings("w3a8", "dfq", init_images=4))
+def test_so_is_one_with_rescaling(begin, small, batch, settings, make_context):
+    context = make_context(small, settings("w3a8", "dfq", init_images=4))
     student = begin(context)
     before = error(student, context, batch)
     correct(context, student)
@@ -37,8 +38,8 @@ def test_so_is_one_with_rescaling(begin, small, batch, settings, make_job):
 
 
 @torch.no_grad()
-def test_mean_outputs_are_those_of_float(make_small, settings, make_job):
-    context = make_job(make_small("swin"), settings("w3a4", "dfq"))
+def test_mean_outputs_are_those_of_float(make_small, settings, make_context):
+    context = make_context(make_small("swin"), settings("w3a4", "dfq"))
     student = rtn(context)
     correct(context, student)
     found = {}
@@ -49,15 +50,15 @@ def test_mean_outputs_are_those_of_float(make_small, settings, make_job):
                 found[key] = out.flatten(0, -2).mean(0)
 
             model.get_submodule(name).register_forward_hook(see)
-        model(context.first_images)
+        model(context.init_images.batch)
     for which, name in found:
         mean = found["float", name]
         assert torch.allclose(found[which, name], mean, atol=1e-3 * float(mean.abs().max()))
 
 
 @torch.no_grad()
-def test_biases_can_be_left_alone(make_small, batch, settings, make_job):
-    context = make_job(
+def test_biases_can_be_left_alone(make_small, batch, settings, make_context):
+    context = make_context(
         make_small("vit"), settings("w3a8", "dfq", correct_bias=False, init_images=4)
     )
     student = rtn(context)
@@ -70,8 +71,8 @@ def test_biases_can_be_left_alone(make_small, batch, settings, make_job):
 
 
 @torch.no_grad()
-def test_rounding_again_changes_nothing(make_small, settings, make_job):
-    context = make_job(make_small("vit"), settings("w4a4", "dfq"))
+def test_rounding_again_changes_nothing(make_small, settings, make_context):
+    context = make_context(make_small("vit"), settings("w4a4", "dfq"))
     student = calibrate_with_rescaling(context)
     correct(context, student)
     layers = [m for m in student.modules() if isinstance(m, FakeQuantLinear)]
@@ -80,8 +81,8 @@ def test_rounding_again_changes_nothing(make_small, settings, make_job):
         assert torch.allclose(layer.quantized_weight(), weight, rtol=1e-4, atol=1e-7)
 
 
-def test_it_says_what_it_leaves_alone(make_small, settings, make_job, monkeypatch):
-    context = make_job(make_small("vit"), settings("w4a4", "dfq"))
+def test_it_says_what_it_leaves_alone(make_small, settings, make_context, monkeypatch):
+    context = make_context(make_small("vit"), settings("w4a4", "dfq"))
     said = []
     monkeypatch.setattr(type(context.progress), "say", lambda self, text: said.append(text))
     correct(context, rtn(context))
@@ -96,7 +97,7 @@ def test_the_checkpoint_holds_nothing_more(make_small, images, settings, tmp_pat
     assert sizes["rtn"] == sizes["dfq"]
 
 
-def test_joint_goes_on_from_there(make_small, images, settings):
+def test_training_starts_from_it(make_small, images, settings):
     for method in ("joint", "block"):
         quantized = quantize(make_small("vit"), images, settings("w4a4", method, start="dfq"))
         assert quantized.history

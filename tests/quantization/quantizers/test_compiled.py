@@ -1,10 +1,14 @@
 """The compiled form of the quantizers against the plain one."""
 
+from functools import partial
+
 import pytest
 import torch
+from torch import nn
 from torch._dynamo import config as dynamo
 from torch.overrides import TorchFunctionMode
 
+from vitquant.quantization.layers.linear import FakeQuantLinear
 from vitquant.quantization.quantizers import affine, per_channel
 from vitquant.quantization.quantizers import compiled as kernels
 from vitquant.quantization.quantizers.affine import QParams
@@ -42,15 +46,8 @@ def compiler():
 
 @pytest.fixture
 def both():
-    """both(function) → its results (plain, compiled)."""
-
-    def run(function):
-        with kernels.use_compiled(False):
-            plain = function()
-        with kernels.use_compiled(True):
-            return plain, function()
-
-    return run
+    """both(function) → its results (plain, compiled); it takes which of the two is wanted."""
+    return lambda function: (function(False), function(True))
 
 
 def numbers(*shape, seed=0):
@@ -68,7 +65,7 @@ def quantizer(multiplier):
 def test_activations_have_the_same_values(types, layout, multiplier, both):
     source, target = TYPES[types]
     x, q = LAYOUTS[layout](numbers(4, 30, 6).to(source)), quantizer(multiplier)
-    plain, compiled = both(lambda: affine.fake_quantize_forward(x, q, target))
+    plain, compiled = both(lambda c: affine.fake_quantize_forward(x, q, target, use_compiled=c))
     assert compiled.dtype == plain.dtype == target
     assert torch.equal(compiled, plain)
 
@@ -79,7 +76,7 @@ def test_activations_have_the_same_values(types, layout, multiplier, both):
 def test_activations_have_the_same_gradients(dtype, layout, multiplier, both):
     x, q = LAYOUTS[layout](numbers(4, 30, 6).to(dtype)), quantizer(multiplier)
     grad = LAYOUTS[layout](numbers(4, 30, 6, seed=1).to(dtype))
-    plain, compiled = both(lambda: affine.fake_quantize_backward(grad, x, q))
+    plain, compiled = both(lambda c: affine.fake_quantize_backward(grad, x, q, use_compiled=c))
     assert compiled.x.dtype == plain.x.dtype == dtype
     assert (compiled.multiplier is None) == (plain.multiplier is None) == (not multiplier)
     near = {"rtol": 1e-4, "atol": 1e-4}
@@ -96,9 +93,13 @@ def test_heads_have_the_same_values_and_gradients(dtype, both):
     scale = torch.tensor([0.1, 0.2, 0.5]).view(3, 1, 1)
     q = QParams(activation_grid(4), scale, torch.tensor(6.0))
     for each in (x, x.mT.contiguous().mT):
-        plain, compiled = both(lambda each=each: affine.fake_quantize_forward(each, q))
+        plain, compiled = both(
+            lambda c, each=each: affine.fake_quantize_forward(each, q, use_compiled=c)
+        )
         assert torch.equal(compiled, plain)
-        plain, compiled = both(lambda each=each: affine.fake_quantize_backward(grad, each, q))
+        plain, compiled = both(
+            lambda c, each=each: affine.fake_quantize_backward(grad, each, q, use_compiled=c)
+        )
         assert compiled.scale.shape == plain.scale.shape == scale.shape
         near = {"rtol": 1e-4, "atol": 1e-4}
         if dtype is torch.bfloat16:
@@ -114,9 +115,9 @@ def test_rows_have_the_same_values_and_gradients(grid, heads, multiplier, both):
     x, grad = (numbers(4, *heads, 5, 6, seed=seed) for seed in (0, 1))
     scale = torch.linspace(0.1, 0.5, 5).view(5, 1).expand(*heads, 5, 1).contiguous()
     q = quantizer(multiplier)._replace(grid=grid, scale=scale)
-    plain, compiled = both(lambda: affine.fake_quantize_forward(x, q))
+    plain, compiled = both(lambda c: affine.fake_quantize_forward(x, q, use_compiled=c))
     assert torch.equal(compiled, plain)
-    plain, compiled = both(lambda: affine.fake_quantize_backward(grad, x, q))
+    plain, compiled = both(lambda c: affine.fake_quantize_backward(grad, x, q, use_compiled=c))
     assert (compiled.multiplier is None) == (not multiplier)
     assert compiled.scale.shape == scale.shape
     for ours, theirs in zip(compiled, plain, strict=True):
@@ -128,11 +129,11 @@ def test_a_row_is_quantized_as_if_it_were_alone(both):
     x, grad = (numbers(4, 5, 6, seed=seed) for seed in (0, 1))
     scale = torch.linspace(0.1, 0.5, 5).view(5, 1)
     q = quantizer(True)._replace(scale=scale)
-    for value in both(lambda: affine.fake_quantize_forward(x, q)):
+    for value in both(lambda c: affine.fake_quantize_forward(x, q, use_compiled=c)):
         for i in range(5):
             alone = affine.fake_quantize_forward(x[:, i], q._replace(scale=scale[i, 0]))
             assert torch.equal(value[:, i], alone)
-    for found in both(lambda: affine.fake_quantize_backward(grad, x, q)):
+    for found in both(lambda c: affine.fake_quantize_backward(grad, x, q, use_compiled=c)):
         parts = [
             affine.fake_quantize_backward(grad[:, i], x[:, i], q._replace(scale=scale[i, 0]))
             for i in range(5)
@@ -154,8 +155,8 @@ def test_weights_have_the_same_values_and_gradients(shape, bits, contiguous, bot
     weight.requires_grad_()
     scale = torch.linspace(0.8, 1.2, len(weight)).div_(grid.qmax).requires_grad_()
 
-    def run():
-        value = per_channel.fake_quantize(weight, scale, grid)
+    def run(use_compiled):
+        value = per_channel.fake_quantize(weight, scale, grid, use_compiled=use_compiled)
         grads = torch.autograd.grad((value * numbers(*value.shape, seed=1)).sum(), (weight, scale))
         return value.detach(), *grads
 
@@ -172,40 +173,48 @@ def test_nothing_is_compiled_again_for_what_makes_no_difference(multiplier):
             return func(*args, **(kwargs or {}))
 
     q = quantizer(multiplier)
-    with kernels.use_compiled(True):
-        affine.fake_quantize_forward(numbers(4, 30, 6), q)
-        with dynamo.patch(error_on_recompile=True):
-            for layout in LAYOUTS.values():
-                affine.fake_quantize_forward(layout(numbers(4, 30, 6)), q)
-            affine.fake_quantize_forward(numbers(4, 30, 6).requires_grad_(), q)
-            scale = q.scale.clone().requires_grad_()
-            affine.fake_quantize_forward(numbers(4, 30, 6), q._replace(scale=scale))
-            with Watching(), torch.autocast("cpu", torch.bfloat16):
-                affine.fake_quantize_forward(numbers(4, 30, 6), q)
+    run = partial(affine.fake_quantize_forward, use_compiled=True)
+    run(numbers(4, 30, 6), q)
+    with dynamo.patch(error_on_recompile=True):
+        for layout in LAYOUTS.values():
+            run(layout(numbers(4, 30, 6)), q)
+        run(numbers(4, 30, 6).requires_grad_(), q)
+        scale = q.scale.clone().requires_grad_()
+        run(numbers(4, 30, 6), q._replace(scale=scale))
+        with Watching(), torch.autocast("cpu", torch.bfloat16):
+            run(numbers(4, 30, 6), q)
 
 
-def test_modes_around_are_as_before():
-    class Counting(TorchFunctionMode):
-        calls = 0
-
-        def __torch_function__(self, func, types, args=(), kwargs=None):
-            self.calls += 1
-            return func(*args, **(kwargs or {}))
-
-    with Counting() as outer, Counting() as inner:
-        with kernels.use_compiled(True):
-            affine.fake_quantize_forward(numbers(4, 30, 6), quantizer(False))
-        outer.calls = inner.calls = 0
-        torch.zeros(2).abs()
-    assert outer.calls > 0
-    assert inner.calls > 0
+def layer():
+    made = FakeQuantLinear(nn.Linear(6, 5), weight_grid(4), activation_grid(4))
+    made.calibrate(numbers(40, 6))
+    return made
 
 
 def test_the_plain_form_is_back_afterwards():
-    with kernels.use_compiled(True):
-        with kernels.use_compiled(False):
-            assert not kernels.enabled()
-        assert kernels.enabled()
-    with pytest.raises(ValueError, match="stop"), kernels.use_compiled(True):
+    model, other = nn.Sequential(layer(), nn.Identity()), layer()
+    with kernels.use_compiled(model, True):
+        assert model[0].compiled
+        assert not other.compiled
+        with kernels.use_compiled(model, False):
+            assert not model[0].compiled
+        assert model[0].compiled
+    with pytest.raises(ValueError, match="stop"), kernels.use_compiled(model, True):
         raise ValueError("stop")
-    assert not kernels.enabled()
+    assert not model[0].compiled
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_backward_pass_computes_the_form_of_its_forward_pass(wanted, monkeypatch):
+    used = []
+    for name in ("per_tensor_gradients", "per_channel_gradients"):
+        function = getattr(kernels, name)
+        monkeypatch.setattr(
+            kernels, name, lambda *args, f=function, n=name: used.append(n) or f(*args)
+        )
+    model = layer()
+    with kernels.use_compiled(model, wanted):
+        loss = model(numbers(4, 6)).square().sum()
+    with kernels.use_compiled(model, not wanted):
+        loss.backward()
+    assert used == (["per_tensor_gradients", "per_channel_gradients"] if wanted else [])

@@ -35,8 +35,8 @@ def error_of(context, student, name):
 
 
 @pytest.mark.parametrize("family", ["vit", "swin", "eva02"], indirect=True)
-def test_every_block_comes_closer_to_float(small, exact, make_job):
-    context = make_job(small, exact("w3a3", steps=30, batch_size=4, lr_weights=1e-3))
+def test_every_block_comes_closer_to_float(small, exact, make_context):
+    context = make_context(small, exact("w3a3", steps=30, batch_size=4, lr_weights=1e-3))
     student = calibrate_with_rescaling(context)
     before = [error_of(context, student, name) for name in context.points.blocks]
     reconstruct(context, student)
@@ -45,8 +45,8 @@ def test_every_block_comes_closer_to_float(small, exact, make_job):
 
 
 @pytest.mark.parametrize("family", ["vit", "swin", "swinv2", "eva02_base"], indirect=True)
-def test_only_the_block_moves(small, exact, make_job):
-    context = make_job(small, exact(steps=3))
+def test_only_the_block_moves(small, exact, make_context):
+    context = make_context(small, exact(steps=3))
     student = calibrate_with_rescaling(context)
     before = copy.deepcopy(dict(student.named_parameters()))
     name = context.points.blocks[1]
@@ -58,8 +58,8 @@ def test_only_the_block_moves(small, exact, make_job):
     assert {"weight", "bias", "log_scale", "zero_point", "log"} <= leaves
 
 
-def test_the_history_has_the_steps_of_every_block(make_small, exact, make_job):
-    context = make_job(make_small("vit"), exact(steps=3))
+def test_the_history_has_the_steps_of_every_block(make_small, exact, make_context):
+    context = make_context(make_small("vit"), exact(steps=3))
     student = calibrate_with_rescaling(context)
     reconstruct(context, student)
     assert [(e["block"], e["step"]) for e in context.history] == [
@@ -69,10 +69,10 @@ def test_the_history_has_the_steps_of_every_block(make_small, exact, make_job):
     assert all(p.grad is None for p in student.parameters())
 
 
-def test_parts_of_a_batch_add_up(make_small, exact, make_job):
+def test_parts_of_a_batch_add_up(make_small, exact, make_context):
     losses = []
     for accumulate in (1, 3):
-        context = make_job(
+        context = make_context(
             make_small("vit"), exact(steps=2, batch_size=4, grad_accum_steps=accumulate)
         )
         student = calibrate_with_rescaling(context)
@@ -81,28 +81,28 @@ def test_parts_of_a_batch_add_up(make_small, exact, make_job):
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
 
 
-def test_a_batch_may_be_larger_than_the_sample(make_small, exact, make_job):
-    context = make_job(make_small("vit"), exact(steps=1, batch_size=7))
+def test_a_batch_may_be_larger_than_the_sample(make_small, exact, make_context):
+    context = make_context(make_small("vit"), exact(steps=1, batch_size=7))
     reconstruct(context, calibrate_with_rescaling(context))
     assert len(context.history) == 2
 
 
-def test_without_a_block_it_is_refused(make_small, exact, make_job):
-    context = make_job(make_small("vit"), exact())
+def test_without_a_block_it_is_refused(make_small, exact, make_context):
+    context = make_context(make_small("vit"), exact())
     student = calibrate_with_rescaling(context)
     context.points = replace(context.points, blocks=[])
     with pytest.raises(UserError, match="--method: block finds no transformer blocks"):
         reconstruct(context, student)
 
 
-def test_nothing_to_train_is_refused(make_small, exact, make_job):
+def test_nothing_to_train_is_refused(make_small, exact, make_context):
     rates = [name for name in LearningRates.fields() if name != "lr_head"]
-    context = make_job(make_small("vit"), exact(**dict.fromkeys(rates, 0.0)))
+    context = make_context(make_small("vit"), exact(**dict.fromkeys(rates, 0.0)))
     with pytest.raises(UserError, match=r"--lr-weights: .* nothing is trained"):
         reconstruct(context, calibrate_with_rescaling(context))
 
 
-def test_divergence_ends_the_run(make_small, exact, make_job):
-    context = make_job(make_small("vit"), exact(steps=5, lr_weights=1e38))
+def test_divergence_ends_the_run(make_small, exact, make_context):
+    context = make_context(make_small("vit"), exact(steps=5, lr_weights=1e38))
     with pytest.raises(CheckFailedError, match=r"diverged.*of blocks.0; .*lower --lr-weights"):
         reconstruct(context, calibrate_with_rescaling(context))

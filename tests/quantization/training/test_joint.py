@@ -41,11 +41,11 @@ def exact(settings):
 
 
 @pytest.fixture
-def trained(make_small, exact, make_job):
+def trained(make_small, exact, make_context):
     """trained(family, ...) → (context, model before, model after)."""
 
     def run(family="vit", **changes):
-        context = make_job(make_small(family), exact(**changes))
+        context = make_context(make_small(family), exact(**changes))
         student = calibrate_with_rescaling(context)
         before = copy.deepcopy(dict(student.named_parameters()))
         train(context, student)
@@ -82,7 +82,7 @@ def test_computing_activations_again_changes_nothing(family, trained):
     torch.testing.assert_close(gradients(second), gradients(first), rtol=1e-4, atol=1e-6)
 
 
-def test_a_model_that_cannot_checkpoint_is_refused(wrapped, exact, make_job):
+def test_a_model_that_cannot_checkpoint_is_refused(wrapped, exact, make_context):
     class Attention(nn.Module):
         def __init__(self):
             super().__init__()
@@ -93,7 +93,7 @@ def test_a_model_that_cannot_checkpoint_is_refused(wrapped, exact, make_job):
             q, k, v = self.qkv(self.embed(x).flatten(2).mT).chunk(3, -1)
             return ((q @ k.mT).softmax(-1) @ v).mean(1)
 
-    context = make_job(
+    context = make_context(
         wrapped(Attention().eval().requires_grad_(False)), exact(grad_checkpointing=True)
     )
     with pytest.raises(UserError, match=r"--checkpointing: .*--accumulate"):

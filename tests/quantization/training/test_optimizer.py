@@ -9,8 +9,8 @@ from vitquant.quantization.ptq.calibrate import calibrate_with_rescaling
 from vitquant.quantization.training.optimizer import (
     build_optimizer,
     check_finite,
+    learning_rate_schedule,
     parameter_groups,
-    set_learning_rates,
 )
 
 RATES = {
@@ -23,10 +23,10 @@ RATES = {
 ALL = (*RATES, "lr_head", "lr_norms")
 
 
-def test_each_parameter_is_in_one_group_with_its_rate(make_small, settings, make_job):
+def test_each_parameter_is_in_one_group_with_its_rate(make_small, settings, make_context):
     rates = {"lr_weights": 1.0, "lr_scales": 2.0, "lr_zero_points": 3.0, "lr_rescaling": 4.0}
     rates |= {"lr_norms": 5.0, "lr_shifts": 6.0, "lr_head": 7.0}
-    context = make_job(make_small("swin"), settings("w4a4", "joint", **rates))
+    context = make_context(make_small("swin"), settings("w4a4", "joint", **rates))
     student = calibrate_with_rescaling(context)
     groups = {
         g["lr"]: {id(p) for p in g["params"]}
@@ -44,9 +44,9 @@ def test_each_parameter_is_in_one_group_with_its_rate(make_small, settings, make
 
 
 def test_both_classifiers_of_a_distilled_model_have_the_rate_of_the_head(
-    make_small, settings, make_job
+    make_small, settings, make_context
 ):
-    context = make_job(make_small("distilled"), settings("w4a4", "joint", lr_head=7.0))
+    context = make_context(make_small("distilled"), settings("w4a4", "joint", lr_head=7.0))
     student = calibrate_with_rescaling(context)
     group = next(
         g
@@ -67,25 +67,29 @@ def test_both_classifiers_of_a_distilled_model_have_the_rate_of_the_head(
     ],
 )
 def test_rates_are_held_and_then_fall_on_a_cosine(hold, rates, settings):
-    optimizer = torch.optim.Adam(nn.Linear(1, 1).parameters(), lr=2.0)
-    seen = []
-    for step in range(1, 5):
-        set_learning_rates(optimizer, step, settings("w4a4", "joint", steps=4, hold=hold))
-        seen.append(optimizer.param_groups[0]["lr"])
-    assert seen == pytest.approx(rates, rel=1e-4)
+    chosen = settings("w4a4", "joint", steps=4, hold=hold)
+    for done in range(4):
+        group = {"params": nn.Linear(1, 1).parameters(), "lr": 2.0, "initial_lr": 2.0}
+        optimizer = torch.optim.Adam([group])
+        schedule = learning_rate_schedule(optimizer, chosen, done)
+        seen = []
+        for _ in range(done, 4):
+            seen.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        assert seen == pytest.approx(rates[done:], rel=1e-4)
 
 
-def test_training_nothing_is_refused(make_small, settings, make_job):
-    context = make_job(make_small("vit"), settings("w4a4", "joint", **dict.fromkeys(ALL, 0.0)))
+def test_training_nothing_is_refused(make_small, settings, make_context):
+    context = make_context(make_small("vit"), settings("w4a4", "joint", **dict.fromkeys(ALL, 0.0)))
     with pytest.raises(UserError, match="--lr-weights"):
         build_optimizer(calibrate_with_rescaling(context), context.settings)
 
 
-def test_a_parameter_that_is_no_number_is_reported_by_its_block(make_small, settings, make_job):
-    context = make_job(make_small("vit"), settings("w4a4", "joint"))
+def test_a_parameter_that_is_no_number_is_reported_by_its_block(settings):
     layer = nn.Linear(2, 2)
-    check_finite(context, layer, "a parameter of blocks.0")
+    check_finite(layer, "a parameter of blocks.0", settings("w4a4", "joint"))
     with torch.no_grad():
         layer.weight[0, 1] = float("nan")
     with pytest.raises(CheckFailedError, match=r"a parameter of blocks\.0 is infinite"):
-        check_finite(context, layer, "a parameter of blocks.0")
+        check_finite(layer, "a parameter of blocks.0", settings("w4a4", "joint"))

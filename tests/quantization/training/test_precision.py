@@ -5,7 +5,9 @@ import torch
 
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Silent
+from vitquant.quantization.layers.attention import fake_quant_matmul
 from vitquant.quantization.quantizers import compiled as compiled_kernels
+from vitquant.quantization.quantizers.grid import activation_grid
 from vitquant.quantization.training.precision import StepPrecision, choose_precision
 
 CPU = torch.device("cpu")
@@ -113,9 +115,10 @@ def test_products_alone_are_of_low_precision(dtype):
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_quantizers_are_compiled_inside_alone(compiled):
-    with StepPrecision(CPU, torch.float32, compiled).compiled_quantizers():
-        assert compiled_kernels.enabled() == compiled
-    assert not compiled_kernels.enabled()
+    student = fake_quant_matmul(activation_grid(4))
+    with StepPrecision(CPU, torch.float32, compiled).compiled_quantizers(student):
+        assert student.compiled == compiled
+    assert not student.compiled
 
 
 def test_it_tells_what_it_is():

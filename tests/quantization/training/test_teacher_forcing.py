@@ -16,9 +16,9 @@ X = torch.tensor([[1.0, -2.0, 0.5]])
 TAUGHT = torch.tensor([[3.0, 1.0, -1.0]])
 
 
-def run(blocks, guide):
+def run(blocks, forcing):
     with capture_features(blocks, ["0", "1"]) as watch:
-        return watch(X, guide)
+        return watch(X, forcing)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def test_the_share_falls_in_even_steps_to_nothing(part, expected, settings):
 
 
 def test_a_block_is_fed_the_mixture_and_its_own_output_is_what_counts(blocks):
-    guide = TeacherForcing([TAUGHT, TAUGHT], 0.25)
-    found = run(blocks, guide)
+    forcing = TeacherForcing([TAUGHT, TAUGHT], 0.25)
+    found = run(blocks, forcing)
     first = blocks[0](X)
     second = blocks[1](0.75 * first + 0.25 * TAUGHT)
     torch.testing.assert_close(found.features, [first, second])

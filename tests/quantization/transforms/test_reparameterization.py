@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from vitquant.quantization.ptq.bit_assignment import layer_bits
 from vitquant.quantization.ptq.calibrate import calibrate
+from vitquant.quantization.ptq.context import find_folds, observe
 from vitquant.quantization.ptq.convert import convert
 from vitquant.quantization.ptq.prepare import prepare
 from vitquant.quantization.transforms.reparameterization import (
@@ -17,8 +17,8 @@ from vitquant.quantization.transforms.reparameterization import (
 
 
 def found_in(context):
-    folds = [fold for fold in context.folds if fold.norm]
-    return list(reparameterizations(context.float_model, folds, context.samples))
+    folds = [fold for fold in find_folds(context) if fold.norm]
+    return list(reparameterizations(context.float_model, folds, observe(context)))
 
 
 def deviation(x, reference):
@@ -27,8 +27,8 @@ def deviation(x, reference):
 
 @torch.no_grad()
 @pytest.mark.parametrize("awkward", [False, True])
-def test_offsets_leave_the_output_as_it_was(awkward, small, batch, settings, make_job, spoil):
-    context = make_job(spoil(small) if awkward else small, settings())
+def test_offsets_leave_the_output_as_it_was(awkward, small, batch, settings, make_context, spoil):
+    context = make_context(spoil(small) if awkward else small, settings())
     state = copy.deepcopy(context.float_model.state_dict())
     found = found_in(context)
     assert any(each.offset is not None for each in found)
@@ -43,24 +43,22 @@ def test_offsets_leave_the_output_as_it_was(awkward, small, batch, settings, mak
 @torch.no_grad()
 @pytest.mark.parametrize("awkward", [False, True])
 def test_offsets_and_factors_leave_the_output_as_it_was(
-    awkward, small, batch, settings, make_job, spoil, rounds_nothing
+    awkward, small, batch, settings, make_context, spoil, rounds_nothing
 ):
-    context = make_job(spoil(small) if awkward else small, settings())
+    context = make_context(spoil(small) if awkward else small, settings())
     found = found_in(context)
-    assignment = context.settings.assignment
-    bits = layer_bits(assignment, context.model.classifier_names, context.points)
-    student = prepare(
-        with_offsets(context.float_model, found), context.points, bits, assignment.bits
-    )
+    shifted = with_offsets(context.float_model, found)
+    student = prepare(shifted, context.points, context.bits, context.settings)
     add_factors(student, found)
     assert deviation(student(batch), context.float_model(batch)) < 1e-4
 
 
 @torch.no_grad()
-def test_every_channel_gets_the_same_range(small, settings, make_job):
-    context = make_job(small, settings())
+def test_every_channel_gets_the_same_range(small, settings, make_context):
+    context = make_context(small, settings())
+    samples = observe(context)
     for each in found_in(context):
-        rows = context.samples.layers[each.fold.consumers[0]].rows
+        rows = samples.layers[each.fold.consumers[0]].rows
         offset = 0 if each.offset is None else each.offset
         # Too few rows, and a channel may hardly have a range to speak of.
         alike = (each.factor > 1 / 32) & (each.factor < 32)
@@ -77,10 +75,11 @@ def test_every_channel_gets_the_same_range(small, settings, make_job):
 
 @torch.no_grad()
 @pytest.mark.parametrize("family", ["vit", "swin", "eva02_base"], indirect=True)
-def test_awkward_channels_stay_in_bounds(small, settings, make_job, spoil):
-    context = make_job(spoil(small), settings())
+def test_awkward_channels_stay_in_bounds(small, settings, make_context, spoil):
+    context = make_context(spoil(small), settings())
+    samples = observe(context)
     for each in found_in(context):
-        rows = context.samples.layers[each.fold.consumers[0]].rows
+        rows = samples.layers[each.fold.consumers[0]].rows
         assert each.factor.min() >= 1 / 32
         assert each.factor.max() <= 32
         if each.offset is not None:
@@ -92,24 +91,22 @@ def test_awkward_channels_stay_in_bounds(small, settings, make_job, spoil):
 
 
 @torch.no_grad()
-def test_without_a_bias_behind_there_is_no_offset(make_small, settings, make_job):
-    found = found_in(make_job(make_small("swin"), settings()))
+def test_without_a_bias_behind_there_is_no_offset(make_small, settings, make_context):
+    found = found_in(make_context(make_small("swin"), settings()))
     assert [each.fold.source for each in found if each.offset is None] == [
         "layers.1.downsample.norm"
     ]
 
 
 @torch.no_grad()
-def test_both_end_in_what_is_stored(make_small, settings, make_job):
+def test_both_end_in_what_is_stored(make_small, settings, make_context):
     model = make_small("vit")
-    context = make_job(model, settings("w8a8"))
+    context = make_context(model, settings("w8a8"))
     found = found_in(context)
-    assignment = context.settings.assignment
-    bits = layer_bits(assignment, context.model.classifier_names, context.points)
     shifted = with_offsets(context.float_model, found)
-    student = prepare(shifted, context.points, bits, assignment.bits)
+    student = prepare(shifted, context.points, context.bits, context.settings)
     add_factors(student, found)
-    calibrate(student, context.sample(shifted))
+    calibrate(student, observe(context, shifted))
     convert(student, context.float_model)
     for each in found:
         norm, before = (m.get_submodule(each.fold.source) for m in (student, context.float_model))

@@ -66,7 +66,7 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
     output = "logits" if model.num_classes else "features"
     # Attention whose matmuls stay float as single operations too, rather than as one opaque node,
     # which later opsets have and few runtimes know.
-    quantized = [attention for _, attention in intercepted(model.module)]
+    quantized = [attention for _, attention, _ in intercepted(model.module)]
     with (
         symbolic_ops(model.module) as modules,
         model.adapter.decomposed_attention(model.module, quantized),

@@ -1,7 +1,7 @@
-"""What the activations of a float model look like: a sample of each quantized tensor.
+"""Samples of a float model's activations: of each tensor that is to be quantized.
 
-Which rows are drawn from an image depends on the image's number, the tensor and the seed, not on
-the images beside it: several processes that share the images draw what one would.
+Which rows of an image are sampled depends on the image's number, the tensor and the seed, not on
+the images beside it: several processes that share the images sample what one would.
 """
 
 import math
@@ -16,17 +16,17 @@ from vitquant.quantization.graph.points import QuantizationPoints
 from vitquant.quantization.graph.trace import trace
 
 _VALUES = 1 << 18
-_PRODUCT_VALUES = 1 << 19
+_MATMUL_VALUES = 1 << 19
 _ROWS = 16
 
 
 @dataclass
 class Sample:
-    """Rows drawn from an activation whose last dimension has C elements.
+    """Rows sampled from an activation whose last dimension has C elements.
 
-    rows: (N, C). channel_max: (C,), the largest magnitude in each channel among all rows, drawn or
-    not. leading: (B, P, C), the rows at the front of each image's, those of class tokens and
-    registers; P is 0 where there are none.
+    rows: (N, C). channel_max: (C,), the largest magnitude in each channel among all rows,
+    sampled or not. prefix_rows: (B, P, C), each image's class tokens and registers; P is 0 where
+    there are none.
     """
 
     rows: Tensor
@@ -35,9 +35,9 @@ class Sample:
 
 
 class ActivationSamples:
-    """Samples of every layer's input and every product's operands.
+    """Samples of every layer's input and every matmul's operands.
 
-    layers: by layer name. products: by module name and the product's place in it, (left, right).
+    layers: by layer name. matmuls: (left, right), by module name and index.
 
     Args:
         images: numbers of the images that the model is shown here, contiguous.
@@ -46,19 +46,18 @@ class ActivationSamples:
 
     def __init__(self, points: QuantizationPoints, seed: int, images: range, total: int) -> None:
         self.layers: dict[str, Sample] = {}
-        self.products: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
-        self._wanted = set(points.layers)
-        self._prefix = points.prefix
+        self.matmuls: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+        self._prefix_tokens = {point.name: point.prefix_tokens for point in points.layers}
         self._seed, self._images, self._total = seed, images, total
 
     def on_layer(self, layer: str, caller: str, x: Tensor) -> None:
-        if layer in self._wanted:
-            self.layers[layer] = self._draw(layer, x.detach())
+        if layer in self._prefix_tokens:
+            self.layers[layer] = self._sample(layer, x.detach())
 
     def on_matmul(self, caller: str, index: int, left: Tensor, right: Tensor) -> None:
-        kept = max(1, _PRODUCT_VALUES // max(left[0].numel(), right[0].numel()))
+        kept = max(1, _MATMUL_VALUES // max(left[0].numel(), right[0].numel()))
         stride = max(1, math.ceil(len(left) / len(self._images) * self._total / kept))
-        self.products[caller, index] = self._every(stride, left), self._every(stride, right)
+        self.matmuls[caller, index] = self._every(stride, left), self._every(stride, right)
 
     def on_unsupported(self, caller: str, what: str) -> None:
         pass
@@ -69,34 +68,36 @@ class ActivationSamples:
             sample.rows = distributed.all_gather(sample.rows)
             sample.channel_max = distributed.all_reduce_max(sample.channel_max)
             sample.prefix_rows = distributed.all_gather(sample.prefix_rows)
-        for key, operands in self.products.items():
-            self.products[key] = tuple(map(distributed.all_gather, operands))
+        for key, (left, right) in self.matmuls.items():
+            self.matmuls[key] = distributed.all_gather(left), distributed.all_gather(right)
 
     def _every(self, stride: int, x: Tensor) -> Tensor:
         """Every so many elements of (B * windows, ...), counted from the first image of all."""
-        if not self._divides(x):
+        if not self._has_images(x):
             return self._of_first(x).clone()
         start = self._images.start * (len(x) // len(self._images))
         return x[-start % stride :: stride].clone()
 
-    def _draw(self, layer: str, x: Tensor) -> Sample:
+    def _sample(self, layer: str, x: Tensor) -> Sample:
         """From (B, ..., C), or from (B * windows, ..., C) with an image's windows together."""
         width = x.shape[-1]
-        if not self._divides(x):
+        if not self._has_images(x):
             rows = x.flatten(0, -2)
             none = rows.new_empty(0, 0, width)
             return Sample(self._of_first(rows).clone(), rows.abs().amax(0), none)
         rows = x.reshape(len(self._images), -1, width)
-        prefix_rows = rows[:, : self._prefix.get(layer, 0)].clone()
+        prefix_rows = rows[:, : self._prefix_tokens[layer]].clone()
         available = rows.shape[1]
         count = math.ceil(max(_ROWS, _VALUES // width) / self._total)
         channel_max = rows.abs().amax((0, 1))
         if count < available:
-            chosen = torch.tensor([self._chosen(layer, i, count, available) for i in self._images])
+            chosen = torch.tensor(
+                [self._sample_rows(layer, i, count, available) for i in self._images]
+            )
             rows = rows.gather(1, chosen.to(x.device)[..., None].expand(-1, -1, width))
         return Sample(rows.flatten(0, 1).clone(), channel_max, prefix_rows)
 
-    def _divides(self, x: Tensor) -> bool:
+    def _has_images(self, x: Tensor) -> bool:
         """Whether each image has a part of its own in x, as in nearly all that is computed."""
         return len(x) % len(self._images) == 0
 
@@ -104,7 +105,7 @@ class ActivationSamples:
         """What all images share, once."""
         return x if self._images.start == 0 else x[:0]
 
-    def _chosen(self, layer: str, image: int, count: int, available: int) -> list[int]:
+    def _sample_rows(self, layer: str, image: int, count: int, available: int) -> list[int]:
         return random.Random(f"{self._seed}/{layer}/{image}").sample(range(available), count)
 
 
@@ -113,17 +114,18 @@ def observe(
     images: Tensor,
     points: QuantizationPoints,
     seed: int,
-    share: range | None = None,
+    indices: range | None = None,
     total: int | None = None,
 ) -> ActivationSamples:
     """Sample the activations of a float model in eval mode on ``images`` (B, C, H, W).
 
-    share, total: where ``images`` are some of the images that several processes show the model,
-    their numbers and how many there are of all; every process gets the sample of all.
+    indices, total: where ``images`` are some of the images that several processes show the model,
+    their numbers and how many there are of all; every process then gets the samples of all, and all
+    have to call this together.
     """
-    share, total = share or range(len(images)), total or len(images)
-    samples = ActivationSamples(points, seed, share, total)
+    indices, total = indices or range(len(images)), total or len(images)
+    samples = ActivationSamples(points, seed, indices, total)
     trace(model, images, samples)
-    if len(share) < total:
+    if len(indices) < total:
         samples.merge()
     return samples

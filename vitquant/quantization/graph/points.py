@@ -1,7 +1,9 @@
-"""How a model is wired, found out by running it rather than by knowing its class."""
+"""What there is to quantize in a model, found by running it rather than by knowing its class."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,29 +15,65 @@ from vitquant.quantization.graph.trace import trace
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 
 
-@dataclass
+@dataclass(frozen=True)
+class LayerPoint:
+    """A Linear or Conv2d, by the name of its module.
+
+    prefix_tokens: how many class tokens and registers are in front of the patches among the rows of
+    a Linear's input.
+    """
+
+    name: str
+    kind: Literal["linear", "conv2d"]
+    prefix_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class MatmulPoint:
+    """The ``index``-th matmul of two activations inside ``module``.
+
+    heads: how many the left operand has, if that is the attention weights; 0 otherwise.
+    prefix_tokens: as of a layer, among the rows of the left operand.
+    """
+
+    module: str
+    index: int
+    heads: int = 0
+    prefix_tokens: int = 0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.module, self.index
+
+
+@dataclass(frozen=True)
 class QuantizationPoints:
     """What there is to quantize in a model, by the names of its modules.
 
     layers: every Linear and Conv2d that is executed, in order of execution.
-    products: for each module that multiplies activations, how many products it computes.
-    heads: of attention weights, by the module and the product whose left operand they are.
-    prefix: how many tokens in front of the patches, class tokens and registers, are among the rows
-        of a layer's input, by its name, and of a product's left operand, as for heads.
+    matmuls: every matmul of two activations, in order of execution.
     blocks: the transformer blocks, whose outputs are the features to distil.
     functional: Linears whose weight another module uses through F.linear, with that module's name.
     constant: Linears whose input is the same for every image, such as Swin V2's position bias.
-    unsupported: why a module's precision stays float, by its name.
+    unsupported: why a module's arithmetic stays float, by its name.
     """
 
-    layers: list[str] = field(default_factory=list)
-    products: dict[str, int] = field(default_factory=dict)
-    heads: dict[tuple[str, int], int] = field(default_factory=dict)
-    prefix: dict[str | tuple[str, int], int] = field(default_factory=dict)
-    blocks: list[str] = field(default_factory=list)
-    functional: dict[str, str] = field(default_factory=dict)
-    constant: list[str] = field(default_factory=list)
-    unsupported: dict[str, str] = field(default_factory=dict)
+    layers: tuple[LayerPoint, ...]
+    matmuls: tuple[MatmulPoint, ...]
+    blocks: tuple[str, ...]
+    functional: Mapping[str, str]
+    constant: tuple[str, ...]
+    unsupported: Mapping[str, str]
+
+    @property
+    def attentions(self) -> tuple[str, ...]:
+        """The modules that multiply activations, in order of execution."""
+        return tuple(dict.fromkeys(point.module for point in self.matmuls))
+
+    @property
+    def has_prefix_tokens(self) -> bool:
+        counts = [p.prefix_tokens for p in self.layers] + [p.prefix_tokens for p in self.matmuls]
+        return any(counts)
 
 
 def find_points(
@@ -46,16 +84,27 @@ def find_points(
     tokens: which rows of an activation are tokens in front of the patches; by default none.
     """
     tokens = tokens or TokenLayout()
-    first, second = _Recorder(tokens), _Recorder(tokens)
+    first, second = _Recorder(model, tokens), _Recorder(model, tokens)
     trace(model, images, first)
     trace(model, images.flip(-1) * 0.5, second)
-    found = first.found
-    found.constant = [n for n in found.layers if torch.equal(first.inputs[n], second.inputs[n])]
-    found.layers = [n for n in found.layers if n not in found.constant]
-    found.heads = dict(first.found.heads.items() & second.found.heads.items())
-    _find_unreached_attention(model, found)
-    found.blocks = _blocks(model, found)
-    return found
+    constant = [n for n in first.layers if torch.equal(first.inputs[n], second.inputs[n])]
+    layers = tuple(point for name, point in first.layers.items() if name not in constant)
+    matmuls = tuple(
+        # Attention weights for some images that are none for others were none.
+        point if point == second.matmuls.get(key) else MatmulPoint(*key, 0, point.prefix_tokens)
+        for key, point in first.matmuls.items()
+    )
+    attentions = list(dict.fromkeys(point.module for point in matmuls))
+    hidden = _hidden_attentions(model, [point.name for point in layers], attentions)
+    hidden = {name: why for name, why in hidden.items() if name not in first.unsupported}
+    return QuantizationPoints(
+        layers=layers,
+        matmuls=matmuls,
+        blocks=tuple(_blocks(model, attentions)),
+        functional=first.functional,
+        constant=tuple(constant),
+        unsupported=first.unsupported | hidden,
+    )
 
 
 def check_supported(model: nn.Module, points: QuantizationPoints) -> None:
@@ -69,48 +118,53 @@ def check_supported(model: nn.Module, points: QuantizationPoints) -> None:
 
 
 class _Recorder:
-    def __init__(self, tokens: TokenLayout) -> None:
+    def __init__(self, model: nn.Module, tokens: TokenLayout) -> None:
+        self.model = model
         self.tokens = tokens
-        self.found = QuantizationPoints()
+        self.layers: dict[str, LayerPoint] = {}
+        self.matmuls: dict[tuple[str, int], MatmulPoint] = {}
+        self.functional: dict[str, str] = {}
+        self.unsupported: dict[str, str] = {}
         self.inputs: dict[str, Tensor] = {}
 
     def on_layer(self, layer: str, caller: str, x: Tensor) -> None:
-        if layer not in self.found.layers:
-            self.found.layers.append(layer)
+        if layer not in self.layers:
             self.inputs[layer] = x[:1].clone()
-            self._rows(layer, x)
+            if isinstance(self.model.get_submodule(layer), nn.Conv2d):
+                self.layers[layer] = LayerPoint(layer, "conv2d")
+            else:
+                self.layers[layer] = LayerPoint(layer, "linear", self.tokens.num_prefix(x))
         if caller != layer:
-            self.found.functional[layer] = caller
+            self.functional[layer] = caller
 
     def on_matmul(self, caller: str, index: int, left: Tensor, right: Tensor) -> None:
-        self.found.products[caller] = index + 1
-        # What softmax puts out is known by its being (B, heads, M, K) and never negative.
-        if left.dim() == 4 and left.shape[1] > 1 and left.min() >= 0:
-            self.found.heads[caller, index] = left.shape[1]
-        self._rows((caller, index), left)
-
-    def _rows(self, place: str | tuple[str, int], x: Tensor) -> None:
-        if prefix := self.tokens.num_prefix(x):
-            self.found.prefix[place] = prefix
+        # The output of softmax is known by being (B, heads, M, K) and never negative.
+        is_weights = left.dim() == 4 and left.shape[1] > 1 and bool(left.min() >= 0)
+        heads, prefix = left.shape[1] if is_weights else 0, self.tokens.num_prefix(left)
+        self.matmuls[caller, index] = MatmulPoint(caller, index, heads, prefix)
 
     def on_unsupported(self, caller: str, what: str) -> None:
-        self.found.unsupported[caller] = what
+        self.unsupported[caller] = what
 
 
-def _find_unreached_attention(model: nn.Module, found: QuantizationPoints) -> None:
-    """An attention in which no product was seen computes it where nobody can look."""
+def _hidden_attentions(
+    model: nn.Module, layers: list[str], attentions: list[str]
+) -> dict[str, str]:
+    """Attentions in which no matmul was seen compute it where nobody can look."""
+    hidden = {}
     for name, module in model.named_modules():
-        inside = [p for p in found.products if p == name or p.startswith(f"{name}.")]
-        runs = any(layer.startswith(f"{name}.") for layer in found.layers)
+        inside = [a for a in attentions if a == name or a.startswith(f"{name}.")]
+        runs = any(layer.startswith(f"{name}.") for layer in layers)
         if _ATTENTION.search(type(module).__name__) and runs and not inside:
-            found.unsupported.setdefault(name, "an attention without a visible product")
+            hidden[name] = "an attention without a visible matmul"
+    return hidden
 
 
-def _blocks(model: nn.Module, found: QuantizationPoints) -> list[str]:
-    """The innermost elements of a ModuleList or Sequential around each product."""
+def _blocks(model: nn.Module, attentions: list[str]) -> list[str]:
+    """The innermost elements of a ModuleList or Sequential around each attention."""
     blocks: dict[str, None] = {}
-    for product in found.products:
-        parts = product.split(".")
+    for attention in attentions:
+        parts = attention.split(".")
         for depth in range(len(parts), 0, -1):
             parent = model.get_submodule(".".join(parts[: depth - 1]))
             if isinstance(parent, (nn.ModuleList, nn.Sequential)):

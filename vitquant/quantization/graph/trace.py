@@ -1,4 +1,4 @@
-"""Watch one forward pass: which module multiplies what."""
+"""Observe one forward pass: which module multiplies what."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 from vitquant.quantization.layers.attention import decomposed_sdpa
 from vitquant.quantization.layers.interception import MATMULS, SDPA, is_parameter, operands
 
-# What computes with a weight or multiplies two activations, but out of our reach.
-_OPAQUE = {
+# What computes with a weight or multiplies two activations, and cannot be replaced.
+_UNSUPPORTED = {
     F.multi_head_attention_forward: "nn.MultiheadAttention",
     **{
         function: f"torch.{name}"
@@ -36,7 +36,7 @@ class Observer(Protocol):
         """Linear or Conv2d ``layer`` computes on ``x``; ``caller`` differs if it is functional."""
 
     def on_matmul(self, caller: str, index: int, left: Tensor, right: Tensor) -> None:
-        """The ``index``-th product of two activations inside ``caller``."""
+        """The ``index``-th matmul of two activations inside ``caller``."""
 
     def on_unsupported(self, caller: str, what: str) -> None:
         """``caller`` multiplies in a way that cannot be replaced."""
@@ -80,7 +80,7 @@ class _Tracing(TorchFunctionMode):
         super().__init__()
         self.stack = stack
         self.observer = observer
-        self.products: Counter[str] = Counter()
+        self.matmuls: Counter[str] = Counter()
         self.layers = {
             id(module.weight): name
             for name, module in model.named_modules()
@@ -92,32 +92,32 @@ class _Tracing(TorchFunctionMode):
         if func in MATMULS:
             left, right = operands(args, kwargs)
             if not (is_parameter(left) or is_parameter(right)):
-                return self._product(left, right)
-            self.observer.on_unsupported(self.current(), "a product with a bare parameter")
+                return self._matmul(left, right)
+            self.observer.on_unsupported(self.current(), "a matmul with a bare parameter")
         elif func is SDPA:
-            return decomposed_sdpa(self._product, self._product, *args, **kwargs)
+            return decomposed_sdpa(self._matmul, self._matmul, *args, **kwargs)
         elif func in (F.linear, torch.conv2d):
-            self._weighted(*args, **kwargs)
-        elif func in _OPAQUE:
-            self.observer.on_unsupported(self.current(), _OPAQUE[func])
+            self._layer(*args, **kwargs)
+        elif func in _UNSUPPORTED:
+            self.observer.on_unsupported(self.current(), _UNSUPPORTED[func])
         return func(*args, **kwargs)
 
     def current(self) -> str:
         return self.stack[-1][0]
 
-    def _product(self, left: Tensor, right: Tensor) -> Tensor:
+    def _matmul(self, left: Tensor, right: Tensor) -> Tensor:
         caller = self.current()
-        self.observer.on_matmul(caller, self.products[caller], left, right)
-        self.products[caller] += 1
+        self.observer.on_matmul(caller, self.matmuls[caller], left, right)
+        self.matmuls[caller] += 1
         return torch.matmul(left, right)
 
-    def _weighted(self, input: Tensor, weight: Tensor, *args, **kwargs) -> None:
+    def _layer(self, input: Tensor, weight: Tensor, *args, **kwargs) -> None:
         layer = self.layers.get(id(weight))
         caller, given = self.stack[-1]
         if layer is None:
-            self.observer.on_unsupported(caller, "a product with a bare parameter")
+            self.observer.on_unsupported(caller, "a matmul with a bare parameter")
         elif layer == caller and not any(input is x for x in given):
-            # Such as a convolution that pads by itself: ours would not.
+            # Such as a convolution that pads by itself: its replacement would not.
             self.observer.on_unsupported(caller, "an input that it changes first")
         else:
             self.observer.on_layer(layer, caller, input)

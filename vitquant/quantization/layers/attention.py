@@ -1,28 +1,32 @@
-"""The products of two activations in an attention, and the attention taken apart to reach them."""
+"""The matmuls of two activations in an attention, and the attention taken apart around them."""
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from vitquant.quantization.quantizers.compiled import Compilable
 from vitquant.quantization.quantizers.grid import NO_PREFIX, Grid, PrefixFormat
 from vitquant.quantization.quantizers.matmul import quantized_matmul
 from vitquant.quantization.quantizers.modules import FrozenQuantizer, LearnableFakeQuantize
 
+Quantizer = LearnableFakeQuantize | FrozenQuantizer
 
-class QuantizedMatmul(nn.Module):
+
+class QuantizedMatmul(Compilable):
     """``left @ right`` with each operand on its own grid. Shapes (..., M, K) and (..., K, N).
 
     The left one's heads may have scales of their own: attention weights that are even, and so
     small, in one head and sharp in another would need both small levels and large ones. So may its
-    rows at the front, the queries of the class token and what they attend to.
+    prefix rows: what class tokens and registers attend to.
     """
 
-    # What an exporter has the product compute in place of its own arithmetic.
+    # What an exporter has the matmul compute in place of its own arithmetic.
     lowering: Callable[[Tensor, Tensor], Tensor] | None = None
 
-    def __init__(self, left: nn.Module, right: nn.Module) -> None:
+    def __init__(self, left: Quantizer, right: Quantizer) -> None:
         super().__init__()
         self.left = left
         self.right = right
@@ -35,11 +39,15 @@ class QuantizedMatmul(nn.Module):
             batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
             left = left.expand(*batch, *left.shape[-2:])
             right = right.expand(*batch, *right.shape[-2:])
-        return quantized_matmul(left, right, a, b)
+        return quantized_matmul(left, right, a, b, use_compiled=self.compiled)
 
     def convert(self) -> "QuantizedMatmul":
-        """The product as it is stored."""
-        return QuantizedMatmul(self.left.freeze(), self.right.freeze())
+        """The matmul as it is stored."""
+        left, right = (
+            cast(LearnableFakeQuantize, self.left),
+            cast(LearnableFakeQuantize, self.right),
+        )
+        return QuantizedMatmul(left.freeze(), right.freeze())
 
 
 def fake_quant_matmul(
@@ -47,7 +55,7 @@ def fake_quant_matmul(
 ) -> QuantizedMatmul:
     """To be trained.
 
-    heads, front: how many heads, and which rows, of the left operand have scales of their own.
+    heads, prefix: how many heads, and which rows, of the left operand have scales of their own.
     """
     return QuantizedMatmul(
         LearnableFakeQuantize(activation, heads, prefix), LearnableFakeQuantize(activation)
@@ -57,7 +65,7 @@ def fake_quant_matmul(
 def frozen_matmul(
     activation: Grid, heads: int = 0, prefix: PrefixFormat = NO_PREFIX
 ) -> QuantizedMatmul:
-    """To be filled from a checkpoint; heads and front as in :func:`fake_quant_matmul`."""
+    """To be filled from a checkpoint; heads and prefix as in :func:`fake_quant_matmul`."""
     return QuantizedMatmul(FrozenQuantizer(activation, heads, prefix), FrozenQuantizer(activation))
 
 
@@ -76,7 +84,7 @@ def decomposed_sdpa(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """The arguments of ``F.scaled_dot_product_attention`` behind the two products to use."""
+    """The arguments of ``F.scaled_dot_product_attention`` behind the two matmuls to use."""
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
         value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)

@@ -1,7 +1,8 @@
 """What Linear and Conv2d share: a weight with a scale for each output channel."""
 
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,15 +10,16 @@ from torch import Tensor, nn
 from vitquant.quantization.layers.prefix import num_tokens
 from vitquant.quantization.quantizers import per_channel
 from vitquant.quantization.quantizers.affine import QParams
+from vitquant.quantization.quantizers.compiled import Compilable
 from vitquant.quantization.quantizers.grid import NO_PREFIX, Grid, PrefixFormat
 from vitquant.quantization.quantizers.modules import FrozenQuantizer, LearnableFakeQuantize
 from vitquant.quantization.quantizers.mse_search import search_per_channel
 
 
-class FoldTarget(str, Enum):
+class FoldTarget(StrEnum):
     """Where the division by ``r`` ends up once quantization is done."""
 
-    NORM = "norm"  # in the affine parameters of the normalisation in front
+    NORM = "norm"  # in the affine parameters of the normalization in front
     LINEAR = "linear"  # in the output channels of an earlier Linear
     NONE = "none"  # nowhere: a per-channel constant fused with quantizing the input
 
@@ -27,13 +29,13 @@ class ChannelRescale(nn.Module):
 
     Args:
         channels: input channels of the layer.
-        site: where 1 / r will be folded.
+        fold_target: where 1 / r will be folded.
         source: name of the module that it folds into; empty for ``FoldTarget.NONE``.
     """
 
-    def __init__(self, channels: int, site: FoldTarget, source: str = "") -> None:
+    def __init__(self, channels: int, fold_target: FoldTarget, source: str = "") -> None:
         super().__init__()
-        self.fold_target = site
+        self.fold_target = fold_target
         self.source = source
         self.log = nn.Parameter(torch.zeros(channels))
 
@@ -44,14 +46,14 @@ class ChannelRescale(nn.Module):
         return self.log.neg().exp()
 
 
-class IntLayer(nn.Module):
+class IntLayer(Compilable):
     """Integers and scales as a checkpoint stores them.
 
     codes: int8, the shape of the float weight (O, I, ...). scale: float32 (O,). bias: (O,) or None.
     input: how the input is quantized, or None where it stays float. multiplier: (I,), 1 / r where
     rescaling could not be folded away. shift: (I,), added to the input in front of everything else,
     or None; the bias already lacks what that adds to the output. prefix_shift: (P, I), added to the
-    P rows of ``front`` in its place, and prefix_bias: (P, O), added to their output beside the
+    P prefix rows in its place, and prefix_bias: (P, O), added to their output beside the
     bias; or None.
     """
 
@@ -87,34 +89,45 @@ class IntLayer(nn.Module):
         self.register_buffer("weight", torch.zeros(shape), persistent=False)
         for name, size in (("prefix_shift", shape[1]), ("prefix_bias", shape[0])):
             self.register_buffer(name, torch.zeros(prefix.count, size) if prefix.count else None)
-        self.input = None
-        if activation is not None:
-            self.input = FrozenQuantizer(activation, prefix=prefix)
+        self.input = None if activation is None else FrozenQuantizer(activation, prefix=prefix)
+        self.register_load_state_dict_post_hook(_refresh)
+
+    @property
+    def prefix(self) -> PrefixFormat:
+        """Rows of the input that are quantized in a way of their own."""
+        return NO_PREFIX if self.input is None else self.input.prefix
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Compute the dequantized weight again; call it after codes or scale have changed."""
+        """Compute the dequantized weight again, after codes or scale have changed.
+
+        ``load_state_dict`` does so by itself.
+        """
         scale = per_channel.view_per_channel(self.scale, self.codes)
         self.weight = self.codes.to(self.scale.dtype) * scale
 
     def input_qparams(self, x: Tensor | None = None) -> QParams | None:
-        """How the input ``x`` is quantized; without it, rows that are not at the front."""
+        """How the input ``x`` is quantized; without it, rows behind the prefix."""
         return None if self.input is None else self.input.qparams(self.multiplier, num_tokens(x))
 
 
-class FakeQuantLayer(nn.Module):
+def _refresh(layer: nn.Module, incompatible_keys: Any) -> None:
+    cast(IntLayer, layer).refresh()
+
+
+class FakeQuantLayer(Compilable):
     """A latent float weight seen through fake quantization, with everything about it trainable.
 
     Args:
         layer: the float layer; its weight and bias are copied.
         weight: grid of the weight.
         activation: grid of the input, or None to leave it float.
-        front: rows of the input that are quantized in a way of their own.
+        prefix: rows of the input that are quantized in a way of their own.
     """
 
     def __init__(
         self,
-        layer: nn.Module,
+        layer: nn.Linear | nn.Conv2d,
         weight: Grid,
         activation: Grid | None,
         prefix: PrefixFormat = NO_PREFIX,
@@ -124,7 +137,7 @@ class FakeQuantLayer(nn.Module):
         self.weight = nn.Parameter(layer.weight.detach().clone())
         self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
         self.log_scale = nn.Parameter(torch.zeros(self.weight.shape[0]))
-        self.input = None
+        self.input: LearnableFakeQuantize | None = None
         if activation is not None:
             self.input = LearnableFakeQuantize(activation, prefix=prefix)
         self.rescale: ChannelRescale | None = None
@@ -142,13 +155,13 @@ class FakeQuantLayer(nn.Module):
         """
         weight = self.rescaled_weight()
         self.log_scale.copy_(search_per_channel(weight, self.grid).log())
-        if self.input is not None:
-            self.calibrate_input(inputs, weight)
+        self.calibrate_input(inputs, weight)
 
     def calibrate_input(self, inputs: Tensor, weight: Tensor) -> None:
         """The input's part of :meth:`calibrate`. weight: the rescaled one."""
-        if self.rescale is not None:
-            inputs = inputs * self.rescale.reciprocal()
+        if self.input is None:
+            return
+        inputs = self.rescaled_input(inputs)
         if weight.dim() == 2:
             inputs = inputs[:: max(1, len(inputs) // 1024)]
             self.input.calibrate(inputs, lambda difference: difference @ weight.mT)
@@ -159,17 +172,21 @@ class FakeQuantLayer(nn.Module):
         """What :meth:`calibrate` sets."""
         return [self.log_scale, *([] if self.input is None else self.input.calibrated_tensors())]
 
+    def rescaled_input(self, x: Tensor) -> Tensor:
+        return x if self.rescale is None else x * self.rescale.reciprocal()
+
     def rescaled_weight(self) -> Tensor:
         return self.weight if self.rescale is None else self.weight * self.rescale.factor()
 
     @torch.no_grad()
-    def level(self) -> Tensor:
-        """The width of a level in units of ``weight``, in a shape that broadcasts to its."""
+    def lsb(self) -> Tensor:
+        """The distance of two levels in units of ``weight``, in a shape that broadcasts to its."""
         scale = per_channel.view_per_channel(self.log_scale.exp(), self.weight)
         return scale if self.rescale is None else scale * self.rescale.reciprocal()
 
     def quantized_weight(self) -> Tensor:
-        return per_channel.fake_quantize(self.rescaled_weight(), self.log_scale.exp(), self.grid)
+        weight, scale = self.rescaled_weight(), self.log_scale.exp()
+        return per_channel.fake_quantize(weight, scale, self.grid, use_compiled=self.compiled)
 
     def input_multiplier(self) -> Tensor | None:
         """1 / r, unless an earlier Linear already divides its output by r."""
@@ -178,7 +195,7 @@ class FakeQuantLayer(nn.Module):
         return self.rescale.reciprocal()
 
     def input_qparams(self, x: Tensor | None = None) -> QParams | None:
-        """How the input ``x`` is quantized; without it, rows that are not at the front."""
+        """How the input ``x`` is quantized; without it, rows behind the prefix."""
         if self.input is None:
             return None
         return self.input.qparams(self.input_multiplier(), num_tokens(x))
@@ -196,11 +213,11 @@ class FakeQuantLayer(nn.Module):
         integer.to(self.weight.device)
         integer.codes.copy_(per_channel.codes(self.rescaled_weight(), scale, self.grid))
         integer.scale.copy_(scale)
-        if self.bias is not None:
+        if integer.bias is not None and self.bias is not None:
             integer.bias.copy_(self.bias)
         if self.input is not None:
             integer.input = self.input.freeze()
-        if integer.multiplier is not None:
+        if integer.multiplier is not None and self.rescale is not None:
             integer.multiplier.copy_(self.rescale.reciprocal())
         integer.refresh()
 
@@ -209,7 +226,7 @@ _EXACT = (".scale", ".prefix_scale", ".multiplier", ".shift", ".prefix_shift")
 
 
 def is_float_remainder(name: str, tensor: Tensor) -> bool:
-    """Whether a tensor of a finished model is stored as float16.
+    """Whether a tensor of a converted model is stored as float16.
 
     Scales, stored rescaling and shifts keep float32, as does what float16 cannot hold.
     """

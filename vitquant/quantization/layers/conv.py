@@ -31,7 +31,7 @@ class IntConv2d(IntLayer):
     def forward(self, x: Tensor) -> Tensor:
         if self.lowering is not None:
             return self.lowering(x)
-        x = fake_quantize(x, self.input_qparams())
+        x = fake_quantize(x, self.input_qparams(), use_compiled=self.compiled)
         return F.conv2d(x, self.weight, self.bias, **self.settings)
 
 
@@ -43,7 +43,7 @@ class FakeQuantConv2d(FakeQuantLayer):
         self.settings = conv_arguments(layer)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = fake_quantize(x, self.input_qparams())
+        x = fake_quantize(x, self.input_qparams(), use_compiled=self.compiled)
         return F.conv2d(x, self.quantized_weight(), self.bias, **self.settings)
 
     def convert(self) -> IntConv2d:

@@ -1,20 +1,21 @@
-"""Replace the products inside an attention without touching, or copying, its code.
+"""Replace the matmuls inside an attention without touching, or copying, its code.
 
 An attention of any signature calls ``a @ b``, ``torch.matmul``, ``torch.bmm`` or
 ``F.scaled_dot_product_attention`` on two activations, and some call ``F.linear`` on the weight of
-a child. While the module's own forward runs, a ``TorchFunctionMode`` sees these calls and routes
-them to the quantized modules. The module keeps its class's name, attributes and parameter names;
-only its class is swapped for a subclass, as ``torch.nn.utils.parametrize`` does.
+a child. Two hooks enter a ``TorchFunctionMode`` before the module's forward pass and leave it
+after, and the mode routes these calls to the quantized modules. The module keeps its class, its
+attributes and its parameter names; the hooks are functions of this file, so that it can be pickled.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from vitquant.core.torch_private import innermost_function_mode
 from vitquant.quantization.layers.attention import QuantizedMatmul, decomposed_sdpa
 from vitquant.quantization.layers.linear import FakeQuantLinear, IntLinear
 
@@ -24,64 +25,86 @@ SDPA = F.scaled_dot_product_attention
 FUNCTIONAL_LAYERS = (FakeQuantLinear, IntLinear)
 
 
-class Intercepted:
-    """Mixin for a module whose products are quantized. ``products`` holds them in call order."""
+class InterceptedMatmuls(nn.ModuleList):
+    """The quantized matmuls of an intercepted module, in the order of its calls.
 
-    products: nn.ModuleList
+    They are the module's ``products``: checkpoints have that name.
+    """
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        with _Routing(self):
-            return super().forward(*args, **kwargs)  # type: ignore[misc]
+    def __iter__(self) -> Iterator[QuantizedMatmul]:
+        return cast(Iterator[QuantizedMatmul], super().__iter__())
 
 
-def intercept(module: nn.Module, products: list[QuantizedMatmul]) -> None:
-    """Route the module's products to ``products``, in place."""
-    if isinstance(module, Intercepted):
+def intercept(module: nn.Module, matmuls: Iterable[QuantizedMatmul]) -> None:
+    """Route the module's matmuls to ``matmuls``, in place; none of them for its F.linear alone."""
+    if is_intercepted(module):
         raise ValueError(f"{type(module).__name__} is already intercepted")
-    cls = type(module)
-    module.__class__ = type(cls.__name__, (Intercepted, cls), {"__module__": cls.__module__})
-    module.products = nn.ModuleList(products)
+    set_matmuls(module, matmuls)
+    module.register_forward_pre_hook(_enter)
+    module.register_forward_hook(_leave, always_call=True)
 
 
-def intercepted(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Names and modules of everything intercepted in a model."""
+def set_matmuls(module: nn.Module, matmuls: Iterable[QuantizedMatmul]) -> None:
+    """Exchange the quantized matmuls of an intercepted module."""
+    module.products = InterceptedMatmuls(matmuls)
+
+
+def is_intercepted(module: nn.Module) -> bool:
+    return isinstance(getattr(module, "products", None), InterceptedMatmuls)
+
+
+def intercepted(model: nn.Module) -> Iterator[tuple[str, nn.Module, InterceptedMatmuls]]:
+    """Name, module and matmuls of everything intercepted in a model."""
     for name, module in model.named_modules():
-        if isinstance(module, Intercepted):
-            yield name, module
+        matmuls = getattr(module, "products", None)
+        if isinstance(matmuls, InterceptedMatmuls):
+            yield name, module, matmuls
 
 
-class _Routing(TorchFunctionMode):
+def _enter(module: nn.Module, args: tuple) -> None:
+    _MatmulInterceptor(module).__enter__()
+
+
+def _leave(module: nn.Module, args: tuple, output: Any) -> None:
+    mode = innermost_function_mode()
+    if isinstance(mode, _MatmulInterceptor) and mode.module is module:
+        mode.__exit__(None, None, None)
+
+
+class _MatmulInterceptor(TorchFunctionMode):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        # Without products, a module is intercepted for its F.linear alone.
-        self.quantizes_products = len(module.products) > 0
-        self.remaining = iter(module.products)
-        self.layers = {
-            id(child.weight): child
-            for child in module.children()
-            if isinstance(child, FUNCTIONAL_LAYERS)
-        }
+        self.module = module
+        self.matmuls = cast(InterceptedMatmuls, module.products)
+        self.calls = 0
+        self.layers = [m for m in module.children() if isinstance(m, FUNCTIONAL_LAYERS)]
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func is F.linear:
             return self._linear(*args, **kwargs)
-        if not self.quantizes_products:
+        if not len(self.matmuls):
             return func(*args, **kwargs)
         if func in MATMULS:
             return self._matmul(*operands(args, kwargs))
         if func is SDPA:
-            return decomposed_sdpa(next(self.remaining), next(self.remaining), *args, **kwargs)
+            return decomposed_sdpa(self._next(), self._next(), *args, **kwargs)
         return func(*args, **kwargs)
+
+    def _next(self) -> nn.Module:
+        self.calls += 1
+        return self.matmuls[self.calls - 1]
 
     def _matmul(self, left: Tensor, right: Tensor) -> Tensor:
         if is_parameter(left) or is_parameter(right):
             return torch.matmul(left, right)
-        return next(self.remaining)(left, right)
+        return self._next()(left, right)
 
     def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        layer = self.layers.get(id(weight))
-        return F.linear(input, weight, bias) if layer is None else layer.product(input, bias)
+        for layer in self.layers:
+            if layer.weight is weight:
+                return layer.matmul(input, bias)
+        return F.linear(input, weight, bias)
 
 
 def operands(args: tuple, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:

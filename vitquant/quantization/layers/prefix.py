@@ -1,4 +1,4 @@
-"""What is not the same for all rows of an activation: those at the front have their own."""
+"""The prefix of an activation: rows of class tokens and registers, with scales of their own."""
 
 from typing import NamedTuple
 
@@ -7,29 +7,28 @@ from torch import Tensor
 
 
 class PrefixCorrection(NamedTuple):
-    """How a product that knows one scale computes rows at the front, which have their own.
+    """How a matmul with one scale for all computes prefix rows, which have their own.
 
-    units: (P, 1); their input, shifted, is divided by it, and their output multiplied. bias:
+    scale_ratio: (P, 1); their input, shifted, is divided by it, and their output multiplied. bias:
     (P, O), added to that output, which has the layer's bias already, if there is one.
     """
 
-    units: Tensor
+    scale_ratio: Tensor
     bias: Tensor
 
 
 def prefix_correction(
     prefix_scale: Tensor, scale: Tensor, prefix_bias: Tensor, bias: Tensor | None
 ) -> PrefixCorrection:
-    """From scales (P, 1) and biases (P, O) of rows at the front, and those of all, () and (O,)."""
-    units = prefix_scale / scale
+    """From scales (P, 1) and biases (P, O) of prefix rows, and those of all, () and (O,)."""
+    ratio = prefix_scale / scale
     # The layer's bias is multiplied with the output, and is wanted once.
-    return PrefixCorrection(
-        units, prefix_bias if bias is None else prefix_bias + (1 - units) * bias
-    )
+    own = prefix_bias if bias is None else prefix_bias + (1 - ratio) * bias
+    return PrefixCorrection(ratio, own)
 
 
 def num_tokens(x: Tensor | None) -> int | None:
-    """How many rows each image has in a layer's input ``x``; None where it has but one, or no x."""
+    """Rows of each image in a layer's input ``x`` (..., N, C); None where it has one, or no x."""
     return x.shape[-2] if x is not None and x.dim() > 2 else None
 
 

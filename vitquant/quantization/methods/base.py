@@ -1,4 +1,4 @@
-"""Methods by name. Adding one is a module with a decorated function, imported here below."""
+"""Methods by name. Adding one is a module with a decorated function, imported in ``__init__``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Method:
     """run: from a context to a model with fake quantizers, ready to be converted.
 
     is_trained: whether it takes optimization steps. supports_distributed: whether several processes
-    can share its work. supports_resume: whether it can go on from a saved state.
+    can share its work. supports_resume: whether it can resume from a saved state.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Method:
     supports_resume: bool
 
     def samples(self, settings: QuantizeSettings) -> int:
-        """How many images it wants: one that does not train only searches scales."""
+        """How many images it uses: one that does not train only searches scales."""
         return settings.samples if self.is_trained else min(settings.samples, settings.init_images)
 
 
@@ -44,8 +44,8 @@ def register(
 ) -> Callable[[Run], Run]:
     """Make a function known as the method ``name``; its docstring's first line is the summary.
 
-    See :class:`Method`. A method that does not train can be divided if nobody says otherwise: what
-    it starts from, the context's samples, is divided already.
+    See :class:`Method`. A method that does not train is data-parallel unless it says otherwise:
+    what it starts from, the samples of activations, is shared out already.
     """
 
     def add(run: Run) -> Run:

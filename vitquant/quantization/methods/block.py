@@ -1,7 +1,7 @@
 """Block-wise reconstruction (BRECQ, Li et al., arXiv 2102.05426, section 3.2).
 
 One transformer block after the other is trained to give the float model's output of that block,
-from inputs that the quantized blocks before it have already spoiled (QDrop, arXiv 2203.05740,
+from the inputs that the quantized blocks before it give (QDrop, arXiv 2203.05740,
 without its dropping). Start, trained parameters and learning rates are those of ``joint``, and so
 is the budget: a step trains one block, so the steps of all blocks together cost what as many steps
 of the whole model cost.

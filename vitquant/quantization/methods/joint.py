@@ -1,6 +1,6 @@
 """Joint post-training quantization (Li, Karmann, Urfalioglu, arXiv 2602.18861).
 
-All layers are optimised together, end to end, against the float model: scales, zero points,
+All layers are optimized together, end to end, against the float model: scales, zero points,
 channel-wise rescaling and the weights themselves. No labels are used.
 """
 

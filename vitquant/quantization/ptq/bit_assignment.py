@@ -1,16 +1,27 @@
-"""Which layer gets which bits."""
+"""From bits by the place in a network to the bits of each of its layers and matmuls."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from vitquant.config.bits import BitAssignment, Bits
 from vitquant.quantization.graph.points import QuantizationPoints
 
 
-def layer_bits(
+@dataclass(frozen=True)
+class PointBits:
+    """layers: by name. matmuls: bits of both operands, by module and index."""
+
+    layers: Mapping[str, Bits]
+    matmuls: Mapping[tuple[str, int], int]
+
+
+def assign_bits(
     assignment: BitAssignment, classifier_names: Collection[str], points: QuantizationPoints
-) -> dict[str, Bits]:
-    """The bits of every layer in ``points``, by name."""
-    chosen = dict.fromkeys(points.layers, assignment.bits)
-    chosen.update({name: assignment.head for name in points.layers if name in classifier_names})
-    chosen[points.layers[0]] = assignment.patch_embed
-    return chosen
+) -> PointBits:
+    """The bits of every point of a float model: patch embedding, classifiers, and all others."""
+    layers = {
+        point.name: assignment.head if point.name in classifier_names else assignment.bits
+        for point in points.layers
+    }
+    layers[points.layers[0].name] = assignment.patch_embed
+    return PointBits(layers, {p.key: assignment.bits.activation for p in points.matmuls})

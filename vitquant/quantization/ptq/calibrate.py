@@ -1,15 +1,18 @@
-"""Where training starts from."""
+"""Set scales and zero points by search: the whole of some methods, the start of others."""
 
+from collections.abc import Iterator
 from functools import partial
+from typing import cast
 
 from torch import Tensor, nn
 
 from vitquant.core.distributed import Task, run_sharded
 from vitquant.quantization.graph.observe import ActivationSamples
+from vitquant.quantization.layers.attention import QuantizedMatmul
 from vitquant.quantization.layers.base import FakeQuantLayer
+from vitquant.quantization.layers.interception import intercepted
 from vitquant.quantization.layers.linear import FakeQuantLinear
-from vitquant.quantization.ptq.bit_assignment import layer_bits
-from vitquant.quantization.ptq.context import PTQContext
+from vitquant.quantization.ptq.context import PTQContext, find_folds, observe
 from vitquant.quantization.ptq.correct import correct
 from vitquant.quantization.ptq.prepare import add_rescaling, prepare
 from vitquant.quantization.quantizers.modules import LearnableFakeQuantize
@@ -17,19 +20,16 @@ from vitquant.quantization.transforms.rescaling import initialize, with_rescaled
 
 
 def calibrate_with_rescaling(context: PTQContext) -> nn.Module:
-    """The context's model with student quantizers, rescaling and scales as the search finds them.
+    """The float model with fake quantizers, and with scales and rescaling as the search finds them.
 
-    Where the settings say so, its layers are corrected too.
+    Where the settings say so, its layers are corrected too. All processes call it together.
     """
-    assignment = context.settings.assignment
-    bits = layer_bits(assignment, context.model.classifier_names, context.points)
-    student = prepare(
-        context.float_model, context.points, bits, assignment.bits, context.settings.prefix_bits
-    )
-    added = add_rescaling(student, context.folds, context.points.functional)
-    initialize(added, student, context.samples)
-    rescaled = context.sample(with_rescaled_values(context.float_model, student))
-    calibrate(student, context.samples, rescaled)
+    student = prepare(context.float_model, context.points, context.bits, context.settings)
+    added = add_rescaling(student, find_folds(context), context.points.functional)
+    samples = observe(context)
+    initialize(added, student, samples)
+    rescaled = observe(context, with_rescaled_values(context.float_model, student))
+    calibrate(student, samples, rescaled)
     if context.settings.start == "dfq":
         correct(context, student)
     return student
@@ -38,29 +38,31 @@ def calibrate_with_rescaling(context: PTQContext) -> nn.Module:
 def calibrate(
     student: nn.Module, samples: ActivationSamples, rescaled: ActivationSamples | None = None
 ) -> None:
-    """Search every scale and zero point, at the rescaling as it now is.
+    """Search every scale and zero point, at the rescaling as it now is. Processes divide the work.
 
     Args:
         samples: of the float model's activations.
         rescaled: of the float model with the rescaling of its values folded in, where there is any;
-            the operands of the products are taken from it.
+            the operands of the matmuls are taken from it.
     """
-    searches = []
+    searches: list[Task] = []
     for name, module in student.named_modules():
         if isinstance(module, FakeQuantLayer):
             sample = samples.layers[name]
             prefix_rows = [sample.prefix_rows] if isinstance(module, FakeQuantLinear) else []
             run = partial(module.calibrate, sample.rows, *prefix_rows)
             searches.append(Task(run, module.calibrated_tensors()))
-    for (name, index), (left, right) in (rescaled or samples).products.items():
-        products = getattr(student.get_submodule(name), "products", ())
-        if len(products) > index:
-            product = products[index]
-            run = partial(_calibrate_left, product.left, left, right)
-            searches.append(Task(run, product.left.calibrated_tensors()))
-            run = partial(product.right.calibrate, right, lambda d, left=left: left @ d)
-            searches.append(Task(run, product.right.calibrated_tensors()))
+    operands = (rescaled or samples).matmuls
+    for name, _, matmuls in intercepted(student):
+        for index, matmul in enumerate(matmuls):
+            searches += _matmul_searches(matmul, *operands[name, index])
     run_sharded(searches)
+
+
+def _matmul_searches(matmul: QuantizedMatmul, left: Tensor, right: Tensor) -> Iterator[Task]:
+    a, b = cast(LearnableFakeQuantize, matmul.left), cast(LearnableFakeQuantize, matmul.right)
+    yield Task(partial(_calibrate_left, a, left, right), a.calibrated_tensors())
+    yield Task(partial(b.calibrate, right, lambda d: left @ d), b.calibrated_tensors())
 
 
 def _calibrate_left(quantizer: LearnableFakeQuantize, left: Tensor, right: Tensor) -> None:

@@ -1,9 +1,10 @@
-"""Turn a model with student quantizers into one of stored integers."""
+"""Turn a fake-quantized model into one of stored integers."""
+
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from vitquant.checkpoint.header import LayerRecord
 from vitquant.quantization.layers.base import (
     ChannelRescale,
     FakeQuantLayer,
@@ -11,27 +12,41 @@ from vitquant.quantization.layers.base import (
     is_float_remainder,
 )
 from vitquant.quantization.layers.conv import FakeQuantConv2d
-from vitquant.quantization.layers.interception import intercepted
+from vitquant.quantization.layers.interception import intercepted, set_matmuls
 from vitquant.quantization.layers.linear import FakeQuantLinear
 
 
+class ConvertedLayer(NamedTuple):
+    """What a converted layer does not say about itself.
+
+    sqnr_db: signal-to-noise ratio of the quantized weight against the float one, in decibels.
+    rescaling: "none", "stored", or "folded into <module>".
+    """
+
+    name: str
+    sqnr_db: float
+    rescaling: str
+
+
 @torch.no_grad()
-def convert(student: nn.Module, reference: nn.Module) -> list[LayerRecord]:
-    """Round and fold everything for good, in place; says what each layer became.
+def convert(student: nn.Module, float_model: nn.Module) -> list[ConvertedLayer]:
+    """Round and fold everything for good, in place.
 
     Args:
-        student: a calibrated or trained model with student quantizers.
-        reference: the float model, for the signal-to-noise ratio of the weights.
+        student: a calibrated or trained model with fake quantizers.
+        float_model: for the signal-to-noise ratio of the weights.
+
+    Returns a record of each layer, in the order of the modules.
     """
     _fold_into_norms(student)
     records = []
     for name, module in list(student.named_modules()):
         if isinstance(module, (FakeQuantLinear, FakeQuantConv2d)):
-            original = reference.get_submodule(name).weight
-            records.append(_record(name, module, original))
+            original = float_model.get_submodule(name).weight
+            records.append(_record(name, module, cast(Tensor, original)))
             student.set_submodule(name, module.convert())
-    for _, module in intercepted(student):
-        module.products = nn.ModuleList(product.convert() for product in module.products)
+    for _, module, matmuls in list(intercepted(student)):
+        set_matmuls(module, [matmul.convert() for matmul in matmuls])
     round_float_remainder(student)
     return records
 
@@ -46,32 +61,20 @@ def _fold_into_norms(student: nn.Module) -> None:
             and id(rescale) not in folded
         ):
             folded.add(id(rescale))
-            norm = student.get_submodule(rescale.source)
+            norm: Any = student.get_submodule(rescale.source)
             norm.weight.mul_(rescale.reciprocal())
             if getattr(norm, "bias", None) is not None:
                 norm.bias.mul_(rescale.reciprocal())
 
 
-def _record(name: str, module: FakeQuantLayer, original: Tensor) -> LayerRecord:
+def _record(name: str, module: FakeQuantLayer, original: Tensor) -> ConvertedLayer:
     rescaling = "none"
     if module.rescale is not None:
-        site = module.rescale.fold_target
-        rescaling = "stored" if site is FoldTarget.NONE else f"folded into {module.rescale.source}"
-    prefix = module.prefix
+        target, source = module.rescale.fold_target, module.rescale.source
+        rescaling = "stored" if target is FoldTarget.NONE else f"folded into {source}"
     noise = (module.effective_weight() - original).square().sum()
     sqnr = 10 * torch.log10(original.square().sum() / noise.clamp_min(1e-20))
-    return LayerRecord(
-        name=name,
-        kind="conv2d" if isinstance(module, FakeQuantConv2d) else "linear",
-        weight_bits=module.grid.bits,
-        activation_bits=16 if module.input is None else int(module.input.grid.bits),
-        shape=tuple(module.weight.shape),
-        sqnr_db=round(float(sqnr), 2),
-        rescaling=rescaling,
-        shifted=getattr(module, "channel_shift", None) is not None,
-        prefix=prefix.count,
-        prefix_bits=int((prefix.grid or module.input.grid).bits) if prefix.count else 0,
-    )
+    return ConvertedLayer(name, round(float(sqnr), 2), rescaling)
 
 
 @torch.no_grad()

@@ -1,61 +1,81 @@
-"""Put student quantizers into a copy of the float model."""
+"""Insert fake quantizers into a copy of the float model."""
 
 import copy
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from torch import nn
 
 from vitquant.config.bits import Bits
-from vitquant.quantization.graph.points import QuantizationPoints
-from vitquant.quantization.layers.attention import fake_quant_matmul
-from vitquant.quantization.layers.base import ChannelRescale, FoldTarget
+from vitquant.config.quantize import QuantizeSettings
+from vitquant.core.modules import submodule
+from vitquant.quantization.graph.points import LayerPoint, MatmulPoint, QuantizationPoints
+from vitquant.quantization.layers.attention import QuantizedMatmul, fake_quant_matmul
+from vitquant.quantization.layers.base import ChannelRescale, FakeQuantLayer, FoldTarget
 from vitquant.quantization.layers.conv import FakeQuantConv2d
 from vitquant.quantization.layers.interception import intercept
 from vitquant.quantization.layers.linear import FakeQuantLinear
-from vitquant.quantization.quantizers.grid import grids, prefix_format
+from vitquant.quantization.ptq.bit_assignment import PointBits
+from vitquant.quantization.quantizers.grid import (
+    FLOAT_BITS,
+    activation_grid,
+    grids,
+    prefix_format,
+)
 from vitquant.quantization.transforms.folding import Fold
 
 
 def prepare(
-    model: nn.Module,
-    points: QuantizationPoints,
-    layer_bits: dict[str, Bits],
-    bits: Bits,
-    prefix_bits: int | None = None,
+    model: nn.Module, points: QuantizationPoints, bits: PointBits, settings: QuantizeSettings
 ) -> nn.Module:
-    """A copy of a float model with every layer and product quantized, scales not yet set.
+    """A copy of a float model with every layer and matmul fake-quantized, scales not yet set.
 
-    prefix_bits: of what enters layers at the places of class tokens and registers, where that is
-    more than other places have.
+    Of ``settings`` those that say what has scales of its own: ``per_head``, ``prefix_scales`` and
+    ``prefix_bits``.
+
+    Raises:
+        ValueError: some matmuls of a module are to stay float, and others are not.
     """
     student = copy.deepcopy(model)
-    for name in points.layers:
-        layer = student.get_submodule(name)
-        weight, activation = grids(layer_bits[name].weight, layer_bits[name].activation)
-        if isinstance(layer, nn.Conv2d):
-            made = FakeQuantConv2d(layer, weight, activation)
-        else:
-            own = prefix_format(points.prefix.get(name, 0), activation, prefix_bits)
-            made = FakeQuantLinear(layer, weight, activation, own)
-        student.set_submodule(name, made)
-    activation = grids(bits.weight, bits.activation)[1]
-    callers = set(points.functional.values()) | set(points.products)
-    for name in sorted(callers):
-        products = points.products.get(name, 0) if activation else 0
-        if products or name in points.functional.values():
-            places = [(name, i) for i in range(products)]
-            intercept(
-                student.get_submodule(name),
-                [
-                    fake_quant_matmul(
-                        activation,
-                        points.heads.get(place, 0),
-                        prefix_format(points.prefix.get(place, 0), activation),
-                    )
-                    for place in places
-                ],
-            )
+    for point in points.layers:
+        made = _layer(student, point, bits.layers[point.name], settings)
+        student.set_submodule(point.name, made)
+    functional = set(points.functional.values())
+    for name in sorted(functional | set(points.attentions)):
+        own = [point for point in points.matmuls if point.module == name]
+        matmuls = _matmuls(own, [bits.matmuls[point.key] for point in own], settings)
+        if matmuls or name in functional:
+            intercept(student.get_submodule(name), matmuls)
     return student.to(next(model.parameters()).device)
+
+
+def _layer(
+    model: nn.Module, point: LayerPoint, bits: Bits, settings: QuantizeSettings
+) -> FakeQuantLayer:
+    weight, activation = grids(bits.weight, bits.activation)
+    if point.kind == "conv2d":
+        return FakeQuantConv2d(submodule(model, point.name, nn.Conv2d), weight, activation)
+    layer = submodule(model, point.name, nn.Linear)
+    tokens = point.prefix_tokens if settings.prefix_scales else 0
+    prefix = prefix_format(tokens, activation, settings.prefix_bits)
+    return FakeQuantLinear(layer, weight, activation, prefix)
+
+
+def _matmuls(
+    points: Sequence[MatmulPoint], bits: Sequence[int], settings: QuantizeSettings
+) -> list[QuantizedMatmul]:
+    """Those of one module, in their order; none where they stay float."""
+    stay_float = [width == FLOAT_BITS for width in bits]
+    if all(stay_float):
+        return []
+    if any(stay_float):
+        raise ValueError(f"{points[0].module}: either all of its matmuls stay float or none does")
+    made = []
+    for point, width in zip(points, bits, strict=True):
+        grid = activation_grid(width)
+        heads = point.heads if settings.per_head else 0
+        tokens = point.prefix_tokens if settings.prefix_scales else 0
+        made.append(fake_quant_matmul(grid, heads, prefix_format(tokens, grid)))
+    return made
 
 
 def add_rescaling(
@@ -63,7 +83,7 @@ def add_rescaling(
 ) -> list[tuple[ChannelRescale, tuple[str, ...]]]:
     """Give every Linear with a quantized input a rescaling of 1, folded where it can be.
 
-    Where it cannot, the input gets an offset too, if the layer has a bias to take it up.
+    Where it cannot, the input gets a channel-wise shift too, if the layer has a bias to take it up.
     functional: names of layers that others call with a bias of their own, which do not.
 
     Returns each rescaling with the names of the layers that share it.
@@ -73,12 +93,12 @@ def add_rescaling(
         source = student.get_submodule(fold.source)
         if not fold.norm and not isinstance(source, FakeQuantLinear):
             continue
-        consumers = [student.get_submodule(name) for name in fold.consumers]
+        consumers = [submodule(student, name, FakeQuantLinear) for name in fold.consumers]
         if any(c.input is None for c in consumers):
             continue
-        site = FoldTarget.NORM if fold.norm else FoldTarget.LINEAR
-        rescale = ChannelRescale(consumers[0].in_features, site, fold.source)
-        if not fold.norm:
+        target = FoldTarget.NORM if fold.norm else FoldTarget.LINEAR
+        rescale = ChannelRescale(consumers[0].in_features, target, fold.source)
+        if isinstance(source, FakeQuantLinear):
             source.consumer, source.consumer_start = rescale, fold.start
         for consumer in consumers:
             consumer.rescale = rescale

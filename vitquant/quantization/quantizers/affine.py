@@ -27,7 +27,7 @@ class QParams(NamedTuple):
     scale: positive, of shape (); or with one for each head of a tensor (..., H, M, N), (H, 1, 1),
     for each row of a tensor (..., M, N), (M, 1), or for both, (H, M, 1). zero_point: shape (),
     integer-valued float in [qmin, qmax]. multiplier: shape (C,) along the tensor's last dimension,
-    or None. grid: of all rows; where those at the front have another, each row has a scale.
+    or None. grid: of all rows; where the prefix has another, each row has a scale.
     """
 
     grid: Grid | PrefixGrids
@@ -43,13 +43,19 @@ class QParamGrads(NamedTuple):
     multiplier: Tensor | None
 
 
-def fake_quantize_forward(x: Tensor, q: QParams, dtype: torch.dtype | None = None) -> Tensor:
-    """Round ``x * multiplier`` to the grid and read it back. Any shape; no autograd.
+def fake_quantize_forward(
+    x: Tensor, q: QParams, dtype: torch.dtype | None = None, *, use_compiled: bool = False
+) -> Tensor:
+    """Round ``x * multiplier`` to the grid and dequantize it. Any shape; no autograd.
 
-    The precision is done in the scale's precision; the result is of ``dtype``, by default x's.
+    It is computed in the scale's precision; the result is of ``dtype``, by default x's.
     """
-    factor, low, high = _prepared(q)
-    if compiled.enabled():
+    factor, low, high = _factor_and_limits(q)
+    if torch.compiler.is_compiling():
+        # In blocks, a captured graph would be bound to the number of images.
+        precise = (x.to(factor.dtype) * factor).round().clamp(low, high) * q.scale
+        return precise.to(dtype or x.dtype)
+    if use_compiled:
         return compiled.per_tensor_value(x, factor, low, high, q.scale, dtype or x.dtype)
     out = torch.empty(x.shape, dtype=dtype or x.dtype, device=x.device)
     for part, target in _blocks(x, out):
@@ -63,15 +69,17 @@ def fake_quantize_forward(x: Tensor, q: QParams, dtype: torch.dtype | None = Non
     return out
 
 
-def fake_quantize_backward(grad: Tensor, x: Tensor, q: QParams) -> QParamGrads:
+def fake_quantize_backward(
+    grad: Tensor, x: Tensor, q: QParams, *, use_compiled: bool = False
+) -> QParamGrads:
     """Gradients of :func:`fake_quantize_forward` from ``grad``, the gradient at its output."""
-    factor, low, high = _prepared(q)
-    if compiled.enabled():
+    factor, low, high = _factor_and_limits(q)
+    if use_compiled:
         gradients = compiled.per_tensor_gradients(grad, x, factor, low, high, q.multiplier)
-        grad_x, grad_scale, shifted, grad_multiplier = gradients
-        return QParamGrads(grad_x, grad_scale, _moving(shifted, q), grad_multiplier)
+        grad_x, grad_scale, per_scale, grad_multiplier = gradients
+        return QParamGrads(grad_x, grad_scale, _zero_point_grad(per_scale, q), grad_multiplier)
     grad_x = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    grad_scale, shifted = torch.zeros_like(q.scale), torch.zeros_like(q.scale)
+    grad_scale, per_scale = torch.zeros_like(q.scale), torch.zeros_like(q.scale)
     shape = q.scale.shape
     grad_multiplier = None if q.multiplier is None else torch.zeros_like(q.multiplier)
     for part, g, inside in _blocks(x, grad, grad_x):
@@ -81,32 +89,32 @@ def fake_quantize_backward(grad: Tensor, x: Tensor, q: QParams) -> QParamGrads:
         code = rounded.clamp(low, high)
         torch.mul(g, rounded == code, out=inside)
         grad_scale += (g * code).sum_to_size(shape) - (inside * v).sum_to_size(shape)
-        shifted += inside.sum_to_size(shape) - g.sum_to_size(shape)
-        if grad_multiplier is not None:
+        per_scale += inside.sum_to_size(shape) - g.sum_to_size(shape)
+        if grad_multiplier is not None and q.multiplier is not None:
             grad_multiplier += (inside * part).flatten(0, -2).sum(0)
             inside.mul_(q.multiplier)
-    return QParamGrads(grad_x, grad_scale, _moving(shifted, q), grad_multiplier)
+    return QParamGrads(grad_x, grad_scale, _zero_point_grad(per_scale, q), grad_multiplier)
 
 
-def _prepared(q: QParams) -> tuple[Tensor, Tensor, Tensor]:
+def _factor_and_limits(q: QParams) -> tuple[Tensor, Tensor, Tensor]:
     factor = q.scale.reciprocal() if q.multiplier is None else q.multiplier / q.scale
     if isinstance(q.grid, Grid):
         return factor, q.grid.qmin - q.zero_point, q.grid.qmax - q.zero_point
     prefix, others, count = q.grid.prefix, q.grid.others, q.grid.count
-    limits = (
-        torch.cat([q.scale.new_full((count, 1), own), other.expand(q.scale.shape[-2] - count, 1)])
-        for own, other in (
-            (prefix.qmin, others.qmin - q.zero_point),
-            (prefix.qmax, others.qmax - q.zero_point),
-        )
-    )
-    return factor, *limits
+
+    def limits(own: int, other: Tensor) -> Tensor:
+        """(num_tokens, 1): of the prefix, and of the rows behind it."""
+        rows = q.scale.shape[-2] - count
+        return torch.cat([q.scale.new_full((count, 1), own), other.expand(rows, 1)])
+
+    low = limits(prefix.qmin, others.qmin - q.zero_point)
+    return factor, low, limits(prefix.qmax, others.qmax - q.zero_point)
 
 
-def _moving(shifted: Tensor, q: QParams) -> Tensor:
-    """The gradient of the zero point, ``shifted`` being those of its parts over their scales."""
-    moved = shifted * q.scale
-    return (moved if isinstance(q.grid, Grid) else moved[..., q.grid.count :, :]).sum()
+def _zero_point_grad(per_scale: Tensor, q: QParams) -> Tensor:
+    """From its parts (scale's shape) over their scales; rows with a grid of their own have none."""
+    parts = per_scale * q.scale
+    return (parts if isinstance(q.grid, Grid) else parts[..., q.grid.count :, :]).sum()
 
 
 def _blocks(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -117,20 +125,22 @@ def _blocks(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     yield from zip(*(t.split(rows) for t in (first, *others)), strict=True)
 
 
-def fake_quantize(x: Tensor, q: QParams | None) -> Tensor:
-    """``x`` rounded to the grid and read back; differentiable. None leaves it as it is."""
-    return x if q is None else _Quantized.apply(x, *q)
+def fake_quantize(x: Tensor, q: QParams | None, *, use_compiled: bool = False) -> Tensor:
+    """``x`` rounded to the grid and dequantized; differentiable. None leaves it as it is."""
+    return x if q is None else _FakeQuantize.apply(x, use_compiled, *q)
 
 
-class _Quantized(torch.autograd.Function):
+class _FakeQuantize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, grid, scale, zero_point, multiplier):
+    def forward(ctx, x, use_compiled, grid, scale, zero_point, multiplier):
         ctx.save_for_backward(x, scale, zero_point, multiplier)
-        ctx.grid = grid
-        return fake_quantize_forward(x, QParams(grid, scale, zero_point, multiplier))
+        ctx.grid, ctx.compiled = grid, use_compiled
+        q = QParams(grid, scale, zero_point, multiplier)
+        return fake_quantize_forward(x, q, use_compiled=use_compiled)
 
     @staticmethod
     def backward(ctx, grad):
-        x, *parameters = ctx.saved_tensors
-        grads = fake_quantize_backward(grad, x, QParams(ctx.grid, *parameters))
-        return grads.x, None, grads.scale, grads.zero_point, grads.multiplier
+        x, *qparams = ctx.saved_tensors
+        q = QParams(ctx.grid, *qparams)
+        grads = fake_quantize_backward(grad, x, q, use_compiled=ctx.compiled)
+        return grads.x, None, None, grads.scale, grads.zero_point, grads.multiplier

@@ -2,8 +2,11 @@
 
 Put together from ordinary operations, rounding to a grid and its gradients pass a dozen times over
 an activation. Compiled, they pass once or twice, which on a CPU is ten times as fast. A compiler
-is needed for it (a C++ compiler on a CPU, Triton on a GPU), so ``per_tensor`` and ``per_channel``
-have a form without; both compute the same, up to the order of sums.
+is needed for it (a C++ compiler on a CPU, Triton on a GPU), so ``affine`` and ``per_channel`` have
+a form without; both compute the same, up to the order of sums.
+
+Each quantized module has a switch between the two. The backward pass takes the form that its
+forward pass took.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,26 +15,30 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, overrides
+from torch import Tensor, nn
 
-_enabled = False
+from vitquant.core.errors import first_line
+from vitquant.core.torch_private import no_function_modes
 
 
-def enabled() -> bool:
-    """Whether the compiled form is to be used."""
-    return _enabled
+class Compilable(nn.Module):
+    """A module whose quantizers have a compiled form; ``compiled`` says whether they use it."""
+
+    compiled: bool = False
 
 
 @contextmanager
-def use_compiled(wanted: bool) -> Iterator[None]:
-    """Use the compiled form inside, or not."""
-    # Backward passes run in threads of their own, which a context variable would not reach.
-    global _enabled
-    before, _enabled = _enabled, wanted
+def use_compiled(model: nn.Module, wanted: bool) -> Iterator[None]:
+    """Inside, the quantizers of ``model`` use the compiled form, or not."""
+    modules = [module for module in model.modules() if isinstance(module, Compilable)]
+    before = [module.compiled for module in modules]
+    for module in modules:
+        module.compiled = wanted
     try:
         yield
     finally:
-        _enabled = before
+        for module, own in zip(modules, before, strict=True):
+            module.compiled = own
 
 
 @cache
@@ -41,7 +48,7 @@ def unavailable_reason(device: str) -> str:
     try:
         per_tensor_value(torch.ones(2, 3, device=device), one, one, one, one, torch.float32)
     except Exception as error:  # compilers fail in as many ways as there are compilers
-        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return first_line(error)
     return ""
 
 
@@ -50,7 +57,7 @@ def per_tensor_value(
 ) -> Tensor:
     """``scale * clamp(round(x * factor), low, high)``, of ``dtype`` and of x's shape."""
     if scale.dim():
-        low, high = (_spread(t, scale) for t in (low, high))
+        low, high = (_per_group(t, scale) for t in (low, high))
         parts = _grouped(x, scale), factor.reshape(scale.numel(), -1), low, high, scale.view(-1, 1)
     else:
         parts = _matrix(x), _vector(factor), low, high, scale
@@ -66,7 +73,7 @@ def per_tensor_gradients(
     """
     if factor.dim() > 1:
         like = factor[..., :1]
-        low, high = (_spread(t, like) for t in (low, high))
+        low, high = (_per_group(t, like) for t in (low, high))
         parts = *(_grouped(t, like) for t in (grad, x)), factor.reshape(like.numel(), -1)
         grad_x, *sums, others = _call(_grouped_gradients, *parts, low, high, multiplier)
         return grad_x.view(x.shape), *(t.view(like.shape) for t in sums), others
@@ -145,7 +152,7 @@ def _grouped(x: Tensor, scale: Tensor) -> Tensor:
     return x.contiguous().view(-1, scale.numel(), together)
 
 
-def _spread(limit: Tensor, scale: Tensor) -> Tensor:
+def _per_group(limit: Tensor, scale: Tensor) -> Tensor:
     """(groups, 1): a limit for each element of scale."""
     return limit.expand(scale.shape).reshape(-1, 1)
 
@@ -156,20 +163,9 @@ def _vector(x: Tensor) -> Tensor:
 
 def _call(function: Callable[..., Any], first: Tensor, *args: Any) -> Any:
     plain = torch.autocast(first.device.type, enabled=False)
-    with torch._C.DisableTorchFunction(), _no_modes(), torch.no_grad(), plain:
+    with no_function_modes(), torch.no_grad(), plain:
         bare = (x.data if isinstance(x, Tensor) else x for x in (first, *args))
         return _compiled(function)(*bare)
-
-
-@contextmanager
-def _no_modes() -> Iterator[None]:
-    """Without the TorchFunctionModes around: disabled ones distinguish calls too."""
-    modes = [overrides._pop_mode() for _ in range(torch._C._len_torch_function_stack())]
-    try:
-        yield
-    finally:
-        for mode in reversed(modes):
-            overrides._push_mode(mode)
 
 
 @cache

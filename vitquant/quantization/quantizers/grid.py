@@ -28,10 +28,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class PrefixFormat:
-    """The first rows of an activation, ``count`` of them, with scales of their own.
+    """The first ``count`` rows of an activation have scales of their own.
 
-    With ``grid``, they have more levels than the others, too, and no zero point: their integers
-    count from the zero of the values.
+    With ``grid``, they have more levels than the others too, and no zero point: the integer 0
+    stands for 0.
     """
 
     count: int = 0

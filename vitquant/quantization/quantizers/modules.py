@@ -17,12 +17,12 @@ class LearnableFakeQuantize(nn.Module):
     """A quantizer whose scale and zero point are trained (LSQ+).
 
     The scale is kept as its logarithm: it stays positive, and one learning rate suits tensors of
-    every magnitude. The zero point is rounded on the way forward, with a straight-through gradient.
+    every magnitude. The zero point is rounded, with a straight-through gradient.
 
     With ``heads``, each head of a tensor (..., heads, M, N) that is never negative has a scale of
-    its own; the zero point is the lowest level. With ``front``, so has each of these rows of a
-    tensor (..., M, N): those of the class token and the registers, which are unlike the patches'
-    and which the model's answer is read from.
+    its own; the zero point is the lowest level. With ``prefix``, so has each of these rows of a
+    tensor (..., M, N): those of class tokens and registers, which are unlike the patches' and which
+    the classifier reads.
     """
 
     signed: Tensor
@@ -33,7 +33,7 @@ class LearnableFakeQuantize(nn.Module):
         self.prefix = prefix
         self.heads = heads
         self.log_scale = nn.Parameter(torch.zeros(_shape(heads)))
-        self.log_prefix_scale = None
+        self.log_prefix_scale: nn.Parameter | None = None
         if prefix.count:
             self.log_prefix_scale = nn.Parameter(torch.zeros(_prefix_shape(heads, prefix)))
         self.zero_point = nn.Parameter(torch.zeros(()))
@@ -45,7 +45,7 @@ class LearnableFakeQuantize(nn.Module):
     def calibrate(self, x: Tensor, output_fn: OutputFn) -> None:
         """Search scale and zero point on a sample ``x`` that enters the operation ``output_fn``.
 
-        Rows at the front have those of the others then, until :meth:`calibrate_prefix`.
+        Prefix rows have those of the others then, until :meth:`calibrate_prefix`.
         """
         self._calibrate(x, output_fn)
         if self.log_prefix_scale is not None:
@@ -55,19 +55,20 @@ class LearnableFakeQuantize(nn.Module):
     def calibrate_prefix(
         self, x: Tensor, output_fn: OutputFn, zero_point: int | None = None
     ) -> None:
-        """Search the scales of the rows at the front.
+        """Search the scales of the prefix rows.
 
         x: (..., P, N), these rows of a sample. zero_point: the level of zero among them; by
         default that of all rows.
         """
-        assert self.log_prefix_scale is not None
+        if self.log_prefix_scale is None:
+            raise ValueError("this quantizer has no prefix")
         q = self.prefix_qparams()
         if zero_point is not None:
             q = q._replace(zero_point=torch.full_like(q.zero_point, zero_point))
         self.log_prefix_scale.copy_(search_prefix(x, q, output_fn).log())
 
     def prefix_qparams(self) -> QParams:
-        """For rows at the front alone, were they to cover the range of the others."""
+        """For prefix rows alone, were they to cover the range of the others."""
         q = self.qparams()
         if self.prefix.grid is None:
             return q
@@ -95,27 +96,28 @@ class LearnableFakeQuantize(nn.Module):
         zero_point = self.zero_point.clamp(self.grid.qmin, self.grid.qmax)
         rounded = zero_point + (zero_point.round() - zero_point).detach()
         q = QParams(self.grid, self.log_scale.exp(), rounded, multiplier)
-        if not self.prefix.count or num_tokens is None:
+        if self.log_prefix_scale is None or num_tokens is None:
             return q
-        return _with_prefix(q, self.prefix, self.log_prefix_scale.exp(), num_tokens)
+        scales = self.log_prefix_scale.exp()
+        return _with_prefix(q, self.grid, self.prefix, scales, num_tokens)
 
     @torch.no_grad()
     def freeze(self) -> "FrozenQuantizer":
         """The quantizer that a checkpoint stores."""
-        fixed = FrozenQuantizer(self.grid, self.heads, self.prefix)
-        fixed.to(self.log_scale.device)
+        frozen = FrozenQuantizer(self.grid, self.heads, self.prefix)
+        frozen.to(self.log_scale.device)
         q = self.qparams()
-        fixed.scale.copy_(q.scale)
-        fixed.zero_point.copy_(q.zero_point)
-        if fixed.prefix_scale is not None:
-            fixed.prefix_scale.copy_(self.log_prefix_scale.exp())
-        return fixed
+        frozen.scale.copy_(q.scale)
+        frozen.zero_point.copy_(q.zero_point)
+        if frozen.prefix_scale is not None and self.log_prefix_scale is not None:
+            frozen.prefix_scale.copy_(self.log_prefix_scale.exp())
+        return frozen
 
 
 class FrozenQuantizer(nn.Module):
     """A quantizer as it is stored: float32 scales and a zero point of one unsigned byte.
 
-    scale: (), or (heads, 1, 1). prefix_scale: those of the P rows at the front, (P, 1) or
+    scale: (), or (heads, 1, 1). prefix_scale: those of the P prefix rows, (P, 1) or
     (heads, P, 1), or None.
     """
 
@@ -136,9 +138,9 @@ class FrozenQuantizer(nn.Module):
     def qparams(self, multiplier: Tensor | None = None, num_tokens: int | None = None) -> QParams:
         """As :meth:`LearnableFakeQuantize.qparams`."""
         q = QParams(self.grid, self.scale, self.zero_point.to(self.scale.dtype), multiplier)
-        if not self.prefix.count or num_tokens is None:
+        if self.prefix_scale is None or num_tokens is None:
             return q
-        return _with_prefix(q, self.prefix, self.prefix_scale, num_tokens)
+        return _with_prefix(q, self.grid, self.prefix, self.prefix_scale, num_tokens)
 
 
 def _shape(heads: int) -> tuple[int, ...]:
@@ -149,11 +151,13 @@ def _prefix_shape(heads: int, prefix: PrefixFormat) -> tuple[int, ...]:
     return (heads, prefix.count, 1) if heads else (prefix.count, 1)
 
 
-def _with_prefix(q: QParams, prefix: PrefixFormat, scales: Tensor, num_tokens: int) -> QParams:
+def _with_prefix(
+    q: QParams, others: Grid, prefix: PrefixFormat, scales: Tensor, num_tokens: int
+) -> QParams:
     """With a scale for each row, (num_tokens, 1) or (heads, num_tokens, 1).
 
-    scales: those of the prefix.
+    others: the grid of the rows behind the prefix. scales: those of the prefix.
     """
-    others = q.scale.expand(*scales.shape[:-2], num_tokens - prefix.count, 1)
-    grid = q.grid if prefix.grid is None else PrefixGrids(prefix.grid, q.grid, prefix.count)
-    return q._replace(grid=grid, scale=torch.cat([scales, others], dim=-2))
+    rest = q.scale.expand(*scales.shape[:-2], num_tokens - prefix.count, 1)
+    grid = others if prefix.grid is None else PrefixGrids(prefix.grid, others, prefix.count)
+    return q._replace(grid=grid, scale=torch.cat([scales, rest], dim=-2))

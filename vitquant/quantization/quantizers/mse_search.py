@@ -41,7 +41,7 @@ def search_per_tensor(
 
     What is minimized is the squared error after ``output_fn``, the linear operation that
     ``x`` enters (identity by default). For the output of softmax that matters most: its many small
-    values hardly count one by one, but a product with the values adds them up.
+    values hardly count one by one, but a matmul with the values adds them up.
 
     First both ends of the range shrink together, in geometric steps, then each end alone around
     the best. Values that are never negative get the zero point ``qmin``.
@@ -62,9 +62,8 @@ def search_per_tensor(
     for _ in range(2):
         for end in (0, 1) if low < 0 else (1,):
             around = [ends[end] * k / 10 for k in range(6, 16)]
-            ends[end] = min(
-                around, key=lambda f, end=end: error(*(f if e == end else ends[e] for e in (0, 1)))
-            )
+            pairs = [(f, ends[1]) if end == 0 else (ends[0], f) for f in around]
+            ends[end] = min(pairs, key=lambda pair: error(*pair))[end]
     q = _affine(x, low * ends[0], high * ends[1], grid)
     return q.scale, q.zero_point
 

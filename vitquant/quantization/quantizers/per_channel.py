@@ -19,21 +19,23 @@ def view_per_channel(scale: Tensor, weight: Tensor) -> Tensor:
     return scale.view(-1, *[1] * (weight.dim() - 1))
 
 
-def fake_quantize(weight: Tensor, scale: Tensor, grid: Grid) -> Tensor:
-    """Round ``weight`` (O, ...) to the grid at ``scale`` (O,) and read it back; differentiable.
+def fake_quantize(
+    weight: Tensor, scale: Tensor, grid: Grid, *, use_compiled: bool = False
+) -> Tensor:
+    """Round ``weight`` (O, ...) to the grid at ``scale`` (O,) and dequantize it; differentiable.
 
     Straight-through for the weight; the gradient of the scale is LSQ's (Esser et al., 2020), with
-    its normalisation by 1 / sqrt(n * qmax).
+    its normalization by 1 / sqrt(n * qmax).
     """
-    return _FakeQuantize.apply(weight, scale, grid)
+    return _FakeQuantize.apply(weight, scale, grid, use_compiled)
 
 
 class _FakeQuantize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, weight: Tensor, scale: Tensor, grid: Grid) -> Tensor:
+    def forward(ctx, weight: Tensor, scale: Tensor, grid: Grid, use_compiled: bool) -> Tensor:
         ctx.save_for_backward(weight, scale)
-        ctx.grid = grid
-        if compiled.enabled():
+        ctx.grid, ctx.compiled = grid, use_compiled
+        if use_compiled:
             flat = weight.flatten(1)
             return compiled.per_channel_value(flat, scale, grid.qmin, grid.qmax).view(weight.shape)
         return codes(weight, scale, grid).mul_(view_per_channel(scale, weight))
@@ -42,14 +44,14 @@ class _FakeQuantize(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         weight, scale = ctx.saved_tensors
         norm = math.sqrt(weight[0].numel() * ctx.grid.qmax)
-        if compiled.enabled():
+        if ctx.compiled:
             inside, grad_scale = compiled.per_channel_gradients(
                 grad.flatten(1), weight.flatten(1), scale, ctx.grid.qmin, ctx.grid.qmax
             )
-            return inside.view(weight.shape), grad_scale / norm, None
+            return inside.view(weight.shape), grad_scale / norm, None, None
         v = weight / view_per_channel(scale, weight)
         rounded = v.round()
         code = rounded.clamp(ctx.grid.qmin, ctx.grid.qmax)
         inside = grad * (rounded == code)
         grad_scale = (grad * code - inside * v).flatten(1).sum(1)
-        return inside, grad_scale / norm, None
+        return inside, grad_scale / norm, None, None

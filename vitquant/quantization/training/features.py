@@ -1,6 +1,6 @@
-"""The float model as a teacher that need not be asked twice about the same view."""
+"""Features and logits of a model, and a cache of the float model's, the teacher's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
@@ -20,15 +20,15 @@ class Outputs(NamedTuple):
 
 
 class FeatureExtractor(Protocol):
-    """Runs a model on images (B, C, H, W); with a guide, its blocks are fed what that says."""
+    """Runs a model on images (B, C, H, W), its blocks fed as ``forcing`` says."""
 
-    def __call__(self, images: Tensor, guide: TeacherForcing | None = None) -> Outputs: ...
+    def __call__(self, images: Tensor, forcing: TeacherForcing | None = None) -> Outputs: ...
 
 
 @contextmanager
 def capture_features(
     module: nn.Module,
-    blocks: list[str],
+    blocks: Sequence[str],
     forward: Forward = nn.Module.__call__,
 ) -> Iterator[FeatureExtractor]:
     """A function that runs ``module`` on images and returns :class:`Outputs`.
@@ -36,16 +36,16 @@ def capture_features(
     forward: how to get logits from it, by default by calling it.
     """
     features: dict[int, Tensor] = {}
-    # Stays until the next run: blocks that are checkpointed are computed again on the way back.
-    guides: list[TeacherForcing | None] = [None]
+    # Stays until the next run: a backward pass computes checkpointed blocks again.
+    current: list[TeacherForcing | None] = [None]
 
     def keep(block: int):
         def hook(module, args, output):
             several = isinstance(output, tuple)
             features[block] = output[0] if several else output
-            if guides[0] is None:
+            if current[0] is None:
                 return None
-            fed = guides[0].mix(block, features[block])
+            fed = current[0].mix(block, features[block])
             return (fed, *output[1:]) if several else fed
 
         return hook
@@ -54,8 +54,8 @@ def capture_features(
         module.get_submodule(name).register_forward_hook(keep(i)) for i, name in enumerate(blocks)
     ]
 
-    def run(images: Tensor, guide: TeacherForcing | None = None) -> Outputs:
-        guides[0] = guide
+    def run(images: Tensor, forcing: TeacherForcing | None = None) -> Outputs:
+        current[0] = forcing
         logits = forward(module, images)
         return Outputs([features[i] for i in range(len(blocks))], logits)
 
@@ -71,31 +71,31 @@ class CachedTeacher:
 
     Args:
         run: the float model.
-        remembers: whether views recur. Outputs are then computed once for each and kept in the
-            host's memory as bfloat16: for DeiT-Tiny 0.9 MB a view.
+        caches: whether views recur. Outputs are then computed once for each and kept in the host's
+            memory as bfloat16: for DeiT-Tiny 0.9 MB a view.
     """
 
-    def __init__(self, run: FeatureExtractor, remembers: bool) -> None:
+    def __init__(self, run: FeatureExtractor, caches: bool) -> None:
         self._run = run
-        self._remembers = remembers
-        self._known: dict[Key, Outputs] = {}
+        self._caches = caches
+        self._cache: dict[Key, Outputs] = {}
 
     @torch.no_grad()
     def __call__(self, images: Tensor, keys: list[Key]) -> Outputs:
         """Features and logits of ``images`` (B, C, H, W), views with the given keys."""
-        if not self._remembers:
+        if not self._caches:
             return self._run(images)
-        if not all(key in self._known for key in keys):
-            self._remember(keys, self._run(images))
-        # Read back also the first time, so that a view always gets the same answer.
-        known = [self._known[key] for key in keys]
+        if not all(key in self._cache for key in keys):
+            self._store(keys, self._run(images))
+        # Read from the cache the first time too, so that a view always has the same outputs.
+        cached = [self._cache[key] for key in keys]
         features = [
-            torch.stack(f).to(images) for f in zip(*(o.features for o in known), strict=True)
+            torch.stack(f).to(images) for f in zip(*(o.features for o in cached), strict=True)
         ]
-        return Outputs(features, torch.stack([o.logits for o in known]).to(images))
+        return Outputs(features, torch.stack([o.logits for o in cached]).to(images))
 
-    def _remember(self, keys: list[Key], outputs: Outputs) -> None:
+    def _store(self, keys: list[Key], outputs: Outputs) -> None:
         features = [feature.to("cpu", torch.bfloat16) for feature in outputs.features]
         logits = outputs.logits.to("cpu", torch.bfloat16)
         for i, key in enumerate(keys):
-            self._known[key] = Outputs([f[i].clone() for f in features], logits[i].clone())
+            self._cache[key] = Outputs([f[i].clone() for f in features], logits[i].clone())

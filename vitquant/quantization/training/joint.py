@@ -3,10 +3,11 @@
 import math
 from contextlib import AbstractContextManager, nullcontext
 
+import torch
 from torch import Tensor, nn
 
 from vitquant.core import distributed
-from vitquant.core.errors import UserError
+from vitquant.core.errors import CheckFailedError, UserError
 from vitquant.quantization.ptq.context import PTQContext
 from vitquant.quantization.training.batches import Key, training_batches
 from vitquant.quantization.training.features import (
@@ -19,16 +20,18 @@ from vitquant.quantization.training.optimizer import (
     build_optimizer,
     check_finite,
     divergence_error,
-    set_learning_rates,
+    learning_rate_schedule,
 )
 from vitquant.quantization.training.precision import StepPrecision, choose_precision
+from vitquant.quantization.training.state import TrainingState, saved_state
 from vitquant.quantization.training.teacher_forcing import TeacherForcing, teacher_forcing_ratio
 
 
 def train(context: PTQContext, student: nn.Module) -> None:
     """Train ``student`` in place for the context's steps; its losses go to the context's history.
 
-    A context with a saved state resumes from it. Several processes divide each batch.
+    Where the context says where to resume from, it does, and keeps the state there. Several
+    processes divide each batch, and all call this together.
 
     Raises:
         UserError: the settings ask for precision that this machine does not have, or the saved
@@ -43,36 +46,55 @@ def train(context: PTQContext, student: nn.Module) -> None:
     optimizer = build_optimizer(student, settings, context.model.classifier_names)
     # What went before may round differently on unlike GPUs.
     distributed.broadcast(list(student.parameters()))
-    done = context.state.restore(student, optimizer, context.history) if context.state else 0
+    state = saved_state(context)
+    done = 0 if state is None else state.load(student, optimizer, context.history)
     if done:
-        context.progress.say(f"going on after step {done} of {settings.steps}")
+        context.progress.say(f"resumed after step {done} of {settings.steps}")
+    try:
+        _train(context, precision, student, optimizer, state, done)
+        check_finite(student, "a parameter", settings)
+    except CheckFailedError:
+        if state is not None:
+            state.remove()  # a run that resumes from it would diverge again
+        raise
+
+
+def _train(
+    context: PTQContext,
+    precision: StepPrecision,
+    student: nn.Module,
+    optimizer: torch.optim.Adam,
+    state: TrainingState | None,
+    done: int,
+) -> None:
+    settings = context.settings
+    schedule = learning_rate_schedule(optimizer, settings, done)
     blocks, forward = context.points.blocks, context.model.adapter.forward
     with (
-        precision.compiled_quantizers(),
-        _checkpointing(context, student),
+        precision.compiled_quantizers(student),
+        _grad_checkpointing(context, student),
         capture_features(context.float_model, blocks, forward) as run_teacher,
         capture_features(student, blocks, forward) as run_student,
     ):
-        teacher = CachedTeacher(run_teacher, remembers=settings.views > 0)
+        teacher = CachedTeacher(run_teacher, caches=settings.views > 0)
         left = settings.steps - done
         steps = context.progress.track(training_batches(context, done), left, "joint optimization")
         for step, (images, keys) in enumerate(steps, done + 1):
-            set_learning_rates(optimizer, step, settings)
             optimizer.zero_grad()
             forced = teacher_forcing_ratio(step, settings)
             losses = _backward(context, precision, teacher, run_student, images, keys, forced)
             distributed.all_reduce([p.grad for p in student.parameters() if p.grad is not None])
             if not math.isfinite(losses["loss"]):
-                raise divergence_error(context, f"the loss is {losses['loss']} at step {step}")
+                raise divergence_error(f"the loss is {losses['loss']} at step {step}", settings)
             optimizer.step()
-            context.history.append({"step": step} | losses)
-            if context.state:
-                context.state.keep(step, student, optimizer, context.history, context.progress)
+            schedule.step()
+            context.history.append({"step": step, **losses})
+            if state is not None:
+                state.save_if_due(step, student, optimizer, context.history, context.progress)
             context.progress.status("loss {loss:.4f} (logits {logits:.4f})".format(**losses))
-    check_finite(context, student, "a parameter")
 
 
-def _checkpointing(context: PTQContext, student: nn.Module) -> AbstractContextManager[None]:
+def _grad_checkpointing(context: PTQContext, student: nn.Module) -> AbstractContextManager[None]:
     """Activation checkpointing, while training, where the settings ask for it."""
     if not context.settings.grad_checkpointing:
         return nullcontext()
@@ -93,11 +115,10 @@ def _backward(
     keys: list[Key],
     forced: float,
 ) -> dict[str, float]:
-    """Gradients of the loss on a batch, added up over its parts; returns the loss and its terms.
+    """Gradients of the loss on a batch, accumulated over its parts; returns the loss and its terms.
 
     images: this process's share of the batch. The gradients are this share's and remain to be added
-    up; the returned numbers are those of the whole batch. forced: what blocks are fed of the float
-    model's features.
+    up; the returned numbers are those of the whole batch. forced: the teacher-forcing ratio.
     """
     settings = context.settings
     classifies = context.model.num_classes > 0

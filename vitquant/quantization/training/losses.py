@@ -8,7 +8,7 @@ from vitquant.quantization.training.features import Outputs
 
 
 def feature_loss(student: Outputs, teacher: Outputs) -> Tensor:
-    """Mean over blocks and images of the squared error over the float feature's energy."""
+    """Mean over blocks and images of the squared error over the float feature's mean square."""
     terms = [relative_error(s, t) for s, t in zip(student.features, teacher.features, strict=True)]
     return torch.stack(terms).mean() if terms else student.logits.new_zeros(())
 
@@ -25,7 +25,7 @@ def logit_loss(student: Outputs, teacher: Outputs, classifies: bool) -> Tensor:
 
 
 def relative_error(x: Tensor, reference: Tensor) -> Tensor:
-    """Squared error over the energy of ``reference``, image by image (first dimension), mean.
+    """Squared error over the mean square of ``reference``, image by image (first dimension), mean.
 
     A sum over images, so that parts of a batch add up to the same as the whole.
     """

@@ -1,4 +1,4 @@
-"""What training follows: Adam with a rate for each kind of parameter, held, then down to zero."""
+"""Adam with a learning rate for each kind of parameter, in quantization steps, and its schedule."""
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.core.errors import CheckFailedError, UserError
 from vitquant.quantization.layers.base import FakeQuantLayer
-from vitquant.quantization.ptq.context import PTQContext
 
 
 def build_optimizer(
@@ -29,31 +29,34 @@ def build_optimizer(
     return LsbAdam(groups, (m for m in student.modules() if isinstance(m, FakeQuantLayer)))
 
 
-def set_learning_rates(
-    optimizer: torch.optim.Optimizer, step: int, settings: QuantizeSettings
-) -> None:
-    """Every group's learning rate in a step, counted from 1."""
+def learning_rate_schedule(
+    optimizer: torch.optim.Optimizer, settings: QuantizeSettings, done: int = 0
+) -> LambdaLR:
+    """Rates that are held for a part of the steps and then fall to 0 along half a cosine.
+
+    done: steps that a run which resumes has taken before.
+    """
     held = settings.hold * settings.steps
-    factor = 1.0
-    if step - 1 > held:
-        factor = 0.5 * (1 + math.cos(math.pi * (step - 1 - held) / (settings.steps - held)))
-    for group in optimizer.param_groups:
-        group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+
+    def factor(step: int) -> float:
+        if step <= held:
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (step - held) / (settings.steps - held)))
+
+    return LambdaLR(optimizer, factor, last_epoch=done - 1)
 
 
-def check_finite(context: PTQContext, student: nn.Module, what: str) -> None:
-    """Raises CheckFailedError where training has left a parameter infinite or no number."""
+def check_finite(student: nn.Module, what: str, settings: QuantizeSettings) -> None:
+    """Raise CheckFailedError where training has left a parameter infinite or no number."""
     if not all(bool(parameter.isfinite().all()) for parameter in student.parameters()):
-        raise divergence_error(context, f"{what} is infinite or no number")
+        raise divergence_error(f"{what} is infinite or no number", settings)
 
 
-def divergence_error(context: PTQContext, what: str) -> CheckFailedError:
-    """To be raised; a state to go on from would end here again, so it is removed."""
-    if context.state:
-        context.state.remove()
+def divergence_error(what: str, settings: QuantizeSettings) -> CheckFailedError:
+    """To be raised."""
     return CheckFailedError(
         f"training diverged: {what}; nothing was written; "
-        f"a lower --lr-weights than {context.settings.lr_weights:g} may help"
+        f"a lower --lr-weights than {settings.lr_weights:g} may help"
     )
 
 
@@ -64,7 +67,7 @@ def parameter_groups(
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in student.named_parameters():
         place, _, leaf = name.rpartition(".")
-        owner = student.get_submodule(place)
+        owner: Any = student.get_submodule(place)
         if leaf in ("log_scale", "log_prefix_scale"):
             rate = settings.lr_scales
         elif leaf == "zero_point":
@@ -81,11 +84,14 @@ def parameter_groups(
         if rate > 0:
             groups.setdefault(rate, []).append(parameter)
     for rate, parameters in groups.items():
-        yield {"params": parameters, "lr": rate}
+        yield {"params": parameters, "lr": rate, "initial_lr": rate}
 
 
 class LsbAdam(torch.optim.Adam):
-    """Adam that moves the weights and biases of ``layers`` by as many levels, not as many units.
+    """Adam whose rate for the weights and biases of ``layers`` is in LSBs, not in units.
+
+    An LSB, a least significant bit, is the distance of two levels.
+
 
     Adam's step has one length for all, whatever the gradients are. In DeiT-Tiny with 4 bits, one
     level of a weight is from 0.001 to 0.1 wide, so one length in units takes this weight through
@@ -111,7 +117,7 @@ class LsbAdam(torch.optim.Adam):
 
 
 def _lsbs(layer: FakeQuantLayer) -> Iterator[tuple[Tensor, Tensor]]:
-    """The layer's parameters that move in levels, and what a level is in their own units."""
-    yield layer.weight, layer.level()
+    """The layer's parameters that move in LSBs, and what an LSB is in their own units."""
+    yield layer.weight, layer.lsb()
     if layer.bias is not None:
         yield layer.bias, layer.log_scale.exp()

@@ -1,10 +1,11 @@
-"""In which precision a training step multiplies, and whether its quantizers are compiled."""
+"""The precision of a training step's matmuls, and whether its quantizers are compiled."""
 
 import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.core.device import compute_dtype
@@ -19,15 +20,15 @@ _WORTH_COMPILING = 2e10
 
 @dataclass(frozen=True)
 class StepPrecision:
-    """dtype: of the matrix products; everything that accumulates stays float32."""
+    """dtype: of the matmuls; everything that accumulates stays float32."""
 
     device: torch.device
     dtype: torch.dtype
     compiled: bool
 
-    def compiled_quantizers(self) -> AbstractContextManager[None]:
-        """To be entered around forward and backward passes."""
-        return kernels.use_compiled(self.compiled)
+    def compiled_quantizers(self, student: nn.Module) -> AbstractContextManager[None]:
+        """To be entered around the forward passes of ``student``."""
+        return kernels.use_compiled(student, self.compiled)
 
     def autocast(self) -> AbstractContextManager[None]:
         """To be entered around forward passes alone, as torch.autocast asks."""

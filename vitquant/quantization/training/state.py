@@ -1,4 +1,4 @@
-"""The state of a training run in a file, so that a run that was interrupted can go on.
+"""The state of a training run in a file, from which a run that was interrupted resumes.
 
 The file is a safetensors file: every parameter of the model, Adam's moments and steps, and in the
 header which run it belongs to, how far that is, and its losses so far. What comes before training
@@ -21,11 +21,12 @@ import vitquant
 from vitquant.config.naming import OPTIONS
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.core import distributed
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 from vitquant.core.files import write_whole
 from vitquant.core.progress import Progress
 from vitquant.data.image_source import ImageSource
 from vitquant.models.model import Model
+from vitquant.quantization.ptq.context import PTQContext
 
 _KEY = "vitquant-state"
 _FORMAT = 1
@@ -42,7 +43,7 @@ class TrainingState:
     """Where the state of a run is kept, and which run that is.
 
     path: the file. every: steps from one writing to the next; None for every 30 seconds at most.
-    run: what the run depends on, by the names of the options.
+    run: what the run depends on, see :func:`run_fingerprint`.
     """
 
     path: Path
@@ -51,17 +52,17 @@ class TrainingState:
     _due: float = 0.0
     _failed: bool = False
 
-    def begin(self, run: dict[str, Any]) -> None:
-        """Say which run this is, long before training starts.
+    def check(self, run: dict[str, Any]) -> None:
+        """Check, long before training starts, that a file which is there belongs to ``run``.
 
         Raises:
-            UserError: there is a file, and it is cut short or foreign, or belongs to another run.
+            UserError: it is cut short or foreign, or belongs to another run.
         """
         self.run = run
         if distributed.is_main():
-            self._load({})
+            self._read({})
 
-    def restore(
+    def load(
         self, student: nn.Module, optimizer: torch.optim.Adam, history: list[dict[str, Any]]
     ) -> int:
         """Set model, optimizer and history to what the file holds; returns the steps done so far.
@@ -72,7 +73,7 @@ class TrainingState:
             UserError: the file is cut short or foreign, or belongs to another run.
         """
         tensors = _tensors(student, optimizer)
-        header = self._load(tensors) if distributed.is_main() else None
+        header = self._read(tensors) if distributed.is_main() else None
         header = distributed.broadcast_object(header)
         self._due = time.monotonic() + _SECONDS
         if header is None:
@@ -81,7 +82,7 @@ class TrainingState:
         history[:] = header["history"]
         return header["step"]
 
-    def keep(
+    def save_if_due(
         self,
         step: int,
         student: nn.Module,
@@ -89,7 +90,7 @@ class TrainingState:
         history: list[dict[str, Any]],
         progress: Progress,
     ) -> None:
-        """Write the state after ``step`` if it is time to; a failure is told once, and no more."""
+        """Write the state after ``step`` if it is time to; only the first failure is reported."""
         now = time.monotonic()
         due = now >= self._due if self.every is None else step % self.every == 0
         if not due or not distributed.is_main():
@@ -101,7 +102,7 @@ class TrainingState:
             write_whole(self.path, save(tensors, metadata={_KEY: json.dumps(header)}), "--resume")
         except UserError as error:
             if not self._failed:
-                progress.warn(f"{error}; the run goes on, but not from here after an interruption")
+                progress.warn(f"{error}; the run goes on, but cannot be resumed from here")
             self._failed = True
         written = time.monotonic()
         self._due = written + max(_SECONDS, _SPARING * (written - now))
@@ -111,7 +112,7 @@ class TrainingState:
         if distributed.is_main():
             self.path.unlink(missing_ok=True)
 
-    def _load(self, tensors: dict[str, Tensor]) -> dict[str, Any] | None:
+    def _read(self, tensors: dict[str, Tensor]) -> dict[str, Any] | None:
         """Fill ``tensors`` from the file; returns its header, None if there is no file."""
         if not self.path.exists():
             return None
@@ -127,8 +128,7 @@ class TrainingState:
                         tensor.copy_(file.get_tensor(name))
             return {"step": header["step"], "history": header["history"]}
         except _UNREADABLE as error:
-            reason = (str(error).splitlines() or [""])[0]
-            raise self._unusable(f"is cut short or damaged ({reason})") from error
+            raise self._unusable(f"is cut short or damaged ({first_line(error)})") from error
 
     def _check_run(self, run: dict[str, Any]) -> None:
         differing = [name for name in self.run if run.get(name) != self.run[name]]
@@ -147,10 +147,20 @@ class TrainingState:
         )
 
 
+def saved_state(context: PTQContext) -> TrainingState | None:
+    """The state of the context's run; None where it is not to be resumed."""
+    if context.resume is None:
+        return None
+    run = run_fingerprint(context.model, context.images, context.settings)
+    return TrainingState(context.resume, context.save_every, run)
+
+
 def _tensors(student: nn.Module, optimizer: torch.optim.Adam) -> dict[str, Tensor]:
     """Everything that a step changes, or could: what a run is at the end of a step."""
     names = {id(parameter): name for name, parameter in student.named_parameters()}
-    tensors = {f"parameter/{name}": parameter for name, parameter in student.named_parameters()}
+    tensors: dict[str, Tensor] = {
+        f"parameter/{name}": parameter for name, parameter in student.named_parameters()
+    }
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state[parameter]

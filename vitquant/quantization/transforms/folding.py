@@ -1,11 +1,11 @@
 """Which earlier module can absorb a division of a Linear's input channels.
 
-Instead of knowing for each architecture which Linear sits behind which normalisation, each
+Instead of knowing for each architecture which Linear sits behind which normalization, each
 candidate's output channels are multiplied by known factors. If a Linear's input arrives multiplied
 by the same factors, and putting that input right makes the model's output right again, then the
 division folds into the candidate: nothing else looks at those channels. This sees through window
-partitioning, token selection, pooling and attention alike. Where a division folds, an offset is
-tried in the same way: padding with zeros, for one, passes factors on and offsets not.
+partitioning, token selection, pooling and attention alike. Where a division folds, a shift is
+tried in the same way: padding with zeros, for one, passes factors on and shifts not.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vitquant.core.modules import submodule
 from vitquant.models.adapter import Forward
 from vitquant.quantization.graph.points import QuantizationPoints
 
@@ -26,8 +27,8 @@ class Fold:
     """A division of ``consumers``' inputs can fold into ``source``'s output channels.
 
     start: first of the source's output channels concerned; they are as many as the consumers'
-    input channels. norm: whether the source is a normalisation with an affine part. shift: whether
-    an offset of those channels reaches the consumers' inputs unchanged too, and nothing else.
+    input channels. norm: whether the source is a normalization with an affine part. shift: whether
+    a shift of those channels reaches the consumers' inputs unchanged too, and nothing else.
     """
 
     source: str
@@ -47,8 +48,11 @@ def find_folds(
 
     forward: how to get the model's output as a tensor from the model and images.
     """
-    linears = {n: model.get_submodule(n) for n in points.layers if n not in points.functional}
-    linears = {n: m for n, m in linears.items() if isinstance(m, nn.Linear)}
+    linears = {
+        point.name: submodule(model, point.name, nn.Linear)
+        for point in points.layers
+        if point.kind == "linear" and point.name not in points.functional
+    }
     folds = []
     taken: set[str] = set()
     with torch.no_grad():
@@ -63,8 +67,8 @@ def find_folds(
             consumers = _probe(scope, module, start, uneven, torch.mul, fitting)
             if consumers:
                 reached = {n: linears[n] for n in consumers}
-                offsets = uneven * scope.inputs[consumers[0]].abs().mean()
-                shift = _probe(scope, module, start, offsets, torch.add, reached) == consumers
+                shifts = uneven * scope.inputs[consumers[0]].abs().mean()
+                shift = _probe(scope, module, start, shifts, torch.add, reached) == consumers
                 folds.append(Fold(source, start, consumers, norm, shift))
                 taken.update(consumers)
     return folds
@@ -88,7 +92,7 @@ def _scopes(
     model: nn.Module,
     images: Tensor,
     linears: dict[str, nn.Linear],
-    blocks: list[str],
+    blocks: Iterable[str],
     forward: Forward,
 ) -> dict[str, _Scope]:
     inputs: dict[str, Tensor] = {}
@@ -123,7 +127,7 @@ def _candidates(
         is_norm = "norm" in type(module).__name__.lower()
         if is_norm and isinstance(weight, nn.Parameter) and weight.dim() == 1:
             yield name, 0, len(weight), True
-    for attention in points.products:
+    for attention in points.attentions:
         for name, linear in linears.items():
             if name.startswith(f"{attention}."):
                 # The values are the last third of a joint projection, or a projection of their own.
@@ -177,12 +181,14 @@ def _close(a: Any, b: Any) -> bool:
 
 
 @contextmanager
-def _hooks(linears: dict[str, nn.Linear], see) -> Iterator[None]:
-    """Call ``see(name, input)`` before each Linear; what it returns replaces the input."""
+def _hooks(
+    linears: dict[str, nn.Linear], on_input: Callable[[str, Tensor], Tensor | None]
+) -> Iterator[None]:
+    """Call ``on_input(name, input)`` before each Linear; what it returns replaces the input."""
 
     def hook(name: str):
         def pre(module: nn.Module, args: tuple) -> tuple | None:
-            replaced = see(name, args[0])
+            replaced = on_input(name, args[0])
             return None if replaced is None else (replaced, *args[1:])
 
         return pre

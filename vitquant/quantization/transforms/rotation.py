@@ -21,7 +21,7 @@ def rotate(model: Model, images: Tensor, seed: int) -> bool:
     """Rotate a float model in eval mode, in place: its residual stream and its heads.
 
     That is known for ViTs that add to their stream what follows a LayerNorm and nothing else, such
-    as DeiT and DINOv2. Whether a model is one of them is asked of its output for ``images``
+    as DeiT and DINOv2. Whether a model is one of them shows in its output for ``images``
     (B, C, H, W), which has to stay the same.
 
     Returns whether it is; if it is not, the model is of no use afterwards.
@@ -42,23 +42,23 @@ def rotate(model: Model, images: Tensor, seed: int) -> bool:
     return torch.allclose(model(images), before, rtol=1e-3, atol=1e-3 * float(before.abs().max()))
 
 
-def _rotate_stream(stream: ResidualStream, turn: Tensor) -> None:
+def _rotate_stream(stream: ResidualStream, rotation: Tensor) -> None:
     for norm, layers in stream.readers:
         for layer in layers:
-            layer.bias += layer.weight @ norm.bias
-            layer.weight.copy_(layer.weight * norm.weight @ turn)
+            layer.bias.add_(layer.weight @ norm.bias)
+            layer.weight.copy_(layer.weight * norm.weight @ rotation)
         norm.weight.fill_(1)
         norm.bias.zero_()
-    for layer, scale in stream.writers:
-        weight = layer.weight.flatten(1)
+    for writer, scale in stream.writers:
+        weight = writer.weight.flatten(1)
         if scale is not None:
             weight = weight * scale[:, None]
-            layer.bias *= scale
+            writer.bias.mul_(scale)
             scale.fill_(1)
-        layer.weight.copy_((turn.mT @ weight).view_as(layer.weight))
-        layer.bias.copy_(layer.bias @ turn)
+        writer.weight.copy_((rotation.mT @ weight).view_as(writer.weight))
+        writer.bias.copy_(writer.bias @ rotation)
     for parameter in stream.parameters:
-        parameter.copy_(parameter @ turn)
+        parameter.copy_(parameter @ rotation)
 
 
 def _rotate_heads(qkv: nn.Linear, proj: nn.Linear, heads: int, generator: torch.Generator) -> None:
@@ -69,9 +69,9 @@ def _rotate_heads(qkv: nn.Linear, proj: nn.Linear, heads: int, generator: torch.
     out = proj.weight.view(-1, heads, size)
     for head in range(heads):
         together, values = _orthogonal(size, generator), _orthogonal(size, generator)
-        for kind, turn in enumerate((together, together, values)):
-            weight[kind, head] = turn.mT @ weight[kind, head]
-            bias[kind, head] = bias[kind, head] @ turn
+        for kind, rotation in enumerate((together, together, values)):
+            weight[kind, head] = rotation.mT @ weight[kind, head]
+            bias[kind, head] = bias[kind, head] @ rotation
         out[:, head] = out[:, head] @ values
 
 

@@ -87,7 +87,7 @@ class Inversion(ImageSynthesizer[list[InversionTarget]]):
         """The modules that compute attention products; freezes the model on the device."""
         module = self.model.module.to(self.device).eval().requires_grad_(False)
         example = example_inputs(self.model.input_size).to(self.device)
-        return list(find_points(module, example).products)
+        return list(find_points(module, example).attentions)
 
     @torch.no_grad()
     def _images(self, group: list[InversionTarget], pixels: Tensor) -> Iterator[GeneratedImage]:

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from vitquant.core.errors import UserError
+from vitquant.quantization.layers.interception import is_intercepted
 from vitquant.quantization.ptq.calibrate import calibrate_with_rescaling
-from vitquant.quantization.training.blockwise import capture, check_blocks_replayable
+from vitquant.quantization.training.block_data import capture, check_blocks_replayable
 from vitquant.quantization.training.precision import choose_precision
 
 
@@ -51,9 +52,10 @@ def exact(settings, **changes):
     return settings("w4a4", "block", precision="float32", compile=False, **changes)
 
 
+@pytest.mark.parametrize("family", ["vit", "swin", "eva02"], indirect=True)
 @torch.no_grad()
-def test_they_are_what_the_models_compute(small, batch, settings, make_job):
-    context = make_job(small, exact(settings))
+def test_they_are_what_the_models_compute(small, batch, settings, make_context):
+    context = make_context(small, exact(settings))
     name = context.points.blocks[1]
     model, data = captured(context, name)
     seen = {}
@@ -72,17 +74,18 @@ def test_they_are_what_the_models_compute(small, batch, settings, make_job):
 
 
 @torch.no_grad()
-def test_no_hook_and_no_gradient_is_left(make_small, settings, make_job):
-    context = make_job(make_small("vit"), exact(settings))
+def test_no_hook_and_no_gradient_is_left(make_small, settings, make_context):
+    context = make_context(make_small("vit"), exact(settings))
     student, data = captured(context, "blocks.1")
     for model in (student, context.float_model):
-        assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+        plain = [m for m in model.modules() if not is_intercepted(m)]
+        assert not any(m._forward_hooks or m._forward_pre_hooks for m in plain)
     assert data.inputs.dtype == data.targets.dtype == torch.float16
     assert not data.inputs.requires_grad
 
 
-def test_what_all_images_share_is_kept_once(make_small, settings, make_job):
-    context = make_job(make_small("eva02"), exact(settings))
+def test_what_all_images_share_is_kept_once(make_small, settings, make_context):
+    context = make_context(make_small("eva02"), exact(settings))
     _, data = captured(context, "blocks.0")
     assert {n: x.shape[0] for n, x in data.kwargs.items() if isinstance(x, torch.Tensor)} == {
         "rope": 16
@@ -102,30 +105,30 @@ def test_what_all_images_share_is_kept_once(make_small, settings, make_job):
 )
 @pytest.mark.parametrize("batch_size", [2, 3])
 def test_a_block_that_sees_more_of_the_images_is_refused(
-    extra, batch_size, wrapped, settings, make_job
+    extra, batch_size, wrapped, settings, make_context
 ):
     torch.manual_seed(0)
     model = wrapped(Tower(extra).eval().requires_grad_(False))
-    context = make_job(model, exact(settings, batch_size=batch_size))
+    context = make_context(model, exact(settings, batch_size=batch_size))
     for look in (lambda: captured(context, "blocks.1"), lambda: check_blocks_replayable(context)):
         with pytest.raises(UserError, match=r"--method: block cannot train Block \(blocks.1\)"):
             look()
 
 
-def test_the_blocks_of_every_family_can_be_called_again(small, settings, make_job):
-    check_blocks_replayable(make_job(small, exact(settings)))
+def test_the_blocks_of_every_family_can_be_called_again(small, settings, make_context):
+    check_blocks_replayable(make_context(small, exact(settings)))
 
 
-def test_positional_arguments_are_repeated(wrapped, settings, make_job):
+def test_positional_arguments_are_repeated(wrapped, settings, make_context):
     torch.manual_seed(0)
     model = wrapped(Tower(lambda block, x: block(x, 0.5)).eval().requires_grad_(False))
-    _, data = captured(make_job(model, exact(settings)), "blocks.1")
+    _, data = captured(make_context(model, exact(settings)), "blocks.1")
     assert data.args == (0.5,)
 
 
-def test_what_half_precision_cannot_hold_is_kept_whole(make_small, settings, make_job):
+def test_what_half_precision_cannot_hold_is_kept_whole(make_small, settings, make_context):
     model = make_small("vit")
     model.module.pos_embed[:, -1] = 1e5
-    _, data = captured(make_job(model, exact(settings)), "blocks.0")
+    _, data = captured(make_context(model, exact(settings)), "blocks.0")
     assert data.inputs.dtype == data.targets.dtype == torch.float32
     assert data.inputs.isfinite().all()
