@@ -35,17 +35,14 @@ class Repository:
         self.snapshots[oid] = files
         return oid
 
-    def at(self, revision: str) -> tuple[str, dict[str, bytes]]:
-        oid = self.commits[-1][0] if revision == "main" else revision
-        return oid, self.snapshots[oid]
-
 
 class Hub(ThreadingHTTPServer):
     """The part of the Hub's HTTP interface that uploading and downloading a model takes.
 
     repositories: by name. blobs: LFS objects by SHA-256. requests: "METHOD path" of each request.
-    broken: words of a path → HTTP status, or "hang". lfs: how the names end that are sent as large
-    files. meanwhile: what happens while files are on their way, once.
+    broken: words of a path → HTTP status, "hang", "lose": do it, and hang, or "trickle": answer a
+    letter at a time until released. lfs: how the names end that are sent as large files.
+    meanwhile: what happens while files are on their way, once.
     """
 
     daemon_threads = True
@@ -84,15 +81,14 @@ class Handler(BaseHTTPRequestHandler):
     def handle_any(self):
         path = unquote(urlsplit(self.path).path)
         self.server.requests.append(f"{self.command} {path}")
-        self.body = self._read_body()
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         sent = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        for words, fault in self.server.broken.items():
-            if words in f"{self.command} {path}":
-                if fault == "hang":
-                    self.server.released.wait()
-                    return None
-                # Some servers repeat what they were sent.
-                return self._json({"error": f"refused {sent}"}, fault, self.server.headers)
+        found = [words for words in self.server.broken if words in f"{self.command} {path}"]
+        self.fault = self.server.broken[found[0]] if found else None
+        if self.fault == "hang":
+            return self.server.released.wait()
+        if isinstance(self.fault, int):  # some servers repeat what they were sent
+            return self._json({"error": f"refused {sent}"}, self.fault, self.server.headers)
         if sent:
             self.server.tokens.add(sent)
         parts = path.strip("/").split("/")
@@ -105,32 +101,23 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/api/validate-yaml":
             return self._json({"errors": [], "warnings": []})
         if path.startswith("/blobs/"):
-            return self._put_blob(parts[-1])
+            self.server.blobs[hashlib.sha256(self.body).hexdigest()] = self.body
+            return self._json({})
         if path.endswith("/info/lfs/objects/batch"):
             return self._batch(json.loads(self.body))
         name = "/".join(parts[2:4])
         if name not in self.server.repositories:
-            return self._json(
-                {"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"}
-            )
+            return self._missing("Repo")
         repository = self.server.repositories[name]
+        if "commits" in parts:
+            return self._log(repository)
         if "preupload" in parts:
             return self._preupload(repository, json.loads(self.body))
         if "commit" in parts:
-            return self._commit(name, repository, self.body)
+            return self._commit(name, repository)
         return self._info(name, repository)
 
     do_GET = do_HEAD = do_POST = do_PUT = handle_any  # noqa: N815
-
-    def _read_body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = b""
-        while size := int(self.rfile.readline(), 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
 
     def _create(self, asked):
         name = f"{asked['organization']}/{asked['name']}"
@@ -149,29 +136,21 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.meanwhile:
             self.server.meanwhile()
             self.server.meanwhile = None
-        files = []
         for file in asked["files"]:
-            mode = "lfs" if file["path"].endswith(self.server.lfs) else "regular"
-            files.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False})
-        self._json({"files": files})
+            file["uploadMode"] = "lfs" if file["path"].endswith(self.server.lfs) else "regular"
+            file["shouldIgnore"] = False
+        self._json(asked)
 
     def _batch(self, asked):
-        objects = []
         for wanted in asked["objects"]:
-            action = {"upload": {"href": f"{self.server.url}/blobs/{wanted['oid']}"}}
-            known = wanted["oid"] in self.server.blobs
-            objects.append(wanted | ({} if known else {"actions": action}))
-        self._json({"objects": objects, "transfer": "basic"})
+            if wanted["oid"] not in self.server.blobs:
+                href = f"{self.server.url}/blobs/{wanted['oid']}"
+                wanted["actions"] = {"upload": {"href": href}}
+        self._json({"objects": asked["objects"], "transfer": "basic"})
 
-    def _put_blob(self, oid):
-        assert hashlib.sha256(self.body).hexdigest() == oid
-        self.server.blobs[oid] = self.body
-        self._json({})
-
-    def _commit(self, name, repository, body):
-        lines = [json.loads(line) for line in body.splitlines()]
-        header = next(line["value"] for line in lines if line["key"] == "header")
-        parent = header.get("parentCommit")
+    def _commit(self, name, repository):
+        lines = [json.loads(line) for line in self.body.splitlines()]
+        parent = lines[0]["value"].get("parentCommit")
         if parent is not None and parent != repository.commits[-1][0]:
             return self._json({"error": "Precondition failed"}, 412)
         files = dict(repository.files)
@@ -183,60 +162,70 @@ class Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = self.server.blobs[value["oid"]]
             elif line["key"] == "deletedFile":
                 del files[value["path"]]
-        oid = repository.commit(files, header["summary"])
+        oid = repository.commit(files, lines[0]["value"]["summary"])
         url = f"{self.server.url}/{name}/commit/{oid}"
         return self._json({"commitUrl": url, "commitOid": oid, "pullRequestUrl": None})
 
+    def _log(self, repository):
+        same = {"authors": [], "date": "2024-01-01T00:00:00.000Z", "message": ""}
+        commits = [same | {"id": oid, "title": title} for oid, title in repository.commits]
+        self._json(commits[::-1])
+
     def _resolve(self, name, revision, file):
         if name not in self.server.repositories:
-            return self._json({"error": "none"}, 404, {"X-Error-Code": "RepoNotFound"})
+            return self._missing("Repo")
         repository = self.server.repositories[name]
-        if revision != "main" and revision not in repository.snapshots:
-            return self._json({"error": "none"}, 404, {"X-Error-Code": "RevisionNotFound"})
-        oid, files = repository.at(revision)
+        oid = repository.commits[-1][0] if revision == "main" else revision
+        files = repository.snapshots.get(oid)
+        if files is None:
+            return self._missing("Revision")
         if file not in files:
-            headers = {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": oid}
-            return self._json({"error": "none"}, 404, headers)
-        data = files[file]
-        etag = f'"{hashlib.sha256(data).hexdigest()}"'
-        return self._send(200, data, {"ETag": etag, "X-Repo-Commit": oid})
+            return self._missing("Entry", {"X-Repo-Commit": oid})
+        etag = f'"{hashlib.sha256(files[file]).hexdigest()}"'
+        return self._send(200, files[file], {"ETag": etag, "X-Repo-Commit": oid})
+
+    def _missing(self, what, headers=None):
+        code = {"X-Error-Code": f"{what}NotFound"}
+        self._json({"error": f"{what} not found"}, 404, code | (headers or {}))
 
     def _json(self, value, status=200, headers=None):
-        kind = {"Content-Type": "application/json"}
-        self._send(status, json.dumps(value).encode(), kind | (headers or {}))
+        headers = {"Content-Type": "application/json"} | (headers or {})
+        self._send(status, json.dumps(value).encode(), headers)
 
     def _send(self, status, data, headers):
+        if self.fault == "lose":
+            self.server.released.wait()
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
+        while self.fault == "trickle" and not self.server.released.wait(0.5) and len(data) > 1:
+            self.wfile.write(data[:1])
+            data = data[1:]
         if self.command != "HEAD":
             self.wfile.write(data)
 
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    """A Hub that processes started now, and downloads in this one, take for the real one."""
-    server = Hub()
+    """A Hub that this process, and those that it starts, take for the real one."""
+    server, home = Hub(), tmp_path / "hf"
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    environment = {
-        "HF_ENDPOINT": server.url,
-        "HF_TOKEN": TOKEN,
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_HUB_DOWNLOAD_TIMEOUT": "2",
-        "NO_PROXY": "127.0.0.1",
-    }
+    environment = {"HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN, "HF_HOME": str(home)}
+    environment |= {"HF_HUB_DOWNLOAD_TIMEOUT": "2", "NO_PROXY": "127.0.0.1", "HF_HUB_OFFLINE": "0"}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    # The client reads its variables when it is imported, and here it is imported already.
-    constants = "huggingface_hub.constants"
-    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(f"{constants}.ENDPOINT", server.url)
-    monkeypatch.setattr(f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(f"{constants}.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
-    monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", False)
+    # The client reads most of its variables when it is imported, and here it is imported already.
+    constants = {
+        "ENDPOINT": server.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_TOKEN_PATH": str(home / "token"),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_HUB_OFFLINE": False,
+    }
+    for name, value in constants.items():
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
     yield server
     server.released.set()
     server.shutdown()
@@ -250,20 +239,10 @@ def token():
 
 
 @pytest.fixture(scope="session")
-def pictures():
-    """The first digits of the test part."""
-    return ListSource("digits", [image for image, _ in digits("test")[:16]])
-
-
-@pytest.fixture(scope="session")
-def _checkpoint(tmp_path_factory, pictures):
-    path = tmp_path_factory.mktemp("quantized") / "vit_digits-w4a4.safetensors"
-    settings = QuantizeSettings.build(bits="w4a4", method="rtn", samples=16, init_images=16)
-    quantize(open_model("vit_digits"), pictures, settings).save(path)
-    return path
-
-
-@pytest.fixture
-def checkpoint(_checkpoint):
+def checkpoint(tmp_path_factory):
     """The file of a `vit_digits` in w4a4."""
-    return _checkpoint
+    path = tmp_path_factory.mktemp("quantized") / "vit_digits-w4a4.safetensors"
+    images = ListSource("digits", [image for image, _ in digits("test")[:16]])
+    settings = QuantizeSettings.build(bits="w4a4", method="rtn", samples=16, init_images=16)
+    quantize(open_model("vit_digits"), images, settings).save(path)
+    return path

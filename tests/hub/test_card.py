@@ -9,10 +9,9 @@ import yaml
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.core.errors import UserError
 from vitquant.hub.base_model import BaseModel, base_model
-from vitquant.hub.card import Published, card
-from vitquant.hub.evaluation import check_evaluation, read_evaluation
+from vitquant.hub.card import Published, card, check_evaluation, read_evaluation
+from vitquant.hub.errors import redact
 from vitquant.hub.publish import config
-from vitquant.hub.redact import redact
 from vitquant.models.model import ModelIdentity
 
 EVALUATION = {"top1": 0.98, "top5": 1.0, "images": 500, "data": "digits"}
@@ -46,32 +45,32 @@ def test_the_front_matter(published):
 
 
 @pytest.mark.parametrize(
-    ("licence", "fields"),
+    ("license", "fields"),
     [
         ("mit", {"license": "mit"}),
         ("dinov3-license", {"license": "other", "license_name": "dinov3-license"}),
         (None, {"license": "unknown"}),
     ],
 )
-def test_licences(licence, fields):
-    assert BaseModel(None, "some", licence).front_matter() == fields
+def test_licenses(license, fields):
+    assert BaseModel(None, "some", license).front_matter() == fields
 
 
 def test_base_models():
     pinned = ModelIdentity("deit_small", "deit_small_patch16_224", "fb_in1k")
     found = base_model(pinned)
     assert found.repository == "timm/deit_small_patch16_224.fb_in1k"
-    assert found.licence == "apache-2.0"
+    assert found.license == "apache-2.0"
     assert base_model(replace(pinned, tag="")).repository is None
     assert "weights from a file" in base_model(replace(pinned, tag="")).name
-    assert base_model(ModelIdentity("vit_digits", "vit_digits", "bundled")).licence == "apache-2.0"
+    assert base_model(ModelIdentity("vit_digits", "vit_digits", "bundled")).license == "apache-2.0"
     assert base_model(ModelIdentity("hf-hub:me/base", "vit_digits")).repository == "me/base"
 
 
 def test_the_body(published):
     text = card(published(evaluation=EVALUATION | REFERENCE, commands=("vitquant export x",)))
     assert "[timm/some.base](https://huggingface.co/timm/some.base)" in text
-    assert "| licence | cc-by-nc-4.0 |" in text
+    assert "| license | cc-by-nc-4.0 |" in text
     assert "| w4a4: 4-bit weights, 4-bit activations |" in text
     assert "| 16 images of `digits`, no labels |" in text
     assert "| float | 98.80 | 100.00 |  |" in text

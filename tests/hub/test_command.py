@@ -1,40 +1,40 @@
-"""``vitquant export --push-to-hub``, as a user runs it."""
+"""``vitquant export --push-to-hub``, in this process."""
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
+
+from vitquant.cli.main import main
 
 NAME = "someone/vit-digits-w4a4"
 
 
-def run(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "vitquant", "export", *map(str, arguments)],
-        cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+@pytest.fixture
+def export(checkpoint, tmp_path, monkeypatch, capfd):
+    """export(*arguments) → exit code, stdout and stderr of `vitquant export` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        words = ["export", *map(str, (checkpoint, *arguments))]
+        monkeypatch.setattr("sys.argv", ["vitquant", *words])
+        code = main(words)
+        return code, *capfd.readouterr()
+
+    return run
 
 
-def test_it_exports_verifies_and_uploads(hub, checkpoint, token, tmp_path):
-    out = tmp_path / "model.onnx"
-    done = run(
-        checkpoint, "--out", out, "--images", 8, "--push-to-hub", NAME, "--json", cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+def test_it_exports_verifies_and_uploads(hub, export, checkpoint, token, tmp_path):
+    path = tmp_path / "model.onnx"
+    code, out, err = export("--out", path, "--images", 8, "--push-to-hub", NAME, "--json")
+    assert code == 0, err
+    found = json.loads(out)
     assert found["hub"]["url"] == f"{hub.url}/{NAME}"
     files = hub.repositories[NAME].files
-    assert files["model.onnx"] == out.read_bytes()
+    assert files["model.onnx"] == path.read_bytes()
     assert files["model.safetensors"] == checkpoint.read_bytes()
     assert b"--push-to-hub" in files["README.md"]
-    assert token not in done.stdout + done.stderr
+    assert token not in out + err
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_it_exports_verifies_and_uploads(hub, checkpoint, token, tmp_path):
         (("--format", "tflite"), "--format: 'tflite' is not known; onnx, safetensors"),
     ],
 )
-def test_bad_input_is_refused_before_any_work(arguments, words, checkpoint, tmp_path):
-    done = run(checkpoint, *arguments, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert words in done.stderr.splitlines()[-1]
+def test_bad_input_is_refused_before_any_work(arguments, words, export, tmp_path):
+    code, out, err = export(*arguments)
+    assert (code, out) == (2, "")
+    assert words in err.splitlines()[-1]
     assert os.listdir(tmp_path) == []
 
 
-def test_other_conventions_are_a_folder(checkpoint, tmp_path):
-    done = run(checkpoint, "--format", "safetensors", "--out", tmp_path / "folder", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'folder'}\n"), done.stderr
+def test_other_conventions_are_a_folder(export, tmp_path):
+    code, out, err = export("--format", "safetensors", "--out", tmp_path / "folder")
+    assert (code, out) == (0, f"{tmp_path / 'folder'}\n"), err
     assert (tmp_path / "folder" / "config.json").is_file()

@@ -1,9 +1,6 @@
 """Reading a model back from a Hub over HTTP."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -17,7 +14,7 @@ from vitquant.core.errors import UserError
 from vitquant.data.sources.digits import CLASS_NAMES, digits
 from vitquant.hub.publish import push
 from vitquant.models.sources import load_float
-from vitquant.workflows.open import is_checkpoint, open_model
+from vitquant.workflows.open import FloatName, HubCheckpoint, open_model, resolve
 
 NAME = "someone/vit-digits-w4a4"
 MODEL = f"hf-hub:{NAME}"
@@ -36,7 +33,7 @@ def outputs(module, batch):
 
 def test_a_published_model_comes_back_bit_for_bit(hub, checkpoint, batch):
     push(checkpoint, NAME)
-    assert is_checkpoint(MODEL)
+    assert isinstance(resolve(MODEL), HubCheckpoint)
     ours = outputs(restore(read_checkpoint(checkpoint)).module, batch)
     assert torch.equal(outputs(open_model(MODEL).module, batch), ours)
     assert torch.equal(outputs(vitquant.load(MODEL), batch), ours)
@@ -55,17 +52,6 @@ def test_revisions(hub, checkpoint, tmp_path):
         vitquant.load(checkpoint, revision="main")
 
 
-def run(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "vitquant", *arguments],
-        cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_inspect_and_export_take_it_from_there(hub, checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     push(checkpoint, NAME)
@@ -79,16 +65,15 @@ def test_inspect_and_export_take_it_from_there(hub, checkpoint, tmp_path, monkey
     assert "quantized already" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_the_program_evaluates_it(hub, checkpoint, tmp_path):
+def test_the_program_evaluates_it(hub, checkpoint, tmp_path, capsys):
     push(checkpoint, NAME)
     for label, name in enumerate(CLASS_NAMES):
         (tmp_path / "images" / name).mkdir(parents=True)
         image = next(image for image, of in digits("test") if of == label)
         image.save(tmp_path / "images" / name / "0.png")
     arguments = ["eval", MODEL, "--data", str(tmp_path / "images"), "--reference", "float"]
-    done = run(*arguments, "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
     assert found["model"] == MODEL
     assert found["top1"] >= 0.9
     assert found["reference"]["model"] == "vit_digits"
@@ -104,7 +89,7 @@ def test_float_models_on_the_hub_keep_working(hub, batch):
         {"config.json": json.dumps(config).encode(), "model.safetensors": save(tensors)},
     )
     opened = open_model("hf-hub:someone/float")
-    assert not is_checkpoint("hf-hub:someone/float")
+    assert isinstance(resolve("hf-hub:someone/float"), FloatName)
     assert torch.equal(outputs(opened.module, batch), outputs(model.module, batch))
     with pytest.raises(UserError, match="holds a float model"):
         vitquant.load("hf-hub:someone/float")
@@ -159,8 +144,8 @@ def test_a_refusal_does_not_repeat_the_token(hub, token):
 
 def test_a_hub_that_hangs(hub, monkeypatch):
     released = threading.Event()
-    monkeypatch.setattr("vitquant.hub.download._PATIENCE", 1.0)
-    monkeypatch.setattr("vitquant.hub.download.hf_hub_download", lambda *_, **__: released.wait())
+    monkeypatch.setattr("vitquant.hub.repository._PATIENCE", 1.0)
+    monkeypatch.setattr("vitquant.hub.repository.hf_hub_download", lambda *_, **__: released.wait())
     with pytest.raises(UserError, match="no answer within 1 s"):
         open_model(MODEL)
     released.set()

@@ -1,16 +1,14 @@
-"""The float model that a checkpoint was made from: where it is, and its licence."""
+"""The float model that a checkpoint was made from: where it is, and its license."""
 
 from dataclasses import dataclass
 
+from vitquant.config.names import HUB, MINIATURES
 from vitquant.core.errors import UserError
-from vitquant.hub.download import read_config
-from vitquant.hub.repository import Repository
+from vitquant.hub.repository import Repository, read_config
 from vitquant.models.hub_config import known_weights
 from vitquant.models.model import ModelIdentity
-from vitquant.models.sources.from_miniature import NAMES as MINIATURES
-from vitquant.models.sources.from_timm import HUB
 
-# The identifiers of the Hub among the licences that timm names; it takes others only as "other".
+# The identifiers of the Hub among the licenses that timm names; it takes others only as "other".
 _KNOWN = frozenset(
     {
         "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-sa-4.0",
@@ -24,19 +22,19 @@ _KNOWN = frozenset(
 class BaseModel:
     """A float model as a model card names it.
 
-    repository: on the Hub, or None. name: for people. licence: None where nobody has said.
+    repository: on the Hub, or None. name: for people. license: None where nobody has said.
     """
 
     repository: str | None
     name: str
-    licence: str | None
+    license: str | None
 
     def front_matter(self) -> dict[str, str]:
         """``license`` and ``base_model`` as the Hub accepts them."""
-        licence = self.licence or "unknown"
-        fields = {"license": licence if licence in _KNOWN else "other"}
-        if fields["license"] != licence:
-            fields["license_name"] = licence
+        license = self.license or "unknown"
+        fields = {"license": license if license in _KNOWN else "other"}
+        if fields["license"] != license:
+            fields["license_name"] = license
         if self.repository:
             fields |= {"base_model": self.repository, "base_model_relation": "quantized"}
         return fields
@@ -46,7 +44,7 @@ def base_model(identity: ModelIdentity) -> BaseModel:
     """What is known of a float model without asking a network."""
     if identity.name.startswith(HUB):
         repository = Repository.of(identity.name)
-        return BaseModel(repository.id, identity.name, _licence_on_the_hub(repository))
+        return BaseModel(repository.id, identity.name, _license_on_the_hub(repository))
     if identity.architecture in MINIATURES and identity.tag:
         return BaseModel(None, f"{identity.architecture}, bundled with vitquant", "apache-2.0")
     if not identity.tag:
@@ -58,11 +56,11 @@ def base_model(identity: ModelIdentity) -> BaseModel:
     return BaseModel(known.hf_hub_id, name, known.license)
 
 
-def _licence_on_the_hub(repository: Repository) -> str | None:
+def _license_on_the_hub(repository: Repository) -> str | None:
     """As its ``config.json`` says, which is in the cache of the machine that quantized it."""
     try:
         cfg = read_config(repository, local_files_only=True).get("pretrained_cfg")
     except UserError:
         return None
-    licence = cfg.get("license") if isinstance(cfg, dict) else None
-    return licence if isinstance(licence, str) else None
+    license = cfg.get("license") if isinstance(cfg, dict) else None
+    return license if isinstance(license, str) else None

@@ -1,16 +1,22 @@
 """The model card: what a quantized model is, how it was made, and how to use it."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCardData
 
 from vitquant.checkpoint.read import Checkpoint
+from vitquant.config.names import HUB
 from vitquant.config.recipe import quantize_command
+from vitquant.core.errors import UserError
 from vitquant.hub.base_model import BaseModel
 from vitquant.hub.repository import CHECKPOINT, ONNX
-from vitquant.models.sources.from_timm import HUB
+
+_FRACTIONS, _REST = ("top1", "top5"), ("images", "data")
+_ACCEPTED = "what vitquant eval --json printed is accepted"
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def _facts(published: Published) -> Iterable[tuple[str, str]]:
     header = published.checkpoint.header
     settings = header.settings
     yield "base model", _base(published.base)
-    yield "licence", published.base.licence or "unknown: that of the base model applies"
+    yield "license", published.base.license or "unknown: that of the base model applies"
     yield "bits", f"{header.bits}: {_in_words(header.bits)}"
     for place, what in (
         ("patch_embed_bits", "bits, patch embedding"),
@@ -182,3 +188,29 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def read_evaluation(path: Path, flag: str = "--evaluation") -> dict[str, Any]:
+    """The object that ``vitquant eval --json`` printed into a file.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not JSON"
+        raise UserError(f"{flag}: {path} cannot be read ({reason}); {_ACCEPTED}") from error
+    check_evaluation(found, flag)
+    return found
+
+
+def check_evaluation(found: Any, flag: str = "evaluation") -> None:
+    """Raise a UserError unless a card can show ``found``."""
+    if not isinstance(found, Mapping) or any(name not in found for name in (*_FRACTIONS, *_REST)):
+        raise UserError(f"{flag}: it lacks {', '.join((*_FRACTIONS, *_REST))}; {_ACCEPTED}")
+    reference = found.get("reference") or {}
+    shown = [found.get(name) for name in _FRACTIONS]
+    shown += [reference.get(name) for name in _FRACTIONS] if reference else []
+    if not all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in shown):
+        raise UserError(f"{flag}: top1 and top5 have to be fractions from 0 to 1; {_ACCEPTED}")

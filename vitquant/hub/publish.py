@@ -1,37 +1,19 @@
 """Publishing a checkpoint: files, model card and all in one commit, or nothing."""
 
-import base64
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.core.errors import UserError
-from vitquant.hub import errand
 from vitquant.hub.base_model import BaseModel, base_model
-from vitquant.hub.card import Published, card
-from vitquant.hub.download import SECTION
-from vitquant.hub.evaluation import check_evaluation
-from vitquant.hub.failures import failure
-from vitquant.hub.redact import redact
-from vitquant.hub.repository import CARD, CHECKPOINT, CONFIG, ONNX, check_identifier
+from vitquant.hub.card import Published, card, check_evaluation
+from vitquant.hub.errors import redact
+from vitquant.hub.repository import CARD, CHECKPOINT, CONFIG, ONNX, SECTION, check_identifier
+from vitquant.hub.upload import UploadResult, upload
 from vitquant.models.hub_config import hub_config
 from vitquant.models.model import Model
-
-
-@dataclass(frozen=True)
-class Upload:
-    """What was published: the repository's address, the commit, and the bytes of each file."""
-
-    repository: str
-    url: str
-    commit: str
-    files: dict[str, int]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def push(
@@ -44,7 +26,7 @@ def push(
     evaluation: Mapping[str, Any] | None = None,
     command: str | None = None,
     token: str | None = None,
-) -> Upload:
+) -> UploadResult:
     """Publish a checkpoint as ``OWNER/NAME`` on the Hub, which is created if it is not there.
 
     What an earlier upload put there is replaced, model card included.
@@ -83,26 +65,19 @@ def push(
         CONFIG: json.dumps(config(read, model, base, onnx is not None), indent=2),
         CARD: card(published),
     }
-    data = {name: redact(text, token).encode() for name, text in texts.items()}
-    paths = {CHECKPOINT: checkpoint} | ({} if onnx is None else {ONNX: onnx})
-    sizes = {name: path.stat().st_size for name, path in paths.items()}
-    sizes |= {name: len(content) for name, content in data.items()}
-    files = {name: {"path": str(path.resolve())} for name, path in paths.items()}
-    files |= {
-        name: {"base64": base64.b64encode(content).decode()} for name, content in data.items()
-    }
-    job = {
-        "repository": repository,
-        "private": private,
-        "token": token,
-        "files": files,
-        "obsolete": [] if onnx is not None else [ONNX],
-        "message": f"{base.name} in {read.header.bits}",
-    }
-    outcome = errand.run(job, sum(sizes.values()))
-    if outcome.url is None or outcome.commit is None:
-        raise failure(outcome, repository, token)
-    return Upload(repository, outcome.url, outcome.commit, sizes)
+    files: dict[str, Path | bytes] = {CHECKPOINT: checkpoint}
+    if onnx is not None:
+        files[ONNX] = onnx
+    files |= {name: redact(text, token).encode() for name, text in texts.items()}
+    return upload(
+        repository,
+        files,
+        # Names the content, so that the commit is found again by its title.
+        f"{base.name} in {read.header.bits}, content {read.header.content_sha256[:12]}",
+        private=private,
+        obsolete=() if onnx is not None else (ONNX,),
+        token=token,
+    )
 
 
 def config(checkpoint: Checkpoint, model: Model, base: BaseModel, onnx: bool) -> dict[str, Any]:

@@ -1,14 +1,24 @@
-"""Which repository of the Hub a name means, and what its files are called."""
+"""Repositories of the Hub: what a name means, what its files are called, and reading them."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from vitquant.core.errors import UserError
-from vitquant.models.sources.from_timm import HUB
+from vitquant.config.names import HUB
+from vitquant.core.errors import UserError, first_line
+from vitquant.hub.deadline import Deadline
+from vitquant.hub.errors import redact
 
 CHECKPOINT, CONFIG, CARD, ONNX = "model.safetensors", "config.json", "README.md", "model.onnx"
+SECTION = "vitquant"
+# Seconds for a file of a few kilobytes. The client's own patience with a Hub that hangs is over
+# six minutes.
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -42,4 +52,67 @@ def check_identifier(identifier: str, flag: str = "--push-to-hub") -> None:
     raise UserError(
         f"{flag}: {identifier!r} names no repository; OWNER/NAME of letters, digits, '-', '_' and "
         f"'.' is accepted"
+    )
+
+
+def quantized_config(repository: Repository) -> dict[str, Any] | None:
+    """``config.json`` of a repository that holds a checkpoint; None where it holds a float model.
+
+    Raises:
+        UserError: there is no such repository, or it cannot be read.
+    """
+    config = read_config(repository)
+    return config if isinstance(config.get(SECTION), dict) else None
+
+
+def read_config(repository: Repository, local_files_only: bool = False) -> dict[str, Any]:
+    """``config.json`` of any model.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    path = _fetch(repository, CONFIG, _PATIENCE, local_files_only=local_files_only)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(repository, f"{CONFIG} is not JSON") from error
+    if not isinstance(config, dict):
+        raise _unreadable(repository, f"{CONFIG} is not an object")
+    return config
+
+
+def checkpoint_file(repository: Repository) -> Path:
+    """The checkpoint of a repository, in the Hub's cache.
+
+    Raises:
+        UserError: it cannot be downloaded.
+    """
+    # Always the same name: what config.json says of files is not to be trusted.
+    return _fetch(repository, CHECKPOINT, None)
+
+
+def _fetch(
+    repository: Repository, file: str, patience: float | None, local_files_only: bool = False
+) -> Path:
+    def download() -> str:
+        return hf_hub_download(
+            repository.id,
+            file,
+            revision=repository.revision,
+            local_files_only=local_files_only,
+        )
+
+    try:
+        path = download() if patience is None else Deadline(patience).run(download)
+    except Exception as error:  # whatever the client raises over names, networks and rights
+        # Without its cause, which holds the request and with it the token.
+        raise _unreadable(repository, redact(first_line(error))) from None
+    return Path(path)
+
+
+def _unreadable(repository: Repository, reason: str) -> UserError:
+    at = f"@{repository.revision}" if repository.revision else ""
+    return UserError(
+        f"MODEL: '{HUB}{repository.id}{at}' could not be read from the Hub ({reason}); accepted: "
+        f"{HUB}owner/name of a model of timm or vitquant"
     )

@@ -12,8 +12,7 @@ from vitquant.core.errors import UserError
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role, open_source
 from vitquant.exporters.runtimes.registry import is_onnx, open_exported
-from vitquant.hub.download import checkpoint_file, quantized_config
-from vitquant.hub.repository import Repository
+from vitquant.hub.repository import Repository, checkpoint_file, quantized_config
 from vitquant.models.hub_config import pretrained_cfg
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.sources import load_float
