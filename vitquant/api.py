@@ -14,14 +14,11 @@ from PIL import Image
 from torch import nn
 
 from vitquant.bits import parse_bits, parse_given
-from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
+from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
-from vitquant.deploy.containers import get_container
-from vitquant.deploy.engine import export_onnx
-from vitquant.deploy.onnx_model import OnnxOptions
-from vitquant.interchange.compressed import write
+from vitquant.exporters.targets import get_target
 from vitquant.methods.settings import Settings
 from vitquant.models.hub_config import pretrained_cfg
 from vitquant.models.model import Model
@@ -29,13 +26,12 @@ from vitquant.models.sources.from_module import from_module
 from vitquant.models.sources.from_timm import load_float
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.training.state import TrainingState
+from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.usual_scheme import usual_scheme
 from vitquant.workflows import quantize as workflow
-from vitquant.workflows.calibration_images import Drawing, bears_bias_correction, calibration_images
+from vitquant.workflows.calibration_images import bears_bias_correction, calibration_images
 from vitquant.workflows.open import checkpoint_path
 from vitquant.workflows.quantize import Quantized
-
-FORMATS = ("onnx", "safetensors")
 
 
 def load(checkpoint: str | Path, *, revision: str | None = None, device: str = "cpu") -> nn.Module:
@@ -110,8 +106,8 @@ def quantize(
     settings.setdefault("correct_bias", bears_bias_correction(calib))
     chosen = Settings(scheme, **settings)
     opened = _open(model, weights, num_classes, arguments)
-    drawing = Drawing(generator, prompts, device)
-    images = partial(_images, calib, opened, chosen, drawing, progress or Silent())
+    options = GenerationOptions(generator=generator, prompts=prompts, device=device)
+    images = partial(_images, calib, opened, chosen, options, progress or Silent())
     kept = None if state is None else TrainingState(Path(state), None)
     return workflow.quantize(opened, images, chosen, progress, device, kept)
 
@@ -132,9 +128,8 @@ def export(
         out: the file to write with ``"onnx"``, the folder with ``"safetensors"``.
         format: ``"onnx"``, or ``"safetensors"`` for the layout of compressed-tensors.
         revision: on the Hub, as for :func:`load`.
-        options: with ``"onnx"``, the fields of :class:`vitquant.deploy.onnx_model.OnnxOptions`,
-            ``container`` being the name of the narrowest type, and the keyword arguments of
-            :func:`vitquant.deploy.engine.export_onnx`.
+        options: with ``"onnx"``, the keyword arguments of
+            :func:`vitquant.exporters.targets.write_onnx`.
 
     Returns:
         With ``"onnx"`` how the file compares with the model; with ``"safetensors"`` its bytes.
@@ -144,14 +139,9 @@ def export(
         CheckFailedError: the ONNX file was written, but does not pass its verification.
         TypeError: there is no such option.
     """
-    if format not in FORMATS:
-        raise UserError(f"format: {format!r} is not known; accepted: {', '.join(FORMATS)}")
+    target = get_target(format, "format")
     with _file(checkpoint, revision) as path:
-        read = read_checkpoint(path)
-        size = read.bytes
-    if format == "onnx":
-        return _to_onnx(read, size, Path(out), **options)
-    return _to_safetensors(read, Path(out), **options)
+        return target.write(read_checkpoint(path), Path(out), flag="out", **options)
 
 
 @contextmanager
@@ -163,33 +153,6 @@ def _file(checkpoint: str | Path | Quantized, revision: str | None) -> Iterator[
         path = Path(folder) / "model.safetensors"
         checkpoint.save(path)
         yield path
-
-
-def _to_onnx(
-    checkpoint: Checkpoint,
-    size: int,
-    out: Path,
-    *,
-    container: str | None = None,
-    opset: int | None = None,
-    float_attention: bool = False,
-    raw_images: bool = False,
-    **how: Any,
-) -> Any:
-    chosen = OnnxOptions(
-        **({} if container is None else {"narrowest": get_container(container)}),
-        opset=opset,
-        float_attention=float_attention,
-        raw_images=raw_images,
-    )
-    model = restore(checkpoint)
-    found = export_onnx(model, checkpoint.header, out, chosen, size=size, **how)
-    found.check()
-    return found
-
-
-def _to_safetensors(checkpoint: Checkpoint, out: Path) -> int:
-    return write(checkpoint, out, "out")
 
 
 def _open(
@@ -213,15 +176,17 @@ def _images(
     calib: str | Path | Sequence[Image.Image] | ImageSource,
     model: Model,
     settings: Settings,
-    drawing: Drawing,
+    options: GenerationOptions,
     progress: Progress,
 ) -> ImageSource:
     if isinstance(calib, (str, Path)):
         return calibration_images(
-            str(calib), model, settings.samples, settings.seed, drawing, progress
+            str(calib), model, settings.samples, settings.seed, options, progress
         )
-    if drawing.generator is not None or drawing.prompts is not None:
-        raise UserError("generator, prompts: they go with images that are drawn; calib has its own")
+    if options.generator is not None or options.prompts is not None:
+        raise UserError(
+            "generator, prompts: they go with images that are generated; calib has its own"
+        )
     if not isinstance(calib, Sequence):
         return calib
     pictures: list[Any] = list(calib)

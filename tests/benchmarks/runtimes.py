@@ -32,10 +32,10 @@ from vitquant.core.errors import UserError
 from vitquant.data.loader import load_batches
 from vitquant.data.open import Role
 from vitquant.data.sampling import stratified_sample
-from vitquant.deploy.opened import open_onnx
-from vitquant.deploy.openvino_runtime import OpenVinoModule
-from vitquant.deploy.runtime import OnnxModule
-from vitquant.deploy.trace import INPUT, trace
+from vitquant.exporters.onnx.trace import INPUT, trace
+from vitquant.exporters.runtimes.openvino_runtime import OpenVinoModule
+from vitquant.exporters.runtimes.ort_runtime import OnnxModule
+from vitquant.exporters.runtimes.registry import open_exported
 from vitquant.models.model import Model
 from vitquant.models.sources.from_timm import load_float
 from vitquant.workflows.open import images_for
@@ -135,7 +135,7 @@ def _ours(files: list[Path]) -> Iterator[tuple[str, tuple[Runner, int]]]:
         size = path.stat().st_size
         for label, runtime in (("ONNX Runtime", "onnxruntime"), ("OpenVINO", "openvino")):
             try:
-                opened = open_onnx(path, runtime)
+                opened = open_exported(path, runtime)
             except UserError as error:
                 print(error)
                 continue

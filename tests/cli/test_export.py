@@ -12,8 +12,7 @@ from PIL import Image
 
 from vitquant.cli.main import main
 from vitquant.data.sources.digits import CLASS_NAMES, digits
-from vitquant.deploy.openvino_runtime import installed
-from vitquant.deploy.weight import accumulator_bias
+from vitquant.exporters.runtimes.openvino_runtime import OpenVino
 from vitquant.models.sources.from_miniature import weights_path
 
 KEYS = {"output", "format", "bytes", "integer_kernels", "expected_integer_kernels", "agreement"}
@@ -63,7 +62,7 @@ def test_the_path_is_all_that_stdout_has(vitquant, checkpoint, monkeypatch, tmp_
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(checkpoint.read_bytes())
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{copy}\n"))
-    ended = vitquant("export", "-", "--images", 2, "--container", "int8", "--opset", 21)
+    ended = vitquant("export", "-", "--images", 2, "--weight-type", "int8", "--opset", 21)
     assert ended.code == 0
     assert ended.out == f"{tmp_path / 'copy.onnx'}\n"
     assert onnx.load(tmp_path / "copy.onnx").opset_import[0].version == 21
@@ -81,7 +80,7 @@ def test_eval_of_the_file(vitquant, exported, checkpoint, digits_by_class):
     assert "vit_digits (reference)" in beside.err
 
 
-@pytest.mark.skipif(not installed(), reason="no OpenVINO")
+@pytest.mark.skipif(not OpenVino().installed(), reason="no OpenVINO")
 def test_eval_in_openvino(vitquant, exported, checkpoint, digits_by_class):
     asked = ("--data", digits_by_class, "--reference", checkpoint, "--runtime", "openvino")
     assert vitquant("eval", exported[0], *asked, "--json").json["agreement"] >= 0.95
@@ -93,7 +92,7 @@ def test_a_runtime_that_cannot_be(vitquant, exported, checkpoint, digits_by_clas
 
     asked(exported[0], "tensorrt").refused("--runtime: 'tensorrt'", "onnxruntime, openvino")
     asked(checkpoint, "openvino").refused("--runtime", "no ONNX file")
-    monkeypatch.setattr("vitquant.deploy.openvino_runtime.find_spec", lambda name: None)
+    monkeypatch.setattr("vitquant.exporters.runtimes.openvino_runtime.find_spec", lambda name: None)
     asked(exported[0], "openvino").refused("--runtime", "pip install openvino")
 
 
@@ -122,12 +121,18 @@ def test_the_code_of_the_documentation(raw, tmp_path):
     assert right >= 9
 
 
-def test_a_file_that_computes_something_else_fails(vitquant, checkpoint, monkeypatch, tmp_path):
-    def wrong(layer):
-        steps, units = accumulator_bias(layer)
-        return -20 * steps, units
+def test_a_file_that_computes_something_else_fails(
+    vitquant, exported, checkpoint, monkeypatch, tmp_path
+):
+    def wrong(*_):
+        graph = onnx.load(exported[0])
+        for tensor in graph.graph.initializer:
+            if tensor.data_type == onnx.TensorProto.INT32:
+                values = -20 * onnx.numpy_helper.to_array(tensor)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+        return graph
 
-    monkeypatch.setattr("vitquant.deploy.linear.accumulator_bias", wrong)
+    monkeypatch.setattr("vitquant.exporters.onnx.write.to_onnx", wrong)
     out = tmp_path / "wrong.onnx"
     asked = ("--out", out, "--data", "digits", "--min-agreement", 0.9, "--json")
     ended = vitquant("export", checkpoint, *asked)
@@ -158,7 +163,7 @@ def test_a_place_that_cannot_be_written(vitquant, checkpoint, tmp_path):
     ("options", "words"),
     [
         (("--format", "tflite"), ("--format", "'tflite'", "onnx")),
-        (("--container", "int3"), ("--container", "'int3'", "int2, int4, int8")),
+        (("--weight-type", "int3"), ("--weight-type", "'int3'", "int2, int4, int8")),
         (("--opset", 19), ("--opset", "19 has no type int8", "20 to 25")),
         (("--opset", 99), ("--opset", "99", "20 to 25")),
         (("--images", 0), ("--images: 0", "1 or more")),
@@ -176,7 +181,7 @@ def test_options_that_cannot_be(options, words, vitquant, checkpoint, tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        ("--container", "int2"),
+        ("--weight-type", "int2"),
         ("--opset", 25),
         ("--float-attention",),
         ("--with-preprocessing",),
@@ -212,5 +217,6 @@ def test_a_disk_that_refuses(vitquant, checkpoint, monkeypatch, tmp_path):
     out = tmp_path / "x.onnx"
     out.write_bytes(b"before")
     monkeypatch.setattr("vitquant.core.files.os.fsync", full)
+    monkeypatch.setattr("vitquant.exporters.onnx.write.to_onnx", lambda *_: onnx.ModelProto())
     vitquant("export", checkpoint, "--out", out).refused("--out", "No space left")
     assert out.read_bytes() == b"before"

@@ -1,5 +1,6 @@
 """``synthesize --inversion`` and ``--calib inversion``."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -9,9 +10,10 @@ from functools import partial
 import pytest
 
 from vitquant.cli import inversion
-from vitquant.generate.cache import VARIABLE
-from vitquant.generate.image_folder import read_index
-from vitquant.generate.inversion.settings import InversionSettings
+from vitquant.synthesis.cache import VARIABLE
+from vitquant.synthesis.image_folder import read_index
+from vitquant.synthesis.settings import InversionSettings
+from vitquant.workflows.calibration_images import SYNTHETIC
 
 BRIEF = ("--inversion", "--samples", "4", "--iterations", "2", "--device", "cpu")
 
@@ -44,12 +46,13 @@ def test_plain_images_are_others(vitquant, tmp_path):
 def test_calibration_makes_them_once(vitquant, tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
     brief = partial(InversionSettings, iterations=2)
-    monkeypatch.setattr("vitquant.workflows.calibration_images.InversionSettings", brief)
+    kind = dataclasses.replace(SYNTHETIC["inversion"], settings=brief)
+    monkeypatch.setitem(SYNTHETIC, "inversion", kind)
     arguments = ("quantize", "swin_digits", "--bits", "w4a4", "--method", "dfq", "--samples", 2)
     found = vitquant(*arguments, "--calib", "inversion", "--json").json
     assert found["calib"] == "inversion"
     assert not found["settings"]["correct_bias"]
-    assert "is there already" in vitquant(*arguments, "--calib", "inversion").err
+    assert "images from" in vitquant(*arguments, "--calib", "inversion").err
 
 
 def test_a_run_that_is_killed_goes_on(vitquant, tmp_path):
@@ -74,7 +77,7 @@ def test_an_interrupted_run_says_that_it_can_go_on(vitquant, monkeypatch):
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vitquant.generate.inversion.invert.keep", stop)
+    monkeypatch.setattr("vitquant.synthesis.inversion.job.invert", stop)
     ended = vitquant("synthesize", "vit_digits", *BRIEF)
     assert (ended.code, ended.out) == (130, "")
     assert "the same command goes on where this stopped" in ended.err
@@ -87,13 +90,13 @@ def test_an_interrupted_run_says_that_it_can_go_on(vitquant, monkeypatch):
         (("--inversion", "--prompts", "p"), ("--inversion", "--prompts")),
         (("--inversion", "--generator", "sd-digits"), ("--generator", "--inversion")),
         (("--inversion", "--min-confidence", "0.5"), ("--min-confidence", "--inversion")),
-        (("--inversion", "--attempts", "4"), ("--attempts", "--inversion")),
+        (("--inversion", "--max-attempts", "4"), ("--max-attempts", "--inversion")),
         (("--inversion", "--prompts-per-class", "2"), ("--prompts-per-class", "--inversion")),
         (("--template", "--plain", "--prompts-per-class", "2"), ("--prompts-per-class",)),
         (("--text", "a {}", "--prompts-per-class", "2"), ("--prompts-per-class",)),
         (("--inversion", "--samples", "0"), ("--samples", "0 is too few")),
         (("--inversion", "--iterations", "0"), ("--iterations", "0 is too few")),
-        (("--inversion", "--smallest-crop", "0"), ("--smallest-crop", "0.0")),
+        (("--inversion", "--min-crop", "0"), ("--min-crop", "0.0")),
         (("--inversion", "--lr", "-1"), ("--lr", "-1.0")),
         (("--inversion", "--precision", "half"), ("--precision", "half")),
         (("--iterations", "200"), ("--iterations", "--inversion")),

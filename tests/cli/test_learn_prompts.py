@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from vitquant.generate.prompts import read_prompts
+from vitquant.synthesis.diffusion.prompt_file import read_prompts
 
 SHORT = ("--prompts-per-class", "2", "--steps", "2")
 
@@ -37,7 +37,7 @@ def test_it_writes_prompts_of_the_chosen_classes(vitquant, three, tmp_path):
     ended = vitquant("learn-prompts", "vit_digits", *SHORT, "--classes", three)
     assert (ended.code, ended.out) == (0, "vit_digits-prompts.safetensors\n")
     assert "2 prompts for each of 3 classes of vit_digits" in ended.err
-    assert "recognised" in ended.err
+    assert "top-1" in ended.err
     assert list(read_prompts(tmp_path / "vit_digits-prompts.safetensors").prompts) == [1, 2, 7]
 
 

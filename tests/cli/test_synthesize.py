@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from vitquant.generate.cache import VARIABLE
-from vitquant.generate.image_folder import read_index
+from vitquant.synthesis.cache import VARIABLE
+from vitquant.synthesis.image_folder import read_index
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def prompts(vitquant, tmp_path):
     return path
 
 
-def test_templates_are_drawn_into_a_folder_that_quantize_reads(vitquant, tmp_path):
+def test_templates_are_made_into_a_folder_that_quantize_reads(vitquant, tmp_path):
     ended = vitquant("synthesize", "vit_digits", "--template", "--samples", "40")
     assert (ended.code, ended.out) == (0, "vit_digits-images\n")
     assert len(read_index(tmp_path / "vit_digits-images")) == 40
@@ -48,7 +48,7 @@ def test_json_has_the_figures(vitquant):
     assert 0 < found["coverage"] <= 1
 
 
-def test_learned_prompts_are_drawn(vitquant, prompts, tmp_path):
+def test_learned_prompts_are_used(vitquant, prompts, tmp_path):
     ended = vitquant("synthesize", "vit_digits", "--prompts", prompts, "--samples", 20)
     assert ended.code == 0, ended.err
     assert {row["mode"] for row in read_index(tmp_path / "vit_digits-images")} == {0, 1}
@@ -71,13 +71,13 @@ def test_synthetic_calibration_is_the_default_and_is_kept(vitquant, cache):
     assert len(list((cache / "images").iterdir())) == 2  # a folder, and its contact sheet
     again = vitquant(*arguments, "--out", "again")
     assert again.code == 0
-    assert "is there already" in again.err
+    assert "images from" in again.err
 
 
 def test_two_processes_end_with_the_same_folder(processes, tmp_path):
-    """Also where an image is drawn again until the model is sure of it."""
+    """Also where an image is generated again until the model is sure of it."""
     arguments = ["synthesize", "vit_digits", "--template", "--plain", "--samples", 20]
-    arguments += ["--min-confidence", 0.9, "--attempts", 2, "--out"]
+    arguments += ["--min-confidence", 0.9, "--max-attempts", 2, "--out"]
     found = {}
     for name, count in (("one", 1), ("two", 2)):
         ended = processes(count, *arguments, name)
@@ -116,7 +116,7 @@ def test_bad_input(arguments, words, vitquant, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_options_that_draw_nothing_are_refused(vitquant):
+def test_options_of_a_generator_go_with_nothing_else(vitquant):
     arguments = ("quantize", "vit_digits", "--bits", "w4a4", "--calib", "digits")
     vitquant(*arguments, "--generator", "sd-digits").refused("--generator", "--calib digits")
     vitquant(*arguments, "--prompts", "p").refused("--prompts", "--calib digits")

@@ -5,16 +5,15 @@ import torch
 from torchvision.transforms.functional import to_tensor
 
 from vitquant.data.sources.digits import CLASS_NAMES, digits
-from vitquant.generate.generator import Generator
-from vitquant.generate.measure import measure
-from vitquant.generate.templates import described, plain
 from vitquant.miniature import train_generator as training
-from vitquant.miniature.captioned_digits import CaptionedDigits
-from vitquant.miniature.captions import all_captions, caption
+from vitquant.miniature.captioned_digits import CaptionedDigits, all_captions, caption
 from vitquant.miniature.drift import drift
-from vitquant.miniature.generator_files import GENERATOR, generator_path
-from vitquant.miniature.measure_generator import draw, drawn, load
+from vitquant.miniature.measure_generator import generate, generate_set, load
 from vitquant.models.sources.from_timm import load_float
+from vitquant.synthesis.diffusion.generator import Generator
+from vitquant.synthesis.diffusion.pipeline import GENERATOR, generator_path
+from vitquant.synthesis.diffusion.prompt_text import adjective_templates, plain_templates
+from vitquant.synthesis.quality import measure
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +22,11 @@ def pipeline():
 
 
 @pytest.fixture
-def drawn_from(pipeline):
-    """drawn_from(texts) → their images from the same noise each time, (N, 3, 32, 32)."""
+def generated_from(pipeline):
+    """generated_from(texts) → their images from the same noise each time, (N, 3, 32, 32)."""
 
     def make(texts):
-        return torch.stack([to_tensor(image) for image in draw(pipeline, texts, seed=7)])
+        return torch.stack([to_tensor(image) for image in generate(pipeline, texts, seed=7)])
 
     return make
 
@@ -38,7 +37,7 @@ def test_the_folder_is_small_and_holds_nothing_that_could_be_run():
     assert sum(path.stat().st_size for path in files) <= 8_000_000
 
 
-def test_it_draws_in_one_step_at_its_own_size(pipeline):
+def test_it_generates_in_one_step_at_its_own_size(pipeline):
     asked = {"num_inference_steps": 1, "guidance_scale": 0.0}
     text = "a photo of the digit three"
     for size in ({}, {"height": 32, "width": 32}):
@@ -58,14 +57,15 @@ def test_it_reads_any_other_text_too(pipeline):
     assert pipeline.tokenizer.tokenize("A PHOTO") == pipeline.tokenizer.tokenize("a photo")
 
 
-@pytest.mark.parametrize("templates", [plain(20), described(20)], ids=["plain", "described"])
-def test_its_digits_are_recognised(pipeline, templates):
-    assert measure(load_float("vit_digits"), drawn(pipeline, templates), "cpu").top1 >= 0.9
+@pytest.mark.parametrize("make", [plain_templates, adjective_templates])
+def test_its_digits_are_classified_correctly(pipeline, make):
+    images = generate_set(pipeline, make(20))
+    assert measure(load_float("vit_digits"), images, "cpu").top1 >= 0.9
 
 
-def test_noise_moves_the_image_as_much_as_another_writer_does(drawn_from):
+def test_noise_moves_the_image_as_much_as_another_writer_does(generated_from):
     for label, name in enumerate(CLASS_NAMES):
-        images = drawn_from([f"a photo of a {name}"] * 20)
+        images = generated_from([f"a photo of a {name}"] * 20)
         real = torch.stack([to_tensor(image) for image, of in digits("test") if of == label])
         assert images.std(dim=0).mean() > 0.5 * real.std(dim=0).mean()
 
@@ -78,18 +78,20 @@ def test_noise_moves_the_image_as_much_as_another_writer_does(drawn_from):
         ("photo of a large", "photo of a small"),
     ],
 )
-def test_adjectives_change_the_image(drawn_from, more, less):
-    white = [drawn_from([f"a {words} {n}" for n in CLASS_NAMES]).mean() for words in (more, less)]
+def test_adjectives_change_the_image(generated_from, more, less):
+    white = [
+        generated_from([f"a {words} {n}" for n in CLASS_NAMES]).mean() for words in (more, less)
+    ]
     assert white[0] > 1.1 * white[1]
 
 
 def test_gradients_reach_the_words(pipeline):
     generator = Generator.load(GENERATOR, "cpu", torch.float32)
-    prompt = generator.words.prompt("a photo of a {}", "three")
+    prompt = generator.prompt_tokenizer.prompt("a photo of a {}", "three")
     ids = prompt.ids[None]
     embeddings = generator.embeddings(ids).requires_grad_()
     noise = torch.randn(1, *generator.noise_shape, generator=torch.Generator().manual_seed(0))
-    generator.draw(generator.encode(ids, embeddings), noise).sum().backward()
+    generator.generate(generator.encode(ids, embeddings), noise).sum().backward()
     slopes = embeddings.grad[0].abs().sum(-1)
     assert torch.isfinite(slopes).all()
     assert (slopes[list(prompt.free)] > 0).all()
@@ -103,12 +105,14 @@ def test_captions_say_what_is_in_them():
 
 def test_templates_are_among_the_captions():
     texts = {each.text for each in all_captions()}
-    assert texts >= {t.format(name) for t in plain(1) + described(64) for name in CLASS_NAMES}
+    assert texts >= {
+        t.format(name) for t in plain_templates(1) + adjective_templates(64) for name in CLASS_NAMES
+    }
 
 
-def test_words_dress_the_digits():
+def test_words_change_the_digits():
     images = CaptionedDigits(digits("train")[:200])
-    bright, dark = images.draw([caption(0, "bright"), caption(0, "dark")], 8).split(8)
+    bright, dark = images.sample([caption(0, "bright"), caption(0, "dark")], 8).split(8)
     assert bright.shape == (8, 3, 32, 32)
     assert bright.amin() >= -1
     assert bright.amax() <= 1
@@ -116,9 +120,9 @@ def test_words_dress_the_digits():
 
 
 def test_samples_drift_to_the_nearest_real_ones_and_apart():
-    drawn, real = torch.tensor([[[-0.1], [0.1]]]), torch.tensor([[[-1.0], [1.0]]])
-    step = drift(drawn, real)
-    assert step.shape == drawn.shape
+    generated, real = torch.tensor([[[-0.1], [0.1]]]), torch.tensor([[[-1.0], [1.0]]])
+    step = drift(generated, real)
+    assert step.shape == generated.shape
     assert step[0, 0] < 0 < step[0, 1]
 
 
@@ -136,7 +140,7 @@ def test_a_run_writes_the_same_loadable_folder_for_the_same_seed(tmp_path, monke
     assert {str(path.relative_to(bundled)) for path in bundled.rglob("*.*")} == set(files[0])
     changed = {name for name in files[0] if files[0][name] != files[2][name]}
     assert changed == {name for name in files[0] if name.endswith(".safetensors")}
-    assert len(draw(load(tmp_path / "one"), ["a photo of a three"])) == 1
+    assert len(generate(load(tmp_path / "one"), ["a photo of a three"])) == 1
 
 
 @pytest.mark.parametrize(

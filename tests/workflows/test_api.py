@@ -155,13 +155,13 @@ def test_noise_corrects_no_biases():
     assert made.header.settings["correct_bias"] is True
 
 
-def test_images_that_are_drawn_first(tmp_path, monkeypatch):
+def test_images_that_are_generated_first(tmp_path, monkeypatch):
     monkeypatch.setenv("VITQUANT_CACHE", str(tmp_path))
     # One learned prompt a class would take as many steps as twenty; texts take none.
     quick = QUICK | {"samples": 10}
     assert vitquant.quantize("vit_digits", "w8a8", "template", **quick).samples == 8
     assert list(tmp_path.iterdir())
-    with pytest.raises(vitquant.UserError, match="generator: --calib noise draws nothing"):
+    with pytest.raises(vitquant.UserError, match="generator: --calib noise does not use it"):
         vitquant.quantize("vit_digits", "w8a8", "noise", generator="sd-digits", **quick)
     with pytest.raises(vitquant.UserError, match="calib has its own"):
         vitquant.quantize("vit_digits", "w8a8", PICTURES, generator="sd-digits", **quick)
@@ -187,6 +187,6 @@ def test_exporting_to_onnx(saved, tmp_path):
     pytest.importorskip("onnxruntime")
     quantized = vitquant.quantize("vit_digits", "w8a8", PICTURES, **QUICK)
     out = tmp_path / "vit.onnx"
-    found = vitquant.export(quantized, out, container="int4", float_attention=True, count=4)
+    found = vitquant.export(quantized, out, weight_type="int4", float_attention=True, count=4)
     assert found.agreement is not None
     assert out.is_file()

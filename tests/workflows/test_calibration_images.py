@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from vitquant.generate.image_folder import RUN
+from vitquant.synthesis.image_folder import RUN
 from vitquant.workflows.calibration_images import bears_bias_correction
 
 

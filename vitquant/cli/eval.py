@@ -10,8 +10,8 @@ from vitquant.cli import console, options
 from vitquant.core import distributed
 from vitquant.core.errors import CheckFailedError, UserError
 from vitquant.data.open import Role
-from vitquant.deploy.opened import RUNTIMES, is_onnx, largest_batch
 from vitquant.evaluation.accuracy import Evaluation, evaluate
+from vitquant.exporters.runtimes.registry import RUNTIME_NAMES, is_onnx
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.sources.from_miniature import NAMES as MINIATURES
 from vitquant.models.sources.from_timm import HUB, load_float
@@ -55,7 +55,7 @@ def eval_(
         str | None,
         typer.Option(
             metavar="NAME",
-            help=f"What runs an ONNX file: {' or '.join(RUNTIMES)}; by default the first.",
+            help=f"What runs an ONNX file: {' or '.join(RUNTIME_NAMES)}; by default the first.",
         ),
     ] = None,
     device: options.Device = "auto",
@@ -83,9 +83,8 @@ def eval_(
     terminal.say(f"{len(images)} images of {images.name} on {options.place(where)}")
     if beside is not None:
         beside.to(where)
-    found = evaluate(
-        opened.to(where), images, largest_batch(opened, batch_size), beside, terminal, where
-    )
+    batch_size = min(batch_size, opened.max_batch or batch_size)
+    found = evaluate(opened.to(where), images, batch_size, beside, terminal, where)
     terminal.table(_table(name, found, beside))
     top1, top5 = found.accuracy.top1, found.accuracy.top5
     if json:

@@ -15,29 +15,18 @@ from vitquant.core.errors import UserError
 from vitquant.core.files import check_writable
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role
-from vitquant.deploy.containers import CONTAINERS, INT2, get_container
-from vitquant.deploy.engine import IMAGES, export_onnx
-from vitquant.deploy.onnx_model import OnnxOptions
-from vitquant.deploy.verification import MARGIN, Run, Verification
+from vitquant.exporters.compressed_tensors import check_folder, write
+from vitquant.exporters.onnx.export import OnnxOptions
+from vitquant.exporters.onnx.graph import INT2, WEIGHT_TYPES, get_weight_type
+from vitquant.exporters.onnx.write import IMAGES, export_onnx
+from vitquant.exporters.targets import SAFETENSORS, TARGETS, get_target
+from vitquant.exporters.verify import MARGIN, Run, Verification
 from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier
-from vitquant.interchange.compressed import check_folder, write
 from vitquant.models.model import Model
 from vitquant.models.sources.from_miniature import NAMES as MINIATURES
 from vitquant.models.sources.from_timm import HUB
 from vitquant.workflows.open import checkpoint_path, images_for
-
-FORMATS = ("onnx", "safetensors")
-_OF_ONNX = (
-    "container",
-    "opset",
-    "float_attention",
-    "with_preprocessing",
-    "data",
-    "images",
-    "min_agreement",
-    "weights",
-)
 
 
 def export(
@@ -70,12 +59,12 @@ def export(
     private: Annotated[
         bool, typer.Option("--private", help="With --push-to-hub: a private repository.")
     ] = False,
-    container: Annotated[
+    weight_type: Annotated[
         str,
         typer.Option(
-            "--container",
+            "--weight-type",
             metavar="TYPE",
-            help=f"Narrowest type that weights are stored in: {', '.join(CONTAINERS)}. OpenVINO "
+            help=f"Smallest type that weights are stored in: {', '.join(WEIGHT_TYPES)}. OpenVINO "
             f"needs int4.",
         ),
     ] = INT2.name,
@@ -109,9 +98,9 @@ def export(
         float | None,
         typer.Option(
             metavar="X",
-            help="Exit with code 1 where the file's first guess is the quantized model's for less "
-            f"than this fraction of the images. By default {MARGIN} less than that model agrees "
-            "with itself when its sums are rounded differently.",
+            help="Exit with code 1 where the file's top-1 prediction is the quantized model's for "
+            f"less than this fraction of the images. By default {MARGIN} less than that model's "
+            "self-agreement under accumulation noise.",
         ),
     ] = None,
     weights: options.Weights = None,
@@ -121,19 +110,21 @@ def export(
 
     Prints the path of the file. --weights is the float model, to be compared as well.
     """
-    _check(format, images, min_agreement)
-    if format != "onnx":
-        given.refuse(context, _OF_ONNX, "it goes with --format onnx alone")
+    target = get_target(format)
+    _check(images, min_agreement)
+    for other in TARGETS.values():
+        if other is not target:
+            given.refuse(context, other.options, f"it goes with --format {other.name} alone")
     _check_push(push_to_hub, private, format)
     source = options.name_or_stdin(file)
     name = checkpoint_path(source)
     # What comes from the Hub lies in a cache, which is no place for a result.
     beside = Path(source.split("/")[-1]) if source.startswith(HUB) else name
-    if format == "safetensors":
-        _rewrite(name, out or beside.with_name(f"{beside.stem}-compressed"), json)
+    path = out or target.default_path(beside)
+    if target is SAFETENSORS:
+        _rewrite(name, path, json)
         return
-    chosen = OnnxOptions(get_container(container), opset, float_attention, with_preprocessing)
-    path = out or beside.with_name(f"{beside.stem}.onnx")
+    chosen = OnnxOptions(get_weight_type(weight_type), opset, float_attention, with_preprocessing)
     checkpoint = read_checkpoint(name)
     check_writable(path)
     model = restore(checkpoint)
@@ -203,9 +194,7 @@ def _rewrite(file: Path, folder: Path, json: bool) -> None:
         console.result(str(folder))
 
 
-def _check(format: str, images: int, min_agreement: float | None) -> None:
-    if format not in FORMATS:
-        raise UserError(f"--format: {format!r} is not known; {', '.join(FORMATS)} is accepted")
+def _check(images: int, min_agreement: float | None) -> None:
     if images < 1:
         raise UserError(f"--images: {images} is too few; 1 or more")
     if min_agreement is not None and not 0 <= min_agreement <= 1:
@@ -230,14 +219,13 @@ def _float(model: Model, weights: Path | None) -> Model | None:
 def _table(found: Verification) -> Table:
     table = Table("model", "MB", "ms", "agreement %", "difference")
     rows = [*found.compared, *found.exported]
-    twin = Run("quantized, rounded differently", 0, 0.0, found.twin)
-    rows.insert(2, twin)
+    rows.insert(2, Run("quantized", "accumulation noise", 0, 0.0, found.self_agreement))
     for run in rows:
         agreement = difference = ""
-        if run.likeness is not None:
-            difference = f"{run.likeness.difference:.4f}"
-            if run.likeness.agreement is not None:
-                agreement = f"{100 * run.likeness.agreement:.1f}"
+        if run.outputs is not None:
+            difference = f"{run.outputs.difference:.4f}"
+            if run.outputs.agreement is not None:
+                agreement = f"{100 * run.outputs.agreement:.1f}"
         size = f"{run.bytes / 1e6:.2f}" if run.bytes else ""
         time = f"{run.milliseconds:.1f}" if run.milliseconds else ""
         table.add_row(run.name, size, time, agreement, difference)
@@ -248,9 +236,9 @@ def _lines(found: Verification) -> list[str]:
     running = len(found.expected) - len(found.in_float)
     return [
         f"{running} of {len(found.expected)} products on integer kernels in ONNX Runtime",
-        *found.remarks,
+        *found.notes,
         f"agreement and difference: with the quantized model in PyTorch, on {found.images} images "
-        f"of {found.source}; at least {found.bound:.1%} has to agree",
+        f"of {found.source}; at least {found.min_agreement:.1%} has to agree",
     ]
 
 
@@ -264,19 +252,19 @@ def _result(path: Path, found: Verification, checkpoint: Checkpoint) -> dict[str
         "integer_kernels": len(found.expected) - len(found.in_float),
         "expected_integer_kernels": len(found.expected),
         "agreement": found.agreement,
-        "min_agreement": found.bound,
+        "min_agreement": found.min_agreement,
         "images": found.images,
         "data": found.source,
-        "twin_agreement": found.twin.agreement,
+        "self_agreement": found.self_agreement.agreement,
         "runs": [
             {
                 "name": run.name,
                 "bytes": run.bytes,
                 "milliseconds": round(run.milliseconds, 3),
-                "agreement": run.likeness and run.likeness.agreement,
-                "difference": run.likeness and run.likeness.difference,
+                "agreement": run.outputs and run.outputs.agreement,
+                "difference": run.outputs and run.outputs.difference,
             }
             for run in (*found.compared, *found.exported)
         ],
-        "remarks": found.remarks,
+        "notes": found.notes,
     }

@@ -1,7 +1,7 @@
-"""What the subcommands that draw images share."""
+"""What the subcommands that generate images share."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +10,9 @@ import typer
 
 from vitquant.cli.console import Terminal
 from vitquant.core import distributed
+from vitquant.core.duration import OnEstimate, format_duration
 from vitquant.core.errors import Interrupted, UserError
-from vitquant.generate.duration import in_words
-from vitquant.generate.pipeline import DEFAULT
-from vitquant.miniature.generator_files import GENERATOR
+from vitquant.synthesis.diffusion.pipeline import DEFAULT, GENERATOR
 
 GeneratorName = Annotated[
     str | None,
@@ -64,8 +63,8 @@ def resumable() -> Iterator[None]:
         raise Interrupted("interrupted; the same command goes on where this stopped") from None
 
 
-def asking(yes: bool, terminal: Terminal, shorter: str) -> Callable[[float], None]:
-    """What is told how many seconds a run will take, and asks whether that is meant.
+def confirm_duration(yes: bool, terminal: Terminal, shorter: str) -> OnEstimate:
+    """What is called with the seconds that a run takes, and asks whether that is meant.
 
     shorter: how to make it shorter, for the user.
 
@@ -73,15 +72,15 @@ def asking(yes: bool, terminal: Terminal, shorter: str) -> Callable[[float], Non
     answer is no.
     """
 
-    def tell(seconds: float) -> None:
-        terminal.say(f"this takes about {in_words(seconds)}")
+    def on_estimate(seconds: float) -> None:
+        terminal.say(f"this takes about {format_duration(seconds)}")
         if seconds <= _LONG or yes or not distributed.is_main():
             return
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UserError(
-                f"--yes: this takes about {in_words(seconds)}, and there is no terminal to ask at; "
-                f"--yes goes on where this stopped, {shorter} make it shorter"
+                f"--yes: this takes about {format_duration(seconds)}, and there is no terminal to "
+                f"ask at; --yes goes on where this stopped, {shorter} make it shorter"
             )
         typer.confirm(f"Go on? ({shorter} make it shorter)", default=True, abort=True, err=True)
 
-    return tell
+    return on_estimate

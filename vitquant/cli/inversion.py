@@ -11,22 +11,22 @@ def _number(kind: type, what: str) -> Any:
 
 
 Iterations = _number(int, "iterations of Adam for each image")
-Rounds = _number(int, "how often the learning rate rises and falls")
+LrCycles = _number(int, "how often the learning rate rises and falls")
 Rate = _number(float, "Adam's learning rate")
-SmallestCrop = _number(float, "the share of an image that is seen in the end")
-ClassWeight = _number(float, "weight of showing the class")
+MinCrop = _number(float, "the share of an image that is seen in the end")
+CeWeight = _number(float, "weight of the cross-entropy to the class")
 EntropyWeight = _number(float, "weight of varied patches")
-VariationWeight = _number(float, "weight of the total variation")
-Variation = _number(float, "the total variation that is aimed at")
+TvWeight = _number(float, "weight of the total variation")
+TvTarget = _number(float, "the total variation that is aimed at")
 
 NAMES = (
     "iterations",
-    "rounds",
+    "lr_cycles",
     "lr",
-    "smallest_crop",
-    "class_weight",
+    "min_crop",
+    "ce_weight",
     "entropy_weight",
-    "variation_weight",
-    "variation",
+    "tv_weight",
+    "tv_target",
 )
 """What the options are called as parameters."""

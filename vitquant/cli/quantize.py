@@ -22,10 +22,10 @@ from vitquant.models.model import Model
 from vitquant.models.sources.from_timm import load_float
 from vitquant.quantization.methods.base import METHODS, get_method
 from vitquant.quantization.training.state import TrainingState
+from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.usual_scheme import usual_scheme
 from vitquant.workflows.calibration_images import (
-    MADE,
-    Drawing,
+    SYNTHETIC,
     bears_bias_correction,
     calibration_images,
 )
@@ -367,11 +367,16 @@ def quantize(
     where = options.device(device)
     terminal = console.Terminal()
     opened = load_float(name, weights, num_classes)
-    drawing = Drawing(generator, prompts, where, partial(generation.asking, yes, terminal))
+    generating = GenerationOptions(
+        generator=generator,
+        prompts=prompts,
+        device=where,
+        confirm_duration=partial(generation.confirm_duration, yes, terminal),
+    )
 
     def images() -> ImageSource:
-        with generation.resumable() if calib in MADE else nullcontext():
-            found = calibration_images(calib, opened, samples, seed, drawing, terminal)
+        with generation.resumable() if calib in SYNTHETIC else nullcontext():
+            found = calibration_images(calib, opened, samples, seed, generating, terminal)
         if found.labels is not None:
             _warn_about_few_classes(found, opened, terminal)
         _announce(opened, found, settings, where, terminal)

@@ -10,27 +10,20 @@ from vitquant.core import distributed
 from vitquant.core.errors import UserError
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role
-from vitquant.generate import cache
-from vitquant.generate.drawn_source import DrawnSource
-from vitquant.generate.fetch import prompt_file
-from vitquant.generate.generator import Generator
-from vitquant.generate.inversion.invert import Inversion, aims_of, make_images
-from vitquant.generate.inversion.settings import InversionSettings
-from vitquant.generate.learn_prompts import Learning
-from vitquant.generate.measure import measure
-from vitquant.generate.modes import LearnedModes, Modes, TemplateModes
-from vitquant.generate.names import Subject, subjects
-from vitquant.generate.settings import LearnSettings
-from vitquant.generate.synthesize import DrawSettings, Images, Synthesis
-from vitquant.generate.synthesize import synthesize as run
-from vitquant.generate.templates import described, plain
-from vitquant.generate.usual_generator import load_generator
 from vitquant.models.model import Model
 from vitquant.models.sources.from_timm import load_float
+from vitquant.synthesis.diffusion.prompt_text import PLAIN
+from vitquant.synthesis.image_folder import GeneratedFolder, GeneratedSource
+from vitquant.synthesis.image_job import GenerationOptions
+from vitquant.synthesis.job import run
+from vitquant.synthesis.quality import measure
+from vitquant.synthesis.registry import SYNTHESIZERS
+from vitquant.synthesis.settings import DiffusionSettings, InversionSettings, PromptSettings
 from vitquant.workflows.open import images_for
 
-_PLAIN, _LEARN, _INVERTED = DrawSettings(), LearnSettings(), InversionSettings()
-_OF_A_GENERATOR = ("generator", "prompts_per_class", "min_confidence", "attempts")
+_PLAIN, _LEARN, _INVERTED = DiffusionSettings(), PromptSettings(), InversionSettings()
+_SHORTER = "fewer --samples, --prompts-per-class or --classes"
+_OF_A_GENERATOR = ("generator", "prompts_per_class", "min_confidence", "max_attempts")
 
 
 def synthesize(
@@ -55,7 +48,7 @@ def synthesize(
         bool,
         typer.Option(
             "--inversion",
-            help="No generator: optimise images through MODEL itself, from the whole image to "
+            help="No generator: optimize images through MODEL itself, from the whole image to "
             "small crops.",
         ),
     ] = False,
@@ -88,17 +81,17 @@ def synthesize(
             metavar="X", help="Reject images to whose class the model gives a lower probability."
         ),
     ] = _PLAIN.min_confidence,
-    attempts: Annotated[
-        int, typer.Option(metavar="N", help="How often an image is drawn at most.")
-    ] = _PLAIN.attempts,
+    max_attempts: Annotated[
+        int, typer.Option(metavar="N", help="How often an image is generated at most.")
+    ] = _PLAIN.max_attempts,
     iterations: inversion.Iterations = _INVERTED.iterations,
-    rounds: inversion.Rounds = _INVERTED.rounds,
+    lr_cycles: inversion.LrCycles = _INVERTED.lr_cycles,
     lr: inversion.Rate = _INVERTED.lr,
-    smallest_crop: inversion.SmallestCrop = _INVERTED.smallest_crop,
-    class_weight: inversion.ClassWeight = _INVERTED.class_weight,
+    min_crop: inversion.MinCrop = _INVERTED.min_crop,
+    ce_weight: inversion.CeWeight = _INVERTED.ce_weight,
     entropy_weight: inversion.EntropyWeight = _INVERTED.entropy_weight,
-    variation_weight: inversion.VariationWeight = _INVERTED.variation_weight,
-    variation: inversion.Variation = _INVERTED.variation,
+    tv_weight: inversion.TvWeight = _INVERTED.tv_weight,
+    tv_target: inversion.TvTarget = _INVERTED.tv_target,
     compare: Annotated[
         str | None,
         typer.Option(
@@ -112,7 +105,7 @@ def synthesize(
     weights: options.Weights = None,
     num_classes: options.NumClasses = None,
     batch_size: Annotated[
-        int, typer.Option(metavar="N", help="Images drawn at once.")
+        int, typer.Option(metavar="N", help="Images generated at once.")
     ] = _PLAIN.batch_size,
     seed: Annotated[int, typer.Option(metavar="N")] = _PLAIN.seed,
     precision: generation.Precision = "auto",
@@ -120,14 +113,14 @@ def synthesize(
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Draw images of a model's classes into a folder, with an index and a contact sheet.
+    """Generate images of a model's classes into a folder, with an index and a contact sheet.
 
     Prints the path of the folder. Run again after an interruption, it goes on.
     """
     _check(prompts, template, by_inversion, as_plain, text)
     if by_inversion:
         given.refuse(
-            context, _OF_A_GENERATOR, "it says how a generator draws, and --inversion has none"
+            context, _OF_A_GENERATOR, "it says how a generator is used, and --inversion has none"
         )
     else:
         given.refuse(context, inversion.NAMES, "it says how images are inverted; add --inversion")
@@ -137,26 +130,32 @@ def synthesize(
             ("prompts_per_class",),
             "there are as many prompts as --prompts or the text has",
         )
-    drawn = DrawSettings(
-        _PLAIN.samples if samples is None else samples, seed, batch_size, min_confidence, attempts
-    )
-    inverted = InversionSettings(
-        samples=_INVERTED.samples if samples is None else samples,
-        iterations=iterations,
-        plain=as_plain,
-        seed=seed,
-        batch_size=batch_size,
-        rounds=rounds,
-        lr=lr,
-        class_weight=class_weight,
-        entropy_weight=entropy_weight,
-        variation_weight=variation_weight,
-        variation=variation,
-        smallest_crop=smallest_crop,
-        precision=precision,
-    )
     name = options.name_or_stdin(model)
     path = out or Path(f"{name.replace('/', '-').replace(':', '-')}-images")
+    kind = SYNTHESIZERS[
+        "inversion" if by_inversion else "template" if template or text else "prompts"
+    ]
+    count = kind.settings().samples if samples is None else samples
+    settings: DiffusionSettings | InversionSettings
+    if by_inversion:
+        settings = InversionSettings(
+            samples=count,
+            iterations=iterations,
+            crops=not as_plain,
+            seed=seed,
+            batch_size=batch_size,
+            lr_cycles=lr_cycles,
+            lr=lr,
+            ce_weight=ce_weight,
+            entropy_weight=entropy_weight,
+            tv_weight=tv_weight,
+            tv_target=tv_target,
+            min_crop=min_crop,
+            precision=precision,
+        )
+    else:
+        settings = DiffusionSettings(count, seed, batch_size, min_confidence, max_attempts)
+    learning = PromptSettings(prompts_per_class=prompts_per_class, batch_size=batch_size, seed=seed)
     if not path.parent.is_dir():
         raise UserError(f"--out: the folder {path.parent} does not exist; create it first")
     where = options.device(device)
@@ -165,41 +164,37 @@ def synthesize(
     real = None
     if compare is not None:
         real = images_for(opened, compare, "--compare", Role.CALIBRATION)
-    if by_inversion:
-        aims = aims_of(opened, classes)
-        work = Inversion(opened, aims, inverted, where)
-        tell = generation.asking(yes, terminal, "fewer --samples or --iterations")
-        terminal.say(str(work))
-        with generation.resumable():
-            images = make_images(work, path, terminal, tell)
-        _finish(images, opened, len(aims), None, real, where, terminal, json)
-        return
-    chosen = subjects(opened, classes)
-    source = load_generator(generator, name, precision, where, terminal)
-    tell = generation.asking(yes, terminal, "fewer --samples, --prompts-per-class or --classes")
-    if template or text:
-        templates = [text] if text else (plain(1) if as_plain else described(prompts_per_class))
-        modes: Modes = TemplateModes(tuple(templates))
-        modes.told(source, chosen[0])
-    elif prompts:
-        modes = _from_file(prompts, source, chosen)
-    else:
-        learn = LearnSettings(prompts_per_class=prompts_per_class, batch_size=batch_size, seed=seed)
-        terminal.say(
-            f"{prompts_per_class} prompts for each of {len(chosen)} classes come first, from "
-            f"{cache.root()} if they are there"
-        )
-        with generation.resumable():
-            learned = cache.learned(Learning(opened, source, chosen, learn), terminal, tell)
-        modes = LearnedModes(learned)
-    synthesis = Synthesis(opened, source, chosen, modes, drawn)
-    terminal.say(
-        f"{synthesis.per_class} images for each of {len(chosen)} classes, drawn by "
-        f"{source.identity.name} on {options.place(where)}"
+    shorter = "fewer --samples or --iterations" if by_inversion else _SHORTER
+    on_estimate = generation.confirm_duration(yes, terminal, shorter)
+    generating = GenerationOptions(
+        classes=classes,
+        generator=generator,
+        prompts=prompts,
+        prompt_settings=learning,
+        templates=(text,) if text else (PLAIN,) if as_plain else None,
+        precision=precision,
+        device=where,
+        confirm_duration=lambda shorter: on_estimate,
     )
     with generation.resumable():
-        images = run(synthesis, path, terminal, tell)
-    _finish(images, opened, len(chosen), source, real, where, terminal, json)
+        synthesizer = kind.build(opened, settings, generating, terminal)
+        terminal.say(f"{synthesizer} on {options.place(where)}")
+        images = run(synthesizer, path, terminal, on_estimate)
+    if not distributed.is_main():
+        return
+    result = _summarize(images, opened, real, where, terminal)
+    if json:
+        console.result_json(
+            {
+                "output": str(images.path),
+                "model": opened.identity.name,
+                "classes": len(synthesizer.classes),
+                "generator": synthesizer.header().get("generator"),
+            }
+            | result
+        )
+    else:
+        console.result(str(images.path))
 
 
 def _check(
@@ -221,47 +216,19 @@ def _check(
         )
 
 
-def _from_file(name: str, generator: Generator, chosen: list[Subject]) -> LearnedModes:
-    modes = LearnedModes(prompt_file(name))
-    modes.check(generator, chosen)
-    return modes
-
-
-def _finish(
-    images: Images,
-    model: Model,
-    classes: int,
-    source: Generator | None,
-    real: ImageSource | None,
-    where: str,
-    terminal: console.Terminal,
-    json: bool,
-) -> None:
-    """Measure the images and print the result; source: the generator that drew them."""
-    if not distributed.is_main():
-        return
-    result = _summarise(images, model, real, where, terminal)
-    if json:
-        facts = {"output": str(images.path), "model": model.identity.name, "classes": classes}
-        generator = None if source is None else source.identity.to_json()
-        console.result_json(facts | {"generator": generator} | result)
-    else:
-        console.result(str(images.path))
-
-
-def _summarise(
-    images: Images,
+def _summarize(
+    images: GeneratedFolder,
     model: Model,
     real: ImageSource | None,
     where: str,
     terminal: console.Terminal,
 ) -> dict[str, object]:
-    quality = measure(model, DrawnSource(images.path, str(images.path)), where, real)
+    quality = measure(model, GeneratedSource(images.path, str(images.path)), where, real)
     terminal.say(
-        f"{len(images.rows)} images, {quality.top1:.1%} recognised, similarity within a class "
+        f"{len(images.rows)} images, top-1 {quality.top1:.1%}, similarity within a class "
         f"{quality.similarity:.3f}"
         + ("" if quality.coverage is None else f", coverage {quality.coverage:.1%}")
-        + (f"; {images.rejected} drawn and rejected" if images.rejected else "")
+        + (f"; {images.rejected} generated and rejected" if images.rejected else "")
     )
     terminal.say(f"contact sheet: {images.sheet}")
     return {

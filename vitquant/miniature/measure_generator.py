@@ -1,4 +1,4 @@
-"""How well the miniature generator draws: `python -m vitquant.miniature.measure_generator`."""
+"""How good the miniature generator is: `python -m vitquant.miniature.measure_generator`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
+from PIL import Image
 
 from vitquant.data.image_source import ListSource
 from vitquant.data.sources.digits import CLASS_NAMES, digits
-from vitquant.generate.measure import measure
-from vitquant.generate.templates import described, plain
-from vitquant.miniature.generator_files import generator_path
 from vitquant.models.sources.from_miniature import NAMES
 from vitquant.models.sources.from_timm import load_float
+from vitquant.synthesis.diffusion.pipeline import generator_path
+from vitquant.synthesis.diffusion.prompt_text import adjective_templates, plain_templates
+from vitquant.synthesis.quality import measure
 
-TEXTS: dict[str, Callable[[int], list[str]]] = {"plain": plain, "described": described}
+TEXTS: dict[str, Callable[[int], list[str]]] = {
+    "plain": plain_templates,
+    "described": adjective_templates,
+}
 _BATCH = 100
 
 
@@ -30,28 +34,32 @@ def load(folder: Path) -> StableDiffusionPipeline:
     return pipeline
 
 
-def draw(pipeline: StableDiffusionPipeline, texts: Sequence[str], seed: int = 0) -> list:
+def generate(
+    pipeline: StableDiffusionPipeline, texts: Sequence[str], seed: int = 0
+) -> list[Image.Image]:
     """A PIL image for each text, in one step."""
-    chance = torch.Generator().manual_seed(seed)
-    images = []
+    rng = torch.Generator().manual_seed(seed)
+    images: list[Image.Image] = []
     for start in range(0, len(texts), _BATCH):
         some = list(texts[start : start + _BATCH])
-        images += pipeline(some, num_inference_steps=1, guidance_scale=0.0, generator=chance).images
+        images += pipeline(some, num_inference_steps=1, guidance_scale=0.0, generator=rng).images
     return images
 
 
-def drawn(pipeline: StableDiffusionPipeline, templates: Sequence[str], seed: int = 0) -> ListSource:
+def generate_set(
+    pipeline: StableDiffusionPipeline, templates: Sequence[str], seed: int = 0
+) -> ListSource:
     """An image of each class for each template, in which "{}" is the class."""
     pairs = [(t.format(name), i) for t in templates for i, name in enumerate(CLASS_NAMES)]
     texts, labels = zip(*pairs, strict=True)
-    return ListSource("drawn", draw(pipeline, texts, seed), labels)
+    return ListSource("generated", generate(pipeline, texts, seed), labels)
 
 
 def report(folder: Path, each: int = 50, seed: int = 0) -> str:
-    """A table for both classifiers: top-1, likeness within a class, coverage of the test part."""
+    """A table for both classifiers: top-1, similarity within a class, coverage of the test part."""
     real = ListSource("real", *zip(*digits("test"), strict=True))
     pipeline = load(folder)
-    sources = {name: drawn(pipeline, texts(each), seed) for name, texts in TEXTS.items()}
+    sources = {name: generate_set(pipeline, texts(each), seed) for name, texts in TEXTS.items()}
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     lines = [f"{size} bytes", "classifier   texts      top-1   cosine  coverage"]
     for name in NAMES:

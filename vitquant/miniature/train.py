@@ -34,11 +34,11 @@ WEIGHT_DECAY = 0.05
 LABEL_SMOOTHING = 0.1
 GRADIENT_NORM = 1.0
 
-Labelled = Sequence[tuple[Image.Image, int]]
+Labeled = Sequence[tuple[Image.Image, int]]
 
 
-def train(name: str, images: Labelled, epochs: int = EPOCHS, seed: int = 0) -> nn.Module:
-    """A miniature model trained from nothing on labelled images, in eval mode.
+def train(name: str, images: Labeled, epochs: int = EPOCHS, seed: int = 0) -> nn.Module:
+    """A miniature model trained from nothing on labeled images, in eval mode.
 
     The same seed on the same machine and number of threads gives the same weights. Seeds torch's
     global generator, from which timm initialises and torchvision augments.
@@ -91,7 +91,7 @@ def train(name: str, images: Labelled, epochs: int = EPOCHS, seed: int = 0) -> n
 
 
 @torch.inference_mode()
-def count_correct(model: nn.Module, images: Labelled) -> int:
+def count_correct(model: nn.Module, images: Labeled) -> int:
     """How many of the images a timm model in eval mode labels rightly."""
     prepare = _preprocessing(model)
     batches = DataLoader(images, batch_size=250, collate_fn=lambda pairs: _batch(pairs, prepare))
@@ -147,11 +147,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _preprocessing(model: nn.Module) -> Callable[[Image.Image], Tensor]:
-    """The model's own way from an image to a normalised (3, 32, 32) tensor."""
+    """The model's own way from an image to a normalized (3, 32, 32) tensor."""
     return create_transform(**resolve_model_data_config(model))
 
 
-def _batch(pairs: Labelled, prepare: Callable[[Image.Image], Tensor]) -> tuple[Tensor, Tensor]:
+def _batch(pairs: Labeled, prepare: Callable[[Image.Image], Tensor]) -> tuple[Tensor, Tensor]:
     """Images (N, 3, 32, 32) and labels (N,)."""
     images, labels = zip(*pairs, strict=True)
     return torch.stack([prepare(image) for image in images]), torch.tensor(labels)

@@ -38,13 +38,15 @@ class Model:
     """A network in eval mode with its identity, preprocessing and class names.
 
     preprocessing: what ``timm.data.create_transform`` needs to show it an image (input_size as
-    (C, H, W) in pixels, mean, std, interpolation, crop_pct, crop_mode).
+    (C, H, W) in pixels, mean, std, interpolation, crop_pct, crop_mode). max_batch: how many images
+    it takes at once, None for any number.
     """
 
     module: nn.Module
     identity: ModelIdentity
     preprocessing: dict[str, Any]
     classes: ClassNames | None
+    max_batch: int | None = None
 
     @property
     def num_classes(self) -> int:

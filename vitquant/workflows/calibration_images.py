@@ -1,7 +1,5 @@
-"""The images that ``--calib`` names, drawn first where that is what it says."""
+"""The images that ``--calib`` names, synthesized first where that is what it says."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from vitquant.core import distributed
@@ -10,46 +8,16 @@ from vitquant.core.progress import Progress
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role
 from vitquant.data.sources.noise import NoiseSource
-from vitquant.generate import cache
-from vitquant.generate.drawn_source import DrawnSource
-from vitquant.generate.fetch import prompt_file
-from vitquant.generate.generator import Generator
-from vitquant.generate.image_folder import is_inverted
-from vitquant.generate.inversion.invert import Inversion, aims_of
-from vitquant.generate.inversion.settings import InversionSettings
-from vitquant.generate.learn_prompts import Learning
-from vitquant.generate.modes import LearnedModes, Modes, TemplateModes
-from vitquant.generate.names import Subject, subjects
-from vitquant.generate.prompts import summarise
-from vitquant.generate.settings import LearnSettings
-from vitquant.generate.synthesize import DrawSettings, Synthesis
-from vitquant.generate.templates import described
-from vitquant.generate.usual_generator import load_generator
 from vitquant.models.model import Model
+from vitquant.synthesis import cache
+from vitquant.synthesis.image_folder import GeneratedSource, is_inverted
+from vitquant.synthesis.image_job import GenerationOptions
+from vitquant.synthesis.registry import SYNTHESIZERS
 from vitquant.workflows.open import images_for
 
-_DRAWN = ("synthetic", "template")
-MADE = (*_DRAWN, "inversion")
+_PROMPTS = "synthetic"
+SYNTHETIC = {_PROMPTS if name == "prompts" else name: kind for name, kind in SYNTHESIZERS.items()}
 """What takes long to make, and is kept."""
-_MOST_PROMPTS = LearnSettings().prompts_per_class
-
-
-def _goes_on(shorter: str) -> Callable[[float], None]:
-    return lambda seconds: None
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """How images are drawn for calibration.
-
-    generator, prompts: as on the command line. asking: from how to make a run shorter, in words, to
-    what hears how many seconds it takes, and may raise to stop it.
-    """
-
-    generator: str | None = None
-    prompts: str | None = None
-    device: str = "cpu"
-    asking: Callable[[str], Callable[[float], None]] = _goes_on
 
 
 def bears_bias_correction(calib: object) -> bool:
@@ -60,85 +28,31 @@ def bears_bias_correction(calib: object) -> bool:
 
 
 def calibration_images(
-    calib: str, model: Model, samples: int, seed: int, drawing: Drawing, progress: Progress
+    calib: str,
+    model: Model,
+    samples: int,
+    seed: int,
+    options: GenerationOptions,
+    progress: Progress,
 ) -> ImageSource:
     """The source that ``--calib`` names.
 
     Raises:
         UserError: it cannot be used, or options go with another source.
     """
-    if calib not in _DRAWN:
-        for flag, value in (("--generator", drawing.generator), ("--prompts", drawing.prompts)):
-            if value is not None:
-                raise UserError(f"{flag}: --calib {calib} draws nothing; --calib synthetic does")
-    if calib in _DRAWN:
-        return _drawn(calib, model, samples, seed, drawing, progress)
-    if calib == "inversion":
-        return _inverted(model, samples, seed, drawing, progress)
+    kind = SYNTHETIC.get(calib)
+    for name, value in (("generator", options.generator), ("prompts", options.prompts)):
+        if value is not None and (kind is None or name not in kind.uses):
+            raise UserError(f"--{name}: --calib {calib} does not use it; --calib {_PROMPTS} does")
     if calib == "noise":
         return NoiseSource(samples, model.input_size[1:], seed)
-    return images_for(model, calib, "--calib", Role.CALIBRATION, limit=samples)
-
-
-def _inverted(
-    model: Model, samples: int, seed: int, drawing: Drawing, progress: Progress
-) -> ImageSource:
-    # An image takes long to make: more than the usual number must be asked for by name.
-    settings = InversionSettings(samples=min(samples, InversionSettings().samples), seed=seed)
-    inversion = Inversion(model, aims_of(model), settings, drawing.device)
-    progress.say(f"{inversion}, kept in {cache.root()}")
-    tell = drawing.asking("fewer --samples, or synthesize --inversion with fewer --iterations,")
-    images = cache.inverted(inversion, progress, tell)
-    return DrawnSource(images.path, "inversion")
-
-
-def _drawn(
-    calib: str, model: Model, samples: int, seed: int, drawing: Drawing, progress: Progress
-) -> ImageSource:
-    if calib == "template" and drawing.prompts is not None:
-        raise UserError("--prompts: --calib template draws from texts; --calib synthetic does not")
-    chosen = subjects(model)
-    # Read before the generator is loaded, which takes longer than to find a name misspelt.
-    file = None if drawing.prompts is None else prompt_file(drawing.prompts)
-    name = model.identity.name
-    source = load_generator(drawing.generator, name, "auto", drawing.device, progress)
-    count = max(1, min(_MOST_PROMPTS, samples // len(chosen)))
-    tell = drawing.asking("fewer --samples, or learn-prompts --classes,")
-    if calib == "template":
-        modes: Modes = TemplateModes(tuple(described(count)))
-    elif file is not None:
-        modes = LearnedModes(file)
-        modes.check(source, chosen)
-    else:
-        modes = _learned(model, source, chosen, count, seed, drawing, progress)
-    synthesis = Synthesis(model, source, chosen, modes, DrawSettings(samples=samples, seed=seed))
-    progress.say(
-        f"{synthesis.per_class} images for each of {len(chosen)} classes, drawn by "
-        f"{source.identity.name}, kept in {cache.root()}"
-    )
-    images = cache.drawn(synthesis, progress, tell)
-    recognised = sum(row["recognised"] for row in images.rows) / len(images.rows)
+    if kind is None:
+        return images_for(model, calib, "--calib", Role.CALIBRATION, limit=samples)
+    settings = kind.calibration_settings(samples, seed)
+    synthesizer = kind.build(model, settings, options, progress)
+    progress.say(f"{synthesizer}, kept in {cache.root()}")
+    images = cache.run_cached(synthesizer, progress, options.confirm_duration(kind.shorter))
     if distributed.is_main():
-        progress.say(f"{len(images.rows)} images, {recognised:.1%} recognised: {images.path}")
-    return DrawnSource(images.path, calib)
-
-
-def _learned(
-    model: Model,
-    source: Generator,
-    chosen: list[Subject],
-    count: int,
-    seed: int,
-    drawing: Drawing,
-    progress: Progress,
-) -> LearnedModes:
-    settings = LearnSettings(prompts_per_class=count, seed=seed)
-    progress.say(
-        f"learning {count} prompts for each of {len(chosen)} classes, {settings.steps} steps, kept "
-        f"in {cache.root()}"
-    )
-    tell = drawing.asking("fewer --samples, or prompts learned elsewhere (--prompts),")
-    learned = cache.learned(Learning(model, source, chosen, settings), progress, tell)
-    if distributed.is_main():
-        summarise(learned, progress)
-    return LearnedModes(learned)
+        correct = sum(row["correct"] for row in images.rows) / len(images.rows)
+        progress.say(f"{len(images.rows)} images, top-1 {correct:.1%}: {images.path}")
+    return GeneratedSource(images.path, calib)

@@ -7,7 +7,7 @@ from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.core.errors import UserError
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role, open_source
-from vitquant.deploy.opened import RUNTIMES, is_onnx, open_onnx
+from vitquant.exporters.runtimes.registry import is_onnx, open_exported
 from vitquant.hub.download import checkpoint_file, quantized_config
 from vitquant.hub.repository import Repository
 from vitquant.models.model import Model
@@ -22,7 +22,7 @@ def open_model(
 ) -> Model:
     """Open a model in eval mode; see :func:`load_float` for names.
 
-    runtime: of an ONNX file, see :func:`vitquant.deploy.opened.open_onnx`.
+    runtime: of an ONNX file, see :func:`vitquant.exporters.runtimes.registry.open_exported`.
 
     Raises:
         UserError: there is no such model, or its file cannot be used.
@@ -34,7 +34,7 @@ def open_model(
     if weights is not None or num_classes is not None:
         raise UserError(f"--weights, --num-classes: {name} is a checkpoint and holds its own")
     if is_onnx(name):
-        return open_onnx(Path(name), runtime or RUNTIMES[0])
+        return open_exported(Path(name), runtime)
     return restore(read_checkpoint(checkpoint_path(name)))
 
 

@@ -1,5 +1,6 @@
 """What Linear and Conv2d share: a weight with a scale for each output channel."""
 
+from collections.abc import Callable
 from enum import Enum
 
 import torch
@@ -57,6 +58,13 @@ class IntLayer(nn.Module):
     codes: Tensor
     scale: Tensor
     weight: Tensor
+    bias: Tensor | None
+    multiplier: Tensor | None
+    shift: Tensor | None
+    prefix_shift: Tensor | None
+    prefix_bias: Tensor | None
+    # What an exporter has the layer compute in place of its own arithmetic.
+    lowering: Callable[..., Tensor] | None = None
 
     def __init__(
         self,

@@ -29,6 +29,8 @@ class IntLinear(IntLayer):
 
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """The layer with a given bias: some attentions call F.linear on ``weight`` themselves."""
+        if self.lowering is not None:
+            return self.lowering(x, bias)
         shift = self.shift
         if self.prefix_shift is not None:
             shift = expand_to_tokens(_table(self.prefix_shift, shift), num_tokens(x))

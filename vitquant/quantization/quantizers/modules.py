@@ -121,6 +121,7 @@ class FrozenQuantizer(nn.Module):
 
     scale: Tensor
     zero_point: Tensor
+    prefix_scale: Tensor | None
 
     def __init__(self, grid: Grid, heads: int = 0, prefix: PrefixFormat = NO_PREFIX) -> None:
         super().__init__()

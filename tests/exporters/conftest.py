@@ -1,0 +1,107 @@
+"""Small quantized models and the files that they are exported to."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import ModelProto
+
+from vitquant.bits import parse_bits
+from vitquant.checkpoint.header import Header
+from vitquant.data.smooth_noise import SmoothNoiseSource
+from vitquant.exporters.onnx.export import OnnxOptions, to_onnx
+from vitquant.exporters.onnx.weights import int32_bias
+from vitquant.methods.scheme import Scheme
+from vitquant.methods.settings import Settings
+from vitquant.models.model import Model
+from vitquant.quantization.layers.base import IntLayer
+from vitquant.workflows.quantize import quantize
+
+
+class Exported(NamedTuple):
+    """A quantized model in PyTorch, and what it was exported to."""
+
+    model: Model
+    header: Header
+    graph: ModelProto
+    path: Path
+
+    def tensor(self, name: str) -> np.ndarray:
+        """An initializer of the graph."""
+        return onnx.numpy_helper.to_array(self.proto(name))
+
+    def proto(self, name: str):
+        return next(t for t in self.graph.graph.initializer if t.name == name)
+
+
+def whole_biases(network) -> None:
+    """Make biases whole numbers of the accumulator's units, which is what a file holds: then
+    nothing but the order of sums distinguishes it from PyTorch."""
+    for layer in network.modules():
+        if isinstance(layer, IntLayer) and layer.bias is not None and layer.input is not None:
+            steps, units = int32_bias(layer)
+            layer.bias.copy_(torch.from_numpy((steps * units).astype(np.float32)))
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """Eight smooth pictures."""
+    return SmoothNoiseSource(8, (32, 32))
+
+
+@pytest.fixture
+def batch(pictures, make_small):
+    """(8, 3, 32, 32): the pictures as a small model sees them."""
+    transform = make_small("vit").transform()
+    return torch.stack([transform(pictures.image(i)) for i in range(8)])
+
+
+@pytest.fixture
+def quantized(make_small, pictures):
+    """quantized(family, bits, method, **settings) → (model, header) with whole biases."""
+
+    def make(family="vit", bits="w4a4", method="rtn", **settings):
+        chosen = parse_bits(bits)
+        edge = "w8a8" if chosen.quantizes_activations else "w8a16"
+        scheme = Scheme(chosen, patch_embed=parse_bits(edge), head=chosen)
+        brief = {"samples": 4, "steps": 2, "batch_size": 2, "init_images": 2}
+        brief |= settings
+        run = quantize(make_small(family), pictures, Settings(scheme, method, **brief))
+        whole_biases(run.model.module)
+        return run.model, run.header
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def _done():
+    return {}
+
+
+@pytest.fixture
+def exported(quantized, tmp_path_factory, _done):
+    """exported(family, bits, method, **options) → Exported; each is made once."""
+
+    def make(
+        family="vit",
+        bits="w4a4",
+        method="rtn",
+        per_head=True,
+        prefix_scales=True,
+        prefix_bits=None,
+        **options,
+    ) -> Exported:
+        own = {"per_head": per_head, "prefix_scales": prefix_scales, "prefix_bits": prefix_bits}
+        key = (family, bits, method, *own.values(), *options.items())
+        if key not in _done:
+            model, header = quantized(family, bits, method, **own)
+            graph = to_onnx(model, header, OnnxOptions(**options))
+            path = tmp_path_factory.mktemp("exported") / f"{family}.onnx"
+            path.write_bytes(graph.SerializeToString())
+            _done[key] = Exported(model, header, graph, path)
+        return _done[key]
+
+    return make

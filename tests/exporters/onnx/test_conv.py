@@ -1,0 +1,58 @@
+"""Convolutions whose windows overlap, in integers."""
+
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from vitquant.evaluation.outputs import compare_outputs
+from vitquant.exporters.onnx.graph import INT2
+from vitquant.exporters.onnx.lower import lower
+from vitquant.exporters.onnx.symbolic_ops import is_patch_embedding, symbolic_ops
+from vitquant.exporters.onnx.trace import trace
+from vitquant.exporters.runtimes.ort_runtime import OnnxModule
+from vitquant.quantization.layers.conv import FakeQuantConv2d
+from vitquant.quantization.quantizers.grid import grids
+
+LAYERS = {
+    "overlapping": nn.Conv2d(4, 6, 3, stride=2, padding=1),
+    "grouped": nn.Conv2d(4, 8, 3, padding=1, groups=4),
+    "spread": nn.Conv2d(4, 6, (3, 1), dilation=(2, 1), padding="same", bias=False),
+    "cut short": nn.Conv2d(4, 6, 5, stride=5),
+    "patches": nn.Conv2d(4, 6, 4, stride=4),
+    "patches without bias": nn.Conv2d(4, 6, (2, 4), stride=(2, 4), padding="valid", bias=False),
+}
+
+
+def quantized(layer, weight, activation, images):
+    learned = FakeQuantConv2d(layer.requires_grad_(False), *grids(weight, activation))
+    learned.calibrate(images)
+    return nn.Sequential(learned.convert()).eval()
+
+
+@pytest.mark.parametrize("bits", [(8, 8), (3, 4), (1.58, 8), (4, 16)])
+@pytest.mark.parametrize("name", LAYERS)
+def test_it_computes_what_pytorch_does(name, bits, tmp_path):
+    torch.manual_seed(0)
+    LAYERS[name].reset_parameters()
+    images = torch.randn(3, 4, 16, 24)
+    network = quantized(LAYERS[name], *bits, images)
+    # Twice the largest: padding and clipping have to be right as well.
+    images = torch.cat([images, 2 * images + 0.5])
+    with symbolic_ops(network) as modules:
+        graph = trace(network, images[:2], {0: "batch"}, 25, "y")
+        expected_kernels = lower(graph, modules, INT2, float_attention=False)
+    graph.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", 25)])
+    onnx.checker.check_model(graph, full_check=True)
+    path = tmp_path / "conv.onnx"
+    path.write_bytes(graph.SerializeToString())
+    with torch.inference_mode():
+        expected = network(images)
+    module = OnnxModule(path)
+    found = module(images)
+    assert found.shape == expected.shape
+    # The bias of patches is rounded to a unit of the accumulator.
+    allowed = 1e-2 if "patches" in name else 1e-6
+    assert compare_outputs(expected, found, 0).difference < allowed
+    assert module.integer_kernels() == expected_kernels == ([] if bits[1] == 16 else ["0"])
+    assert is_patch_embedding(network[0], (16, 24)) == name.startswith("patches")

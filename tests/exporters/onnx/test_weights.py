@@ -1,0 +1,49 @@
+"""A bias in units of the accumulator, and what to do where it does not fit."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from vitquant.exporters.onnx.graph import INT2
+from vitquant.exporters.onnx.lower import lower
+from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
+from vitquant.exporters.onnx.trace import trace
+from vitquant.exporters.onnx.weights import int32_bias
+from vitquant.exporters.runtimes.ort_runtime import OnnxModule
+from vitquant.quantization.layers.linear import FakeQuantLinear
+from vitquant.quantization.quantizers.grid import grids
+
+
+@pytest.fixture
+def layer():
+    torch.manual_seed(0)
+    learned = FakeQuantLinear(nn.Linear(16, 8), *grids(4, 8))
+    learned.calibrate(torch.randn(64, 16))
+    return learned.requires_grad_(False).convert()
+
+
+def test_the_bias_is_rounded_to_a_unit(layer):
+    steps, units = int32_bias(layer)
+    assert steps.dtype == np.int32
+    assert np.allclose(units, (layer.input.scale * layer.scale).numpy())
+    assert np.all(np.abs(steps * units - layer.bias.numpy()) <= 0.5001 * units)
+
+
+@pytest.mark.parametrize("tiny", [1e-12, 0.0])
+def test_next_to_no_weights_need_a_float_bias(layer, tiny, tmp_path):
+    layer.scale[3] = tiny
+    layer.refresh()
+    assert int32_bias(layer) is None
+    network, x = nn.Sequential(layer).eval(), torch.randn(5, 7, 16)
+    with symbolic_ops(network) as modules:
+        graph = trace(network, x, {0: "batch"}, 21, "y")
+        assert lower(graph, modules, INT2, float_attention=False) == ["0"]
+    onnx.checker.check_model(graph, full_check=True)
+    path = tmp_path / "linear.onnx"
+    path.write_bytes(graph.SerializeToString())
+    module = OnnxModule(path)
+    with torch.inference_mode():
+        assert torch.allclose(module(x), network(x), atol=1e-5)
+    assert module.integer_kernels() == ["0"]

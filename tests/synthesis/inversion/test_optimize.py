@@ -1,0 +1,85 @@
+"""Images optimised through a float model."""
+
+import pytest
+import torch
+
+from vitquant.core.errors import UserError
+from vitquant.quantization.graph.points import example_inputs, find_points
+from vitquant.synthesis.inversion.optimize import invert, total_variation
+from vitquant.synthesis.settings import InversionSettings
+
+
+@pytest.fixture
+def make(model):
+    """make(numbers, targets, iterations, ...) → images of digits, uint8."""
+    model.module.requires_grad_(False)
+    attentions = list(find_points(model.module, example_inputs(model.input_size)).products)
+
+    def run(numbers, targets, iterations=3, **changes):
+        settings = InversionSettings(iterations=iterations, precision="float32", **changes)
+        return invert(model, attentions, numbers, targets, settings)
+
+    return run
+
+
+def probabilities(model, pixels, targets):
+    mean, std = (torch.tensor(model.preprocessing[k]).view(-1, 1, 1) for k in ("mean", "std"))
+    scores = model.module((pixels.float() / 255 - mean) / std).softmax(-1)
+    return scores[range(len(targets)), targets]
+
+
+def test_the_model_recognises_them(make, model):
+    targets = [0, 8]  # which look the same in a mirror
+    pixels = make([0, 1], targets, iterations=40, crops=False)
+    assert pixels.dtype == torch.uint8
+    assert pixels.shape == (2, *model.input_size)
+    assert probabilities(model, pixels, targets).min() > 0.3
+
+
+def test_an_image_does_not_depend_on_those_beside_it(make):
+    together, alone = make([4, 5], [1, 2]), make([5], [2])
+    # Adam divides small gradients by their own size: rounding shows, no more than that.
+    off = (together[1].float() - alone[0].float()).abs()
+    assert off.median() <= 1
+    assert off.mean() < 4
+
+
+def test_seed_and_number_tell_images_apart(make):
+    assert torch.equal(make([0], [1]), make([0], [1]))
+    assert not torch.equal(make([0], [1]), make([1], [1]))
+    assert not torch.equal(make([0], [1]), make([0], [1], seed=1))
+
+
+def test_the_schedule_makes_a_difference(make):
+    assert not torch.equal(make([0], [1]), make([0], [1], crops=False))
+
+
+def test_the_total_variation_is_what_is_aimed_at(make, model):
+    pixels = make([0], [1], iterations=30, tv_target=0.1, ce_weight=0, entropy_weight=0)
+    std = torch.tensor(model.preprocessing["std"]).view(-1, 1, 1)
+    assert total_variation(pixels.float() / 255 / std).item() == pytest.approx(0.1, abs=0.05)
+
+
+def test_total_variation_of_stripes():
+    stripes = torch.zeros(1, 1, 6, 6)
+    stripes[..., ::2, :] = 1
+    assert total_variation(stripes).item() == pytest.approx(3 / 4)  # along the stripes 0, else 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"samples": 0}, "--samples: 0 is too few"),
+        ({"iterations": 0}, "--iterations: 0 is too few"),
+        ({"lr_cycles": 0}, "--lr-cycles: 0 is too few"),
+        ({"min_crop": 0.0}, "--min-crop: 0.0 is not above 0"),
+        ({"min_crop": 1.5}, "--min-crop: 1.5"),
+        ({"lr": float("nan")}, "--lr: nan is not"),
+        ({"tv_weight": -1.0}, "--tv-weight: -1.0 is not"),
+        ({"precision": "int8"}, "--precision: 'int8' is not one"),
+        ({"seed": -1}, "--seed: -1"),
+    ],
+)
+def test_settings_that_cannot_be(changes, words):
+    with pytest.raises(UserError, match=words):
+        InversionSettings(**changes)

@@ -1,1 +1,0 @@
-"""From a quantized model to an ONNX file that runs on integer kernels, and back to a model."""

@@ -1,0 +1,1 @@
+"""A quantized model in the files of other programs, and how such a file is verified."""

@@ -1,0 +1,1 @@
+"""From a quantized model to an ONNX model that runs on integer kernels."""

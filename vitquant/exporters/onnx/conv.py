@@ -1,0 +1,83 @@
+"""A quantized Conv2d that is no Linear on patches: where windows overlap, or groups are kept apart.
+
+Runtimes fuse a convolution between quantizations only if its output is quantized as well, which
+the checkpoint does not do. So the integer product is written out.
+"""
+
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+from torch import Tensor
+
+from vitquant.exporters.onnx.graph import Graph, OnnxIntType
+from vitquant.exporters.onnx.qdq import quantize_linear
+from vitquant.exporters.onnx.weights import float_weight, integer_weight
+from vitquant.quantization.layers.conv import IntConv2d
+
+
+def convolution(
+    graph: Graph,
+    layer: IntConv2d,
+    name: str,
+    x: str,
+    output: str,
+    min_weight_type: OnnxIntType,
+) -> bool:
+    """Add the nodes of ``x`` (B, C, H, W) through the layer to ``output`` (B, O, h, w).
+
+    Returns whether it is an integer product.
+    """
+    settings = _attributes(layer)
+    if layer.input is None:
+        inputs = [x, float_weight(graph, layer, name, min_weight_type)]
+        if layer.bias is not None:
+            inputs.append(graph.constant(f"{name}.bias", layer.bias.numpy()))
+        graph.add("Conv", inputs, name, output, **settings)
+        return False
+    codes, (_, zero_point) = quantize_linear(graph, x, layer.input, f"{name}.input")
+    # Padding is the zero point, as in the checkpoint.
+    inputs = [codes, integer_weight(graph, layer, name, min_weight_type), zero_point]
+    sums = graph.add("ConvInteger", inputs, name, **settings)
+    sums = graph.add("Cast", [sums], f"{name}/to_float", to=TensorProto.FLOAT)
+    units = graph.constant(f"{name}.bias_scale", _by_channel(layer.input.scale * layer.scale))
+    if layer.bias is None:
+        graph.add("Mul", [sums, units], f"{name}/units", output)
+        return True
+    y = graph.add("Mul", [sums, units], f"{name}/units")
+    bias = graph.constant(f"{name}.bias", _by_channel(layer.bias))
+    graph.add("Add", [y, bias], f"{name}/add_bias", output)
+    return True
+
+
+def _attributes(layer: IntConv2d) -> dict[str, Any]:
+    settings = layer.settings
+    before, after = _padding(layer)
+    return {
+        "strides": _pair(settings["stride"]),
+        "dilations": _pair(settings["dilation"]),
+        "group": settings["groups"],
+        "kernel_shape": list(layer.codes.shape[2:]),
+        "pads": [*before, *after],
+    }
+
+
+def _padding(layer: IntConv2d) -> tuple[list[int], list[int]]:
+    """Rows and columns in front, and behind."""
+    padding = layer.settings["padding"]
+    if padding == "valid":
+        padding = 0
+    if padding != "same":
+        return _pair(padding), _pair(padding)
+    sides = zip(layer.codes.shape[2:], _pair(layer.settings["dilation"]), strict=True)
+    total = [dilation * (side - 1) for side, dilation in sides]
+    return [n // 2 for n in total], [n - n // 2 for n in total]
+
+
+def _pair(value: int | tuple[int, int]) -> list[int]:
+    return [value, value] if isinstance(value, int) else list(value)
+
+
+def _by_channel(values: Tensor) -> np.ndarray:
+    """(O,) → (O, 1, 1), to go with (B, O, h, w)."""
+    return values.numpy().reshape(-1, 1, 1)

@@ -1,0 +1,119 @@
+"""A quantized model as an ONNX model."""
+
+from dataclasses import dataclass
+
+import onnx
+import torch
+from onnx import ModelProto
+from torch import nn
+
+import vitquant
+from vitquant.checkpoint.header import Header
+from vitquant.core.errors import UserError
+from vitquant.exporters.onnx.cleanup import (
+    drop_empty_padding,
+    float16_initializers,
+    strip_exporter_metadata,
+)
+from vitquant.exporters.onnx.graph import INT2, OnnxIntType, smallest_type
+from vitquant.exporters.onnx.lower import lower
+from vitquant.exporters.onnx.preprocessing import Preprocessing
+from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
+from vitquant.exporters.onnx.trace import trace
+from vitquant.exporters.runtimes.metadata import Metadata
+from vitquant.models.model import Model
+from vitquant.quantization.layers.base import IntLayer
+
+# The highest that was tested; of the types, none needs more.
+HIGHEST_OPSET = 25
+_IMAGE = {0: "batch"}
+_RAW_IMAGE = {0: "batch", 1: "height", 2: "width"}
+
+
+@dataclass(frozen=True)
+class OnnxOptions:
+    """How to write a model.
+
+    min_weight_type: the smallest type that weights are stored in; each gets the smallest that holds
+    it. opset: by default the lowest that has these types. float_attention: leave the matmuls of
+    activations float. raw_images: take uint8 images (batch, H, W, 3) of any size and preprocess
+    them in the graph.
+    """
+
+    min_weight_type: OnnxIntType = INT2
+    opset: int | None = None
+    float_attention: bool = False
+    raw_images: bool = False
+
+
+def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) -> ModelProto:
+    """The ONNX model of a quantized one that a checkpoint with ``header`` gave.
+
+    Raises:
+        UserError: the opset cannot hold the weights, the graph cannot be traced, or preprocessing
+            cannot be put into it.
+    """
+    options = options or OnnxOptions()
+    opset = choose_opset(model.module, options)
+    network, example, dynamic = model.module, torch.zeros(2, *model.input_size), _IMAGE
+    if options.raw_images:
+        network = nn.Sequential(Preprocessing(model.preprocessing), model.module).eval()
+        height, width = model.input_size[1:]
+        # Of no size that occurs in the network, so that no size is taken for another.
+        example = torch.zeros(2, 2 * height + 3, 3 * width + 5, 3, dtype=torch.uint8)
+        dynamic = _RAW_IMAGE
+    output = "logits" if model.num_classes else "features"
+    with symbolic_ops(model.module) as modules:
+        graph = trace(network, example, dynamic, opset, output)
+        strip_exporter_metadata(graph)
+        drop_empty_padding(graph)
+        integer = lower(graph, modules, options.min_weight_type, options.float_attention)
+    float16_initializers(graph)
+    graph.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
+    graph.producer_name, graph.producer_version = "vitquant", vitquant.__version__
+    Metadata(
+        identity=model.identity,
+        preprocessing=model.preprocessing,
+        classes=model.classes,
+        bits=header.bits,
+        num_classes=model.num_classes,
+        raw_images=options.raw_images,
+        integer_kernels=integer,
+        settings=header.settings
+        | {
+            "weight_types": sorted({t.name for t in _weight_types(model.module, options)}),
+            "opset": opset,
+            "float_attention": options.float_attention,
+            "checkpoint_sha256": header.content_sha256,
+        },
+    ).write(graph)
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
+
+
+def choose_opset(network: nn.Module, options: OnnxOptions) -> int:
+    """The opset to write.
+
+    Raises:
+        UserError: the one asked for has no type for the weights.
+    """
+    lowest = max(_weight_types(network, options), key=lambda t: t.opset)
+    if options.opset is None:
+        return lowest.opset
+    if options.opset < lowest.opset:
+        raise UserError(
+            f"--opset: {options.opset} has no type {lowest.name} for the weights; "
+            f"{lowest.opset} to {HIGHEST_OPSET} are accepted, or another --weight-type"
+        )
+    if options.opset > HIGHEST_OPSET:
+        raise UserError(
+            f"--opset: {options.opset} is not supported yet; {lowest.opset} to {HIGHEST_OPSET} are "
+            f"accepted"
+        )
+    return options.opset
+
+
+def _weight_types(network: nn.Module, options: OnnxOptions) -> set[OnnxIntType]:
+    """The types that the weights of a network will have."""
+    layers = [m for m in network.modules() if isinstance(m, IntLayer)]
+    return {smallest_type(layer.grid, options.min_weight_type) for layer in layers}

@@ -1,0 +1,138 @@
+"""Symbolic ops lowered to the operators of ONNX."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto
+
+from vitquant.core.errors import UserError
+from vitquant.exporters.onnx import symbolic_ops
+from vitquant.exporters.onnx.conv import convolution
+from vitquant.exporters.onnx.graph import Graph, OnnxIntType
+from vitquant.exporters.onnx.linear import linear
+from vitquant.exporters.onnx.qdq import clip_to_grid, quantize_dequantize
+from vitquant.quantization.layers.attention import QuantizedMatmul
+from vitquant.quantization.layers.base import IntLayer
+from vitquant.quantization.layers.conv import IntConv2d
+from vitquant.quantization.quantizers.modules import FrozenQuantizer
+
+
+def lower(
+    traced: ModelProto,
+    modules: Mapping[str, IntLayer | QuantizedMatmul],
+    min_weight_type: OnnxIntType,
+    float_attention: bool,
+) -> list[str]:
+    """Replace the symbolic ops of ``traced``, in place.
+
+    Args:
+        modules: what they stand for, by name.
+        min_weight_type: the smallest type for weights.
+        float_attention: leave the matmuls of activations float.
+
+    Returns:
+        The names of the nodes that are to run on integer kernels.
+
+    Raises:
+        UserError: the graph has no node for a module, whose own code has been traced instead.
+    """
+    graph = Graph()
+    integer, found = [], set()
+    for node in traced.graph.node:
+        if node.domain != symbolic_ops.DOMAIN:
+            graph.nodes.append(node)
+            continue
+        label = _label(node)
+        found.add(label)
+        if _lower(graph, node, label, modules[label], min_weight_type, float_attention):
+            integer.append(label)
+    _check_complete(modules, found)
+    del traced.graph.node[:]
+    traced.graph.node.extend(graph.nodes)
+    traced.graph.initializer.extend(graph.initializers.values())
+    kept = [o for o in traced.opset_import if o.domain != symbolic_ops.DOMAIN]
+    del traced.opset_import[:]
+    traced.opset_import.extend(kept)
+    return integer
+
+
+def _check_complete(modules: Mapping[str, IntLayer | QuantizedMatmul], found: set[str]) -> None:
+    for name, module in modules.items():
+        if name not in found:
+            raise UserError(
+                f"FILE: {name}, a {type(module).__name__}, would be exported as float operations; "
+                f"a quantized layer whose forward pass is vitquant's own is accepted"
+            )
+
+
+def _lower(
+    graph: Graph,
+    node: NodeProto,
+    label: str,
+    module: IntLayer | QuantizedMatmul,
+    min_weight_type: OnnxIntType,
+    float_attention: bool,
+) -> bool:
+    """Whether it became an integer product."""
+    inputs, output = list(node.input), node.output[0]
+    if isinstance(module, QuantizedMatmul):
+        if float_attention:
+            graph.add("MatMul", inputs, label, output)
+            return False
+        return _matmul(graph, module, label, inputs, output, _attribute(node, "rows"))
+    if module.input is not None and node.op_type == symbolic_ops.INPUT:
+        zero_point = _attribute(node, "zero_point", None)
+        name = f"{label}.input"
+        quantize_dequantize(graph, inputs[0], module.input, name, output, zero_point=zero_point)
+        return False
+    if module.input is not None and node.op_type == symbolic_ops.RANGE:
+        _clip(graph, module.input, label, inputs[0], output, bool(_attribute(node, "prefix")))
+        return False
+    if isinstance(module, IntConv2d) and node.op_type == symbolic_ops.CONVOLUTION:
+        return convolution(graph, module, label, inputs[0], output, min_weight_type)
+    bias = bool(_attribute(node, "bias"))
+    return linear(graph, module, label, inputs[0], output, min_weight_type, bias)
+
+
+def _clip(
+    graph: Graph, quantizer: FrozenQuantizer, label: str, x: str, output: str, prefix: bool
+) -> None:
+    """Rows at the front, or others, within the levels of their grid."""
+    grid = (quantizer.prefix.grid if prefix else None) or quantizer.grid
+    zero_point = 0 if prefix else int(quantizer.zero_point)
+    name = f"{label}.{'front' if prefix else 'others'}"
+    clip_to_grid(graph, x, grid, quantizer.scale.numpy(), zero_point, name, output)
+
+
+def _matmul(
+    graph: Graph, module: QuantizedMatmul, name: str, operands: list[str], output: str, rows: int
+) -> bool:
+    """``left @ right`` of shapes (..., rows, K) and (..., K, N) to ``output``, in integers."""
+    left, right = cast(FrozenQuantizer, module.left), cast(FrozenQuantizer, module.right)
+    scale = left.qparams(num_tokens=rows).scale.numpy()
+    if not scale.ndim:
+        a = quantize_dequantize(graph, operands[0], left, f"{name}.left")
+        b = quantize_dequantize(graph, operands[1], right, f"{name}.right")
+        graph.add("MatMul", [a, b], name, output)
+        return True
+    # Runtimes multiply integers of one scale, so those of heads and rows are taken out in front and
+    # put back behind.
+    per_unit = graph.constant(f"{name}.per_unit", 1 / scale)
+    units = graph.add("Mul", [operands[0], per_unit], f"{name}.left/units")
+    a = quantize_dequantize(graph, units, left, f"{name}.left", scale=np.ones((), np.float32))
+    b = quantize_dequantize(graph, operands[1], right, f"{name}.right")
+    sums = graph.add("MatMul", [a, b], name)
+    graph.add("Mul", [sums, graph.constant(f"{name}.unit", scale)], f"{name}/scale", output)
+    return True
+
+
+def _label(node: NodeProto) -> str:
+    return _attribute(node, "layer").decode()
+
+
+def _attribute(node: NodeProto, name: str, *default: None) -> Any:
+    """The value of an attribute; with a default, the node may lack it."""
+    values = (onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name)
+    return next(values, *default)

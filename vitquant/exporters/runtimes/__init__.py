@@ -1,0 +1,1 @@
+"""An exported file as a model that a runtime computes."""

@@ -1,0 +1,100 @@
+"""What an exported file says about itself: JSON strings under ONNX's metadata."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import ModelProto
+
+from vitquant.core.errors import UserError
+from vitquant.data.class_names import ClassNames
+from vitquant.models.model import ModelIdentity
+
+FORMAT_VERSION = 1
+_VERSION = "vitquant"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """identity: the float model. preprocessing, classes: as in a checkpoint. bits: as asked for.
+
+    num_classes: 0 without a classifier. raw_images: whether the graph takes images as they are and
+    preprocesses them itself. integer_kernels: names of the nodes that are to run on integer
+    kernels. settings: how the model was quantized and exported.
+    """
+
+    identity: ModelIdentity
+    preprocessing: dict[str, Any]
+    classes: ClassNames | None
+    bits: str
+    num_classes: int
+    raw_images: bool
+    integer_kernels: list[str]
+    settings: dict[str, Any]
+
+    def write(self, model: ModelProto) -> None:
+        """Put it into ``model``."""
+        values = {
+            _VERSION: FORMAT_VERSION,
+            "model": self.identity.to_json(),
+            "preprocessing": self.preprocessing,
+            "classes": None if self.classes is None else self.classes.to_json(),
+            "bits": self.bits,
+            "num_classes": self.num_classes,
+            "raw_images": self.raw_images,
+            "integer_kernels": self.integer_kernels,
+            "settings": self.settings,
+        }
+        dumped = {
+            k: json.dumps(v, ensure_ascii=False, separators=(",", ":")) for k, v in values.items()
+        }
+        onnx.helper.set_model_props(model, dumped)
+
+    @classmethod
+    def read(cls, found: Mapping[str, str]) -> "Metadata":
+        """From the key-value pairs that a file holds.
+
+        Raises:
+            KeyError, TypeError, ValueError: it was not written by this version of vitquant.
+        """
+        if int(found[_VERSION]) > FORMAT_VERSION:
+            raise ValueError(f"a newer vitquant wrote it (format {found[_VERSION]})")
+        values = {k: json.loads(v) for k, v in found.items() if k != _VERSION}
+        classes = values["classes"]
+        return cls(
+            identity=ModelIdentity(**values["model"]),
+            preprocessing=values["preprocessing"],
+            classes=None if classes is None else ClassNames.from_json(classes),
+            bits=values["bits"],
+            num_classes=values["num_classes"],
+            raw_images=values["raw_images"],
+            integer_kernels=values["integer_kernels"],
+            settings=values["settings"],
+        )
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Of an exported ONNX file. Weights in files beside it are not read.
+
+    Raises:
+        UserError: there is no such file, it is damaged, or it is of another origin.
+    """
+    if not path.is_file():
+        raise UserError(f"FILE: {path} is not a file; one that vitquant export wrote is accepted")
+    try:
+        properties = onnx.load(path, load_external_data=False).metadata_props
+    except (DecodeError, OSError) as error:
+        raise UserError(
+            f"FILE: {path} is not a readable ONNX file ({error}); it may be cut short"
+        ) from error
+    try:
+        return Metadata.read({p.key: p.value for p in properties})
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"FILE: {path} is not an ONNX file that this vitquant wrote ({error} in its metadata); "
+            f"its preprocessing and classes are not known"
+        ) from error

@@ -1,0 +1,95 @@
+"""An exported file in OpenVINO."""
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from vitquant.core.errors import UserError
+from vitquant.exporters.onnx.graph import INT2
+from vitquant.exporters.runtimes.base import ExportedModule
+from vitquant.exporters.runtimes.metadata import Metadata
+
+# What OpenVINO calls the layers that a quantized Linear or Conv2d becomes.
+_PRODUCTS = ("FullyConnected", "Convolution", "MatMul")
+_INTEGER = ("u8", "i8")
+_CLIENT = "openvino_telemetry"
+
+
+def import_openvino() -> ModuleType:
+    """OpenVINO without its telemetry, which sends an event when OpenVINO is imported.
+
+    Nothing but a file below the home folder turns that off; where the client that it sends with
+    cannot be imported, OpenVINO does without.
+    """
+    if _CLIENT in sys.modules:  # then somebody has decided already
+        return import_module("openvino")
+    sys.modules[_CLIENT] = None  # type: ignore[assignment]
+    try:
+        return import_module("openvino")
+    finally:
+        del sys.modules[_CLIENT]
+
+
+class OpenVino:
+    """OpenVINO, an optional dependency."""
+
+    name, label, format = "openvino", "OpenVINO", "onnx"
+
+    def installed(self) -> bool:
+        """Whether the package is there."""
+        return find_spec("openvino") is not None
+
+    def open(self, path: Path, metadata: Metadata) -> "OpenVinoModule":
+        """Raises UserError if OpenVINO is missing or does not accept the file."""
+        if not self.installed():
+            raise UserError("OpenVINO is not installed; pip install openvino")
+        try:
+            return OpenVinoModule(path, metadata.num_classes)
+        except RuntimeError as error:
+            narrow = INT2.name in metadata.settings["weight_types"]
+            advice = ": it has no integers of 2 bits; --weight-type int4 does without"
+            raise UserError(
+                f"OpenVINO does not run the file ({_reason(error)}){advice if narrow else ''}"
+            ) from error
+
+
+class OpenVinoModule(ExportedModule):
+    """Runs a file on the CPU with as many threads as PyTorch has, in integers and float32."""
+
+    def __init__(self, path: Path, num_classes: int) -> None:
+        """Raises RuntimeError if OpenVINO does not accept the file: it knows no 2-bit integers."""
+        super().__init__()
+        self.num_classes = num_classes
+        core = import_openvino().Core()
+        settings = {
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            # By default it computes in bfloat16 where the hardware does.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        self.compiled = core.compile_model(core.read_model(str(path)), "CPU", settings)
+
+    def forward(self, images: Tensor) -> Tensor:
+        (argument,) = self.compiled.inputs
+        wanted = torch.uint8 if argument.element_type.to_string() == "u8" else torch.float32
+        found = self.compiled([images.detach().to("cpu", wanted).numpy()])[0]
+        return torch.from_numpy(found.copy()).to(images.device)
+
+    def integer_layers(self) -> int:
+        """Attention is fused into kernels that do not say what they are, so of layers alone."""
+        described = [node.get_rt_info() for node in self.compiled.get_runtime_model().get_ops()]
+        return sum(
+            info["layerType"].astype(str) in _PRODUCTS
+            and info["runtimePrecision"].astype(str) in _INTEGER
+            for info in described
+        )
+
+
+def _reason(error: BaseException) -> str:
+    """Of OpenVINO's several lines, the last says what is the matter."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

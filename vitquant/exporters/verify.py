@@ -1,0 +1,226 @@
+"""Does an exported file compute what the quantized model computes, and on integer kernels?"""
+
+import time
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from vitquant.core.errors import CheckFailedError, UserError
+from vitquant.core.progress import Progress, Silent
+from vitquant.data.image_source import ImageSource
+from vitquant.data.loader import load_batches
+from vitquant.evaluation.outputs import OutputAgreement, compare_outputs
+from vitquant.exporters.noise_floor import float_matmuls, perturb_accumulation
+from vitquant.exporters.runtimes.base import ExportedModule, Runtime, as_model
+from vitquant.exporters.runtimes.metadata import Metadata, read_metadata
+from vitquant.exporters.runtimes.registry import installed_runtimes
+from vitquant.models.model import Model
+from vitquant.quantization.layers.base import IntLayer
+
+MARGIN = 0.25
+"""By how much less a file may agree with the PyTorch model than that one agrees with itself under
+accumulation noise. Of 32 images, half of it is chance."""
+
+# As for agreement: how far the outputs may lie apart, relative to the model's own.
+_FURTHER, _AND = 2.0, 0.05
+_BATCH = 8
+_WARM_UP, _REPEATS = 2, 7
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model in a runtime.
+
+    model: float, quantized or exported. bytes: of its file. milliseconds: of one image alone, the
+    median of a few. outputs: compared with those of the quantized model in PyTorch, where both were
+    run. in_float: names of the nodes that run in float and are to run on integer kernels, of which
+    there are ``expected``.
+    """
+
+    model: str
+    runtime: str
+    bytes: int
+    milliseconds: float
+    outputs: OutputAgreement | None = None
+    in_float: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}, {self.runtime}"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found.
+
+    images, source: how many images, and of what, the models were compared on.
+    expected: names of the nodes that are to run on integer kernels.
+    compared: the float and the quantized model in PyTorch.
+    self_agreement: of the quantized model with itself under accumulation noise.
+    exported: the file in each runtime, the default one first.
+    min_agreement: the least agreement of those, from 0 to 1.
+    notes: what else a user should know.
+    """
+
+    images: int
+    source: str
+    expected: list[str]
+    compared: list[Run]
+    self_agreement: OutputAgreement
+    exported: list[Run]
+    min_agreement: float
+    notes: list[str]
+
+    @property
+    def agreement(self) -> float | None:
+        """In the default runtime; None for a model without a classifier."""
+        outputs = self.exported[0].outputs
+        return None if outputs is None else outputs.agreement
+
+    @property
+    def in_float(self) -> list[str]:
+        """Names of the nodes that have fallen back in the default runtime."""
+        return self.exported[0].in_float
+
+    def check(self) -> None:
+        """Raises CheckFailedError if the file is not what it should be."""
+        for run in self.exported:
+            self._check(run)
+
+    def _check(self, run: Run) -> None:
+        if run.in_float:
+            some = ", ".join(run.in_float[:3]) + (", …" if len(run.in_float) > 3 else "")
+            raise CheckFailedError(
+                f"integer kernels: {len(run.in_float)} of {len(self.expected)} products run in "
+                f"float in {run.runtime}: {some}"
+            )
+        if run.outputs is None:
+            return
+        agreement, difference = run.outputs.agreement, run.outputs.difference
+        if agreement is not None and agreement < self.min_agreement:
+            raise CheckFailedError(
+                f"--min-agreement: {run.name} agrees with the quantized model on "
+                f"{agreement:.1%} of {self.images} images, below {self.min_agreement:.1%}"
+            )
+        furthest = _FURTHER * self.self_agreement.difference + _AND
+        if difference > furthest:
+            raise CheckFailedError(
+                f"outputs: {run.name} differs from the quantized model by {difference:.3f} of "
+                f"the outputs' spread, more than {furthest:.3f}"
+            )
+
+
+@torch.inference_mode()
+def verify(
+    path: Path,
+    model: Model,
+    size: int,
+    images: ImageSource,
+    float_model: Model,
+    real: bool,
+    min_agreement: float | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Run an ONNX file, in each installed runtime, beside the model that it was made from.
+
+    Args:
+        path: the file.
+        model: the quantized model in PyTorch.
+        size: bytes of its checkpoint.
+        images: in memory, all of them are used.
+        float_model: what was quantized; ``real``: with its weights, else it is there for its speed.
+        min_agreement: the least, from 0 to 1; by default the self-agreement less ``MARGIN``.
+
+    Raises:
+        UserError: the file cannot be loaded.
+    """
+    progress = progress or Silent()
+    metadata = read_metadata(path)
+    opened, notes = _open(path, metadata)
+    in_float = float_matmuls if metadata.settings["float_attention"] else nullcontext
+    with in_float(model.module):
+        progress.say(f"comparing with PyTorch on {len(images)} images of {images.name}")
+        expected = _outputs(model, images)
+        with perturb_accumulation(model.module):
+            own = compare_outputs(expected, _outputs(model, images), model.num_classes)
+
+    def run(kind: str, runtime: str, other: Model, size: int, in_float: list[str]) -> Run:
+        found = compare_outputs(expected, _outputs(other, images), model.num_classes)
+        return Run(kind, runtime, size, _milliseconds(other, images), found, in_float)
+
+    before = float_model.identity.float_bytes
+    compared = [
+        run("float", "PyTorch", float_model, before, [])
+        if real
+        else Run("float", "PyTorch", before, _milliseconds(float_model, images)),
+        Run("quantized", "PyTorch", size, _milliseconds(model, images)),
+    ]
+    exported = []
+    for runtime, module in opened:
+        fallen_back = _in_float(module, metadata.integer_kernels)
+        other, file_size = as_model(module, metadata), path.stat().st_size
+        exported.append(run("exported", runtime.label, other, file_size, fallen_back))
+        integer_layers = module.integer_layers()
+        if integer_layers is not None:
+            layers = _layers(model, metadata.integer_kernels)
+            notes.append(
+                f"{runtime.label} runs {integer_layers} of {layers} layers on integer kernels"
+            )
+    if min_agreement is None:
+        min_agreement = (own.agreement or 0) - MARGIN
+    return Verification(
+        images=len(images),
+        source=images.name,
+        expected=metadata.integer_kernels,
+        compared=compared,
+        self_agreement=own,
+        exported=exported,
+        min_agreement=max(0.0, min_agreement),
+        notes=notes,
+    )
+
+
+def _open(path: Path, metadata: Metadata) -> tuple[list[tuple[Runtime, ExportedModule]], list[str]]:
+    """The file in the installed runtimes, and why others than the default do not accept it."""
+    opened: list[tuple[Runtime, ExportedModule]] = []
+    notes = []
+    for runtime in installed_runtimes("onnx"):
+        try:
+            opened.append((runtime, runtime.open(path, metadata)))
+        except UserError as error:
+            if not opened:
+                raise UserError(f"FILE: {error}") from error
+            notes.append(str(error))
+    return opened, notes
+
+
+def _outputs(model: Model, images: ImageSource) -> Tensor:
+    size = min(_BATCH, model.max_batch or _BATCH)
+    loaded = load_batches(images, range(len(images)), model.transform(), size)
+    return torch.cat([model.module(batch) for batch, _ in loaded])
+
+
+def _milliseconds(model: Model, images: ImageSource) -> float:
+    example = model.transform()(images.image(0))[None]
+    taken = []
+    for _ in range(_WARM_UP + _REPEATS):
+        start = time.perf_counter()
+        model.module(example)
+        taken.append(1e3 * (time.perf_counter() - start))
+    return median(taken[_WARM_UP:])
+
+
+def _in_float(module: ExportedModule, expected: list[str]) -> list[str]:
+    """Names of the nodes that have fallen back, where the runtime tells."""
+    found = module.integer_kernels()
+    return [] if found is None else list((Counter(expected) - Counter(found)).elements())
+
+
+def _layers(model: Model, names: list[str]) -> int:
+    """How many of the names are those of layers rather than of matmuls of activations."""
+    return sum(isinstance(model.module.get_submodule(name), IntLayer) for name in names)

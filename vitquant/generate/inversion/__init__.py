@@ -1,1 +1,0 @@
-"""Images that are optimised through the float model itself, without a generator."""

@@ -1,1 +1,0 @@
-"""Quantized weights in the conventions of other libraries."""

@@ -1,0 +1,1 @@
+"""Images from a one-step text-to-image model."""

@@ -1,0 +1,132 @@
+"""The long run of a synthesizer whose result is a folder of images."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial as bind
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import vitquant
+from vitquant.core.duration import OnEstimate, ignore_estimate
+from vitquant.core.errors import UserError
+from vitquant.core.partial_results import PartialResults
+from vitquant.core.progress import Progress
+from vitquant.models.model import Model
+from vitquant.synthesis import image_folder
+from vitquant.synthesis.contact_sheet import write_sheet
+from vitquant.synthesis.image_folder import GeneratedFolder, GeneratedImage, Row
+from vitquant.synthesis.job import Steps
+from vitquant.synthesis.settings import PromptSettings
+from vitquant.synthesis.target_classes import TargetClass
+
+Group = TypeVar("Group")
+
+
+def _ignore_estimates(shorter: str) -> OnEstimate:
+    return ignore_estimate
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """What a synthesizer is built from besides the model and its own settings.
+
+    Each uses what concerns it.
+
+    Args:
+        classes: file of ``--classes``; None for all classes of the model.
+        generator: a text-to-image pipeline; None for the one that goes with the model.
+        prompts: learned prompts, a file or ``hf://owner/name``; None to learn them.
+        prompt_settings: how they are learned; None for as many as there are images.
+        templates: texts, "{}" for the class; None for texts with adjectives.
+        precision: of the generator.
+        device: where everything runs.
+        confirm_duration: from how to make a run shorter, in words, to what is called with the
+            seconds that it takes, and may raise to stop it.
+    """
+
+    classes: Path | None = None
+    generator: str | None = None
+    prompts: str | None = None
+    prompt_settings: PromptSettings | None = None
+    templates: Sequence[str] | None = None
+    precision: str = "auto"
+    device: str = "cpu"
+    confirm_duration: Callable[[str], OnEstimate] = field(default=_ignore_estimates)
+
+
+@dataclass(frozen=True)
+class ImagePart:
+    """The images of a group, and how many more were generated and rejected."""
+
+    images: Sequence[GeneratedImage]
+    rejected: int = 0
+
+
+class ImageSynthesizer(ABC, Generic[Group]):
+    """A :class:`vitquant.synthesis.job.Synthesizer` of a folder of images.
+
+    Written by each kind: ``header``, ``groups`` and ``make``. Its ``str`` says what is made.
+
+    model: whose classes the images show. classes: those classes. task: beside the progress bar.
+    steps: of each group.
+    """
+
+    kind = "images"
+    suffix = ""
+    task: str
+    model: Model
+    classes: list[TargetClass]
+
+    @property
+    def steps(self) -> int:
+        return 1
+
+    @abstractmethod
+    def header(self) -> dict[str, Any]:
+        """Everything that the images depend on, as JSON; extends what is here."""
+        return {
+            "vitquant": vitquant.__version__,
+            "model": self.model.identity.to_json(),
+            "classes": [[target.index, target.name] for target in self.classes],
+        }
+
+    @abstractmethod
+    def groups(self) -> Sequence[Group]:
+        """What is made side by side, in the order of the index."""
+
+    @abstractmethod
+    def make(self, group: Group, steps: Steps) -> ImagePart:
+        """The images of a group."""
+
+    def check(self, rows: list[Row], rejected: int, progress: Progress) -> None:
+        """Look at the rows of all images; UserError if they are of no use."""
+
+    def sheet_column(self, row: Row) -> int:
+        """The column of an image in the contact sheet."""
+        return row["mode"]
+
+    def save_part(self, partial: PartialResults, number: int, part: ImagePart) -> None:
+        folder = bind(image_folder.class_folder, classes=self.model.classes)
+        image_folder.save_part(partial, number, part.images, folder, part.rejected)
+
+    def has_part(self, partial: PartialResults, number: int) -> bool:
+        return image_folder.load_part(partial, number) is not None
+
+    def merge(self, partial: PartialResults, path: Path, progress: Progress) -> None:
+        found = [image_folder.load_part(partial, i) for i in range(len(self.groups()))]
+        parts = [part for part in found if part]
+        rejected, rows = sum(part[0] for part in parts), [row for part in parts for row in part[1]]
+        try:
+            self.check(rows, rejected, progress)
+        except UserError:
+            partial.remove()
+            raise
+        image_folder.finish(partial, path, self.header(), rejected, rows)
+        write_sheet(image_folder.sheet_of(path), path, rows, self.sheet_column)
+
+    def is_finished(self, path: Path) -> bool:
+        return image_folder.is_finished(path, self.header())
+
+    def load_finished(self, path: Path, flag: str = "--out") -> GeneratedFolder:
+        return image_folder.load_finished(path, flag)

@@ -1,0 +1,1 @@
+"""Images that are optimized through the float model itself, without a generator."""

@@ -1,0 +1,105 @@
+"""Which classes images are made of, and what a text calls them."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitquant.core.errors import UserError
+from vitquant.data.class_names import ClassNames
+from vitquant.models.model import Model
+
+
+@dataclass(frozen=True)
+class TargetClass:
+    """A class of the model: the index of its output, and what a text calls it."""
+
+    index: int
+    name: str
+
+
+def target_classes(
+    model: Model, file: Path | None = None, *, names_needed: bool = True
+) -> list[TargetClass]:
+    """The classes that images are made of, in the order of the model's outputs.
+
+    file: one class a line. For a model that knows what its classes are called, some of them, by
+        any name that a folder of images may have; for another, all of them, in the order of its
+        outputs.
+    names_needed: without, the classes of a model that does not know their names are called by
+        their index.
+
+    Raises:
+        UserError: the model classifies nothing, its classes have no names and there is no file, or
+            the file cannot be read, names a class twice, or names what the model does not have.
+    """
+    if not model.num_classes:
+        raise UserError(
+            f"MODEL: {model.identity.name} has no classifier, and images are made of its classes; "
+            f"--calib with a folder of images is accepted"
+        )
+    names = model.classes
+    if file is not None:
+        lines = _lines(file)
+        return _all(lines, file, model) if names is None else _some(lines, file, names)
+    if names is not None:
+        return [TargetClass(i, _first(name)) for i, name in enumerate(names.names)]
+    if names_needed:
+        raise UserError(
+            f"--classes: nobody knows what the {model.num_classes} classes of "
+            f"{model.identity.name} are called; a file with a name a line, in the order of the "
+            f"model's outputs, is accepted"
+        )
+    return [TargetClass(i, str(i)) for i in range(model.num_classes)]
+
+
+def _all(lines: list[str], file: Path, model: Model) -> list[TargetClass]:
+    if len(lines) != model.num_classes:
+        raise UserError(
+            f"--classes: {file} has {len(lines)} lines, but {model.identity.name} has "
+            f"{model.num_classes} classes; one line for each, in the order of its outputs, is "
+            f"accepted"
+        )
+    return [TargetClass(i, _first(line)) for i, line in enumerate(lines)]
+
+
+def _some(lines: list[str], file: Path, classes: ClassNames) -> list[TargetClass]:
+    found: dict[int, str] = {}
+    for line in lines:
+        index = classes.match(line)
+        if index is None:
+            several = [classes.ids[i] for i in classes.candidates(line)]
+            near = ", ".join(several or classes.examples(line))
+            what = "names several classes" if several else "is not a class"
+            raise UserError(f"--classes: {file}: {line!r} {what} of the model; accepted: {near}, …")
+        if index in found:
+            raise UserError(
+                f"--classes: {file}: {found[index]!r} and {line!r} are the same class; each "
+                f"once is accepted"
+            )
+        found[index] = line
+    return [TargetClass(i, _first(classes.names[i])) for i in sorted(found)]
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UserError(
+            f"--classes: {file} cannot be read ({reason}); a text file with a class a line is "
+            f"accepted"
+        ) from error
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise UserError(f"--classes: {file} is empty; a class a line is accepted")
+    twice = [line for line, count in Counter(lines).items() if count > 1]
+    if twice:
+        raise UserError(
+            f"--classes: {file} has {twice[0]!r} more than once; each class once is accepted"
+        )
+    return lines
+
+
+def _first(name: str) -> str:
+    """The first of several synonyms: they stand in the order of how common they are."""
+    return name.split(", ")[0].replace("_", " ")
