@@ -4,8 +4,7 @@
 
 Each way has a process of its own, which stays alive. In each round, every process quantizes once,
 one after the other, so that all ways meet the same weather; a ratio compares two times of one
-round. Busy neighbors are processes that count, and end
-with this one. The times leave out imports and images.
+round. Busy neighbors are processes that count. The times leave out imports and images.
 """
 
 import argparse
@@ -15,9 +14,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from itertools import product
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -65,6 +65,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--calib", default="digits")
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--learn", action="store_true", help="prompts, instead of quantizing")
     parser.add_argument("--compile", action="store_true", help="the quantizers")
     parser.add_argument("--busy", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=3)
@@ -76,27 +77,52 @@ def _parse() -> argparse.Namespace:
 
 
 def _work(options: argparse.Namespace) -> None:
-    """Print a line when ready, then quantize and print the seconds for each line of stdin."""
+    """Print a line when ready, then work and print the seconds for each line of stdin."""
     import torch
 
+    work = _learning if options.learn else _quantizing
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # all processes get ready at once
+    work(options, 1)
+    torch.set_num_threads(threads)
+    print(flush=True)
+    for _ in sys.stdin:
+        print(work(options, options.steps), flush=True)
+
+
+def _quantizing(options: argparse.Namespace, steps: int) -> float:
     import vitquant
 
-    quantize = partial(
-        vitquant.quantize,
+    result = vitquant.quantize(
         options.model,
         options.bits,
         options.calib,
         weights=options.weights,
         samples=options.samples,
+        init_images=options.samples if steps > 1 else 1,
+        steps=steps,
         compile=options.compile,
     )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # all processes get ready at once
-    quantize(steps=1, init_images=1)
-    torch.set_num_threads(threads)
-    print(flush=True)
-    for _ in sys.stdin:
-        print(quantize(steps=options.steps).seconds, flush=True)
+    return result.seconds
+
+
+def _learning(options: argparse.Namespace, steps: int) -> float:
+    from vitquant.core.progress import Silent
+    from vitquant.models.sources.from_timm import load_float
+    from vitquant.synthesis.diffusion.generator import load_generator
+    from vitquant.synthesis.diffusion.learn_job import PromptLearner
+    from vitquant.synthesis.job import run
+    from vitquant.synthesis.settings import PromptSettings
+    from vitquant.synthesis.target_classes import target_classes
+
+    model = load_float(options.model)
+    generator = load_generator(None, options.model, "auto", "cpu", Silent())
+    classes = target_classes(model, None)[:1]
+    learner = PromptLearner(model, generator, classes, PromptSettings(steps=steps))
+    with TemporaryDirectory() as folder:
+        start = time.monotonic()
+        run(learner, Path(folder) / "prompts.safetensors", Silent())
+        return time.monotonic() - start
 
 
 @contextmanager
