@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from vitquant.cli import console, options
-from vitquant.core import distributed
+from vitquant.core import distributed, threads
 from vitquant.core.errors import CheckFailedError, UserError
 from vitquant.data.open import Role
 from vitquant.evaluation.accuracy import Evaluation, evaluate
@@ -84,7 +84,8 @@ def eval_(
     if beside is not None:
         beside.to(where)
     batch_size = min(batch_size, opened.max_batch or batch_size)
-    found = evaluate(opened.to(where), images, batch_size, beside, terminal, where)
+    with threads.suited_to(opened.image_cost):
+        found = evaluate(opened.to(where), images, batch_size, beside, terminal, where)
     terminal.table(_table(name, found, beside))
     top1, top5 = found.accuracy.top1, found.accuracy.top5
     if json:

@@ -16,9 +16,10 @@ _BOUNDED = {"GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "1"}
 _WAITING = ("OMP_WAIT_POLICY", "KMP_LIBRARY", *_BOUNDED)
 _COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
-# Parameters. The bundled models have at most 1.4 million, DeiT-Tiny 5.7 million. What decides is
-# no clock, because the number of threads changes the last bits of a result.
-_SMALL = 2_000_000
+# Parameters times pixels of an image, which grows as the operations for an image do. The bundled
+# models and their generator stay below 2e9, DeiT-Tiny has 3e11. No clock decides, because the
+# number of threads may change the last bits of a result.
+_SMALL = 1e10
 
 
 def bound_spinning(environment: MutableMapping[str, str] = os.environ) -> None:
@@ -31,16 +32,17 @@ def bound_spinning(environment: MutableMapping[str, str] = os.environ) -> None:
 
 
 @contextmanager
-def suited_to(parameters: int) -> Iterator[None]:
-    """Compute with one thread in this context if a model is small.
+def suited_to(image_cost: float) -> Iterator[None]:
+    """Compute with one thread in this context if an image costs little: there, threads wait for
+    each other longer than they compute.
 
     The number of threads is left as it is where the environment names one (``OMP_NUM_THREADS``,
     ``MKL_NUM_THREADS``), and is what it was before at the end.
 
     Args:
-        parameters: of the model, or of the largest where there are several.
+        image_cost: parameters times pixels of an image, of all models that work on it.
     """
-    if parameters >= _SMALL or any(name in os.environ for name in _COUNTS):
+    if image_cost >= _SMALL or any(name in os.environ for name in _COUNTS):
         yield
         return
     import torch

@@ -16,7 +16,7 @@ from torch import nn
 import vitquant
 from vitquant.checkpoint.header import Header, ProductRecord
 from vitquant.checkpoint.write import write_checkpoint
-from vitquant.core import distributed
+from vitquant.core import distributed, threads
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
@@ -121,8 +121,9 @@ def quantize(
     context = PTQContext(
         model, points, chosen, settings, progress, torch.device(device), state=state
     )
-    student = method.run(context)
-    layers = convert(student, model.module)
+    with threads.suited_to(model.image_cost):
+        student = method.run(context)
+        layers = convert(student, model.module)
     products = [
         ProductRecord(
             name,
@@ -147,7 +148,8 @@ def quantize(
     )
     student.eval().requires_grad_(False)
     result = Model(student, model.identity, model.preprocessing, model.classes)
-    fidelity = compare(result, model, chosen, device)
+    with threads.suited_to(model.image_cost):
+        fidelity = compare(result, model, chosen, device)
     seconds = time.monotonic() - start
     return Quantized(result, header, len(chosen), seconds, fidelity, context.history)
 
