@@ -1,17 +1,20 @@
 """One small model of each family, with random weights, and images to calibrate it with."""
 
+import copy
+import functools
 import os
+from typing import Any
 
 import pytest
 import timm
 import torch
 from PIL import Image
 
-from vitquant.bits import parse_bits
+from vitquant.config.naming import OPTIONS
+from vitquant.config.quantize import QuantizeSettings
+from vitquant.config.training import TRAINED
 from vitquant.data.image_source import ListSource
 from vitquant.data.sources.noise import NoiseSource
-from vitquant.methods.scheme import Scheme
-from vitquant.methods.settings import Settings
 from vitquant.models.model import Model, ModelIdentity
 
 # As many tests run side by side as there are cores; what they start takes the same.
@@ -39,7 +42,17 @@ FAMILIES = {
 
 
 def small_model(family: str) -> Model:
-    """A float model of a family: 10 classes, 32 by 32 pixels, weights that are nowhere special."""
+    """A float model of a family: 10 classes, 32 by 32 pixels, weights that are nowhere special.
+
+    Built once a process; torch's random numbers go on as if it had been built now.
+    """
+    model, random = _built(family)
+    torch.set_rng_state(random)
+    return copy.deepcopy(model)
+
+
+@functools.cache
+def _built(family: str) -> tuple[Model, torch.Tensor]:
     architecture, arguments = FAMILIES[family]
     arguments = {"num_classes": 10} | arguments
     torch.manual_seed(0)
@@ -47,7 +60,8 @@ def small_model(family: str) -> Model:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    return as_model(module.requires_grad_(False), architecture, arguments)
+    model = as_model(module.requires_grad_(False), architecture, arguments)
+    return model, torch.get_rng_state()
 
 
 def as_model(module, architecture="", arguments=None) -> Model:
@@ -102,10 +116,11 @@ def batch(images) -> torch.Tensor:
 def settings():
     """settings(bits, method, ...) → of a run that takes a moment."""
 
-    def make(bits="w4a4", method="rtn", **changes) -> Settings:
-        chosen = parse_bits(bits)
-        scheme = Scheme(chosen, patch_embed=parse_bits("w8a8"), head=chosen)
-        brief = {"samples": 4, "steps": 2, "batch_size": 2, "init_images": 2}
-        return Settings(scheme, method, **(brief | changes))
+    def make(bits="w4a4", method="rtn", **changes) -> QuantizeSettings:
+        brief: dict[str, Any] = {"samples": 4, "init_images": 2, "patch_embed_bits": "w8a8"}
+        if method in TRAINED["method"]:
+            brief |= {"steps": 2, "batch_size": 2}
+        given = {"bits": bits, "method": method} | brief | changes
+        return QuantizeSettings.build(naming=OPTIONS, **given)
 
     return make

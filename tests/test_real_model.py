@@ -5,14 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from vitquant.bits import parse_bits
 from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.data.loader import load_batches
 from vitquant.data.open import Role, open_source
-from vitquant.methods.scheme import Scheme
-from vitquant.methods.settings import Settings
 from vitquant.workflows.open import open_model
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 WEIGHTS = DATA / "deit_tiny_patch16_224.safetensors"
@@ -45,16 +43,16 @@ def _images(part, model, role):
     return open_source(
         str(DATA / "imagenet" / part),
         flag="--data",
-        classes=model.classes,
-        num_classes=model.num_classes,
+        label_space=model.label_space,
         role=role,
     )
 
 
 def _quantized(deit, calibration, bits, init_images=32):
-    chosen = parse_bits(bits)
-    scheme = Scheme(chosen, patch_embed=parse_bits("w8a8"), head=chosen)
-    return quantize(deit, calibration, Settings(scheme, "rtn", samples=32, init_images=init_images))
+    settings = QuantizeSettings.build(
+        bits=bits, method="rtn", samples=32, init_images=init_images, patch_embed_bits="w8a8"
+    )
+    return quantize(deit, calibration, settings)
 
 
 @torch.inference_mode()

@@ -1,35 +1,56 @@
-"""vitquant: low-bit vision transformers without labelled data.
+"""vitquant: low-bit vision transformers without labeled data.
 
-``load``, ``quantize`` and ``export`` are documented in docs/python.md.
+``load``, ``quantize``, ``evaluate``, ``export``, ``synthesize`` and ``learn_prompts`` are
+documented in docs/python.md.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vitquant.api import export, load, quantize
     from vitquant.core.errors import CheckFailedError, UserError
+    from vitquant.workflows.evaluate import evaluate
+    from vitquant.workflows.export import export
+    from vitquant.workflows.open import load
+    from vitquant.workflows.quantize import quantize
+    from vitquant.workflows.synthesize import learn_prompts, synthesize
 
-__all__ = ["CheckFailedError", "UserError", "__version__", "export", "load", "quantize"]
-__version__ = version("vitquant")
+__all__ = [
+    "CheckFailedError",
+    "UserError",
+    "__version__",
+    "evaluate",
+    "export",
+    "learn_prompts",
+    "load",
+    "quantize",
+    "synthesize",
+]
+__version__: str
 
 # Looked up when they are asked for: torch and timm take seconds to import, and the command line
-# has to hear Ctrl-C before that.
+# has to answer before that.
 _HOMES = {
-    "export": "vitquant.api",
-    "load": "vitquant.api",
-    "quantize": "vitquant.api",
+    "evaluate": "vitquant.workflows.evaluate",
+    "export": "vitquant.workflows.export",
+    "learn_prompts": "vitquant.workflows.synthesize",
+    "load": "vitquant.workflows.open",
+    "quantize": "vitquant.workflows.quantize",
+    "synthesize": "vitquant.workflows.synthesize",
     "CheckFailedError": "vitquant.core.errors",
     "UserError": "vitquant.core.errors",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("vitquant")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

@@ -7,32 +7,28 @@ Tuning must not see the validation images, so 200 of the calibration images are 
 for every seed, and the float model's own answers on them are the truth: what is printed is how far
 the quantized model's distribution over the classes is from the float model's (KL divergence in
 nats, with its standard error), how often their first guesses agree, and how far the blocks' outputs
-are off. ``--set NAME=VALUE`` is any field of ``vitquant.methods.settings.Settings``.
+are off. ``--set NAME=VALUE`` is any field of ``vitquant.config.quantize.QuantizeSettings``.
 """
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
 from divergence import divergence
 
-from vitquant.bits import parse_bits
 from vitquant.cli.console import Terminal
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.loader import load_batches
-from vitquant.data.open import Role
+from vitquant.data.open import Role, open_source
 from vitquant.data.sampling import stratified_sample
-from vitquant.methods.scheme import Scheme
-from vitquant.methods.settings import Settings
 from vitquant.models.model import Model
-from vitquant.models.sources.from_timm import load_float
+from vitquant.models.sources import load_float
 from vitquant.quantization.graph.points import example_inputs, find_points
 from vitquant.quantization.training.features import capture_features
 from vitquant.quantization.training.losses import feature_loss
-from vitquant.workflows.open import images_for
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 _HELD_BACK = 200
 _SPLIT_SEED = 12345
@@ -41,7 +37,13 @@ _SPLIT_SEED = 12345
 def main() -> None:
     options = _parse()
     model = load_float(options.model, options.weights, None)
-    images = images_for(model, options.calib, "--calib", Role.CALIBRATION, limit=None)
+    images = open_source(
+        options.calib,
+        flag="--calib",
+        label_space=model.label_space,
+        role=Role.CALIBRATION,
+        limit=None,
+    )
     order = stratified_sample(images, None, _SPLIT_SEED)
     held_back, rest = order[:_HELD_BACK], sorted(order[_HELD_BACK:])
     settings = _settings(options)
@@ -65,18 +67,15 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    bits = parse_bits(options.bits)
+def _settings(options: argparse.Namespace) -> QuantizeSettings:
     given = dict(pair.split("=", 1) for pair in options.set)
     changes = {}
     for name, value in given.items():
-        if not hasattr(Settings, name) and name not in Settings.__dataclass_fields__:
-            sys.exit(f"--set {name}: not a setting")
         try:
             changes[name] = json.loads(value)
         except json.JSONDecodeError:
             changes[name] = value
-    return Settings(Scheme(bits, parse_bits("w8a8"), bits), **changes)
+    return QuantizeSettings.build(bits=options.bits, patch_embed_bits="w8a8", **changes)
 
 
 @torch.no_grad()

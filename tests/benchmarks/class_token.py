@@ -15,28 +15,27 @@ import torch
 from torch import Tensor
 
 from vitquant.data.loader import load_batches
-from vitquant.data.open import Role
-from vitquant.models.adapter import num_prefix_tokens
-from vitquant.models.sources.from_timm import load_float
+from vitquant.data.open import Role, open_source
+from vitquant.models.adapter import TokenLayout
+from vitquant.models.sources import load_float
 from vitquant.quantization.graph.trace import trace
-from vitquant.workflows.open import images_for
 
 
 class _Rows:
     """The class token's rows of each layer's input, and those of every twentieth other token."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
-        self.model = model
+    def __init__(self, tokens: TokenLayout) -> None:
+        self.tokens = tokens
         self.found: dict[str, list[Tensor]] = defaultdict(list)
 
-    def weighted(self, layer: str, caller: str, x: Tensor) -> None:
-        if x.dim() == 3 and num_prefix_tokens(self.model, x):
+    def on_layer(self, layer: str, caller: str, x: Tensor) -> None:
+        if x.dim() == 3 and self.tokens.num_prefix(x):
             self.found[layer].append(x[:, ::20].clone())
 
-    def product(self, caller: str, index: int, left: Tensor, right: Tensor) -> None:
+    def on_matmul(self, caller: str, index: int, left: Tensor, right: Tensor) -> None:
         pass
 
-    def opaque(self, caller: str, what: str) -> None:
+    def on_unsupported(self, caller: str, what: str) -> None:
         pass
 
 
@@ -48,9 +47,15 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=10, metavar="N", help="take each Nth image")
     options = parser.parse_args()
     model = load_float(options.model, options.weights, None)
-    images = images_for(model, options.calib, "--calib", Role.CALIBRATION, limit=None)
+    images = open_source(
+        options.calib,
+        flag="--calib",
+        label_space=model.label_space,
+        role=Role.CALIBRATION,
+        limit=None,
+    )
     chosen = list(range(0, len(images), options.every))
-    rows = _Rows(model.module)
+    rows = _Rows(model.tokens)
     for batch, _ in load_batches(images, chosen, model.transform(), 50):
         trace(model.module, batch, rows)
     print(f"{len(chosen)} images: share of the mean | width: class token, around its mean, patches")

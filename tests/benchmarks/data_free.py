@@ -18,14 +18,14 @@ from typing import Any
 
 from records import measured, vitquant_here
 
-INVERTED = {"plain inversion": ["--plain"], "easy to hard": []}
+INVERTED = {"plain inversion": ["--no-crops"], "easy to hard": []}
 SOURCES = ("noise", *INVERTED, "real")
 METHODS = {
     "rtn": ["--method", "rtn"],
     "repq": ["--method", "repq"],
     "dfq": ["--method", "dfq", "--correct-bias"],
     "dfq, weights alone": ["--method", "dfq", "--no-correct-bias"],
-    "dfq, reparameterised": ["--method", "dfq", "--correct-bias", "--reparameterise"],
+    "dfq, reparameterised": ["--method", "dfq", "--correct-bias", "--reparameterize"],
     "joint": ["--method", "joint", "--no-compile"],
     "joint from dfq": ["--method", "joint", "--no-compile", "--start", "dfq"],
 }

@@ -20,18 +20,19 @@ from torch import Tensor, nn
 
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.data.loader import load_batches
-from vitquant.data.open import Role
-from vitquant.models.sources.from_timm import load_float
+from vitquant.data.open import Role, open_source
+from vitquant.models.sources import load_float
 from vitquant.quantization.graph.points import example_inputs, find_points
 from vitquant.quantization.training.features import FeatureExtractor, capture_features
-from vitquant.workflows.open import images_for
 
 
 @torch.no_grad()
 def main() -> None:
     options = _parse()
     model = load_float(options.model, options.weights, None)
-    images = images_for(model, options.data, "--data", Role.EVALUATION, limit=None)
+    images = open_source(
+        options.data, flag="--data", label_space=model.label_space, role=Role.EVALUATION, limit=None
+    )
     students = {path.stem: restore(read_checkpoint(path)).module for path in options.checkpoints}
     blocks = find_points(model.module, example_inputs(model.input_size)).blocks
     head = model.module if options.float_head else None

@@ -30,15 +30,14 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from vitquant.core.errors import UserError
 from vitquant.data.loader import load_batches
-from vitquant.data.open import Role
+from vitquant.data.open import Role, open_source
 from vitquant.data.sampling import stratified_sample
 from vitquant.exporters.onnx.trace import INPUT, trace
 from vitquant.exporters.runtimes.openvino_runtime import OpenVinoModule
 from vitquant.exporters.runtimes.ort_runtime import OnnxModule
 from vitquant.exporters.runtimes.registry import open_exported
 from vitquant.models.model import Model
-from vitquant.models.sources.from_timm import load_float
-from vitquant.workflows.open import images_for
+from vitquant.models.sources import load_float
 
 _OPSET = 21
 Runner = Callable[[torch.Tensor], torch.Tensor]
@@ -83,7 +82,9 @@ def _parse() -> argparse.Namespace:
 
 
 def _images(model: Model, source: str, count: int) -> torch.Tensor:
-    images = images_for(model, source, "--calib", Role.CALIBRATION, limit=count)
+    images = open_source(
+        source, flag="--calib", label_space=model.label_space, role=Role.CALIBRATION, limit=count
+    )
     chosen = stratified_sample(images, count, 0)
     return torch.cat([batch for batch, _ in load_batches(images, chosen, model.transform(), count)])
 

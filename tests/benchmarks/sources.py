@@ -18,7 +18,7 @@ from records import measured, vitquant_here
 
 MODELS = ("vit_digits", "swin_digits")
 BITS = ("w4a4", "w3a3", "w1.58a8")
-DRAWN = {"learned": [], "template": ["--template"], "plain text": ["--template", "--plain"]}
+DRAWN = {"learned": [], "template": ["--template"], "plain text": ["--template", "--no-adjectives"]}
 SOURCES = ("digits", "learned", "template", "plain text", "noise")
 
 
@@ -57,7 +57,7 @@ def _draw(run: dict[str, Any], folder: Path) -> dict[str, Any]:
     out = _folder(run, folder)
     found = vitquant_here(
         "synthesize", run["model"], *DRAWN[run["source"]], "--seed", run["seed"],
-        "--samples", run["samples"], "--compare", "digits", "--out", out,
+        "--samples", run["samples"], "--real-images", "digits", "--out", out,
     )  # fmt: skip
     return {key: found[key] for key in ("top1", "similarity", "coverage")}
 

@@ -21,12 +21,11 @@ import timm
 import torch
 from torch import nn
 
-from vitquant.bits import parse_bits
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.core.progress import Silent
-from vitquant.methods.scheme import Scheme
-from vitquant.methods.settings import Settings
 from vitquant.quantization.graph.observe import observe
 from vitquant.quantization.graph.points import QuantizationPoints, find_points
+from vitquant.quantization.ptq.bit_assignment import layer_bits
 from vitquant.quantization.ptq.calibrate import calibrate
 from vitquant.quantization.ptq.prepare import add_rescaling, prepare
 from vitquant.quantization.training.features import capture_features
@@ -80,10 +79,10 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _setting(options: argparse.Namespace) -> tuple[Settings, StepPrecision, torch.Tensor]:
-    bits = parse_bits(options.bits)
-    settings = Settings(
-        Scheme(bits, parse_bits("w8a8"), bits),
+def _setting(options: argparse.Namespace) -> tuple[QuantizeSettings, StepPrecision, torch.Tensor]:
+    settings = QuantizeSettings.build(
+        bits=options.bits,
+        patch_embed_bits="w8a8",
         precision=options.precision,
         compile=False if options.no_compile else None,
     )
@@ -95,7 +94,7 @@ def _setting(options: argparse.Namespace) -> tuple[Settings, StepPrecision, torc
 
 
 def _models(
-    options: argparse.Namespace, settings: Settings, images: torch.Tensor
+    options: argparse.Namespace, settings: QuantizeSettings, images: torch.Tensor
 ) -> tuple[nn.Module, QuantizationPoints, dict[str, tuple[nn.Module, torch.optim.Adam]]]:
     torch.manual_seed(0)
     teacher = timm.create_model(options.model).eval().requires_grad_(False).to(options.device)
@@ -103,8 +102,8 @@ def _models(
     student = copy.deepcopy(teacher).requires_grad_(True)
     students = {"float": (student, torch.optim.Adam(student.parameters(), lr=1e-6, fused=True))}
     if options.only != "float":
-        bits = settings.scheme
-        learned = prepare(teacher, wiring, bits.layer_bits(teacher, wiring), bits.bits)
+        bits = settings.assignment
+        learned = prepare(teacher, wiring, layer_bits(bits, teacher, wiring), bits.bits)
         add_rescaling(learned, find_folds(teacher, images[:1], wiring))
         calibrate(learned, observe(teacher, images[:2], wiring, 0))
         students["quantized"] = learned, build_optimizer(learned, settings)

@@ -8,7 +8,7 @@ import pytest
 from vitquant.data.image_source import ListSource
 from vitquant.data.sources.digits import digits
 from vitquant.workflows.open import open_model
-from vitquant.workflows.quantize import Quantized, quantize
+from vitquant.workflows.ptq import Quantized, quantize
 
 
 @pytest.fixture(scope="session")

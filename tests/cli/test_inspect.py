@@ -65,3 +65,22 @@ def test_files_that_cannot_be_used(make, vitquant, checkpoint, tmp_path):
         path = weights_path("vit_digits")
     vitquant("inspect", path).refused(str(path))
     vitquant("inspect", path, "--json").refused(str(path))
+
+
+def test_the_command_and_the_recipe_are_what_was_run(vitquant, tmp_path):
+    first = ["quantize", "vit_digits", "--bits", "w3a4", "--calib", "digits", "--method", "rtn"]
+    first += ["--seed", "5", "--samples", "16", "--init-images", "16", "--head-bits", "w8a8"]
+    assert vitquant(*first, "--out", "first.safetensors").code == 0
+    made_by = vitquant("inspect", "first.safetensors").out.splitlines()[-2]
+    command = shlex.split(made_by.removeprefix("made by: vitquant "))
+    assert command == first
+    (tmp_path / "mine.toml").write_text(vitquant("inspect", "first.safetensors", "--recipe").out)
+    runs = {"second": command, "third": ["quantize", "vit_digits", "--recipe", "mine.toml"]}
+    for name, arguments in runs.items():
+        assert vitquant(*arguments, "--out", f"{name}.safetensors").code == 0
+    files = [(tmp_path / f"{name}.safetensors").read_bytes() for name in ("first", *runs)]
+    assert files[0] == files[1] == files[2]
+
+
+def test_one_kind_of_output_at_a_time(vitquant, checkpoint):
+    vitquant("inspect", checkpoint, "--json", "--recipe").refused("--recipe: ", "--json")

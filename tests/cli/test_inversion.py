@@ -1,19 +1,16 @@
 """``synthesize --inversion`` and ``--calib inversion``."""
 
-import dataclasses
 import os
 import subprocess
 import sys
 import time
-from functools import partial
 
 import pytest
 
-from vitquant.cli import inversion
+from vitquant.config.synthesize import InversionSettings
 from vitquant.synthesis.cache import VARIABLE
 from vitquant.synthesis.image_folder import read_index
-from vitquant.synthesis.settings import InversionSettings
-from vitquant.workflows.calibration_images import SYNTHETIC
+from vitquant.synthesis.registry import SynthesizerKind
 
 BRIEF = ("--inversion", "--samples", "4", "--iterations", "2", "--device", "cpu")
 
@@ -25,18 +22,18 @@ def test_images_that_quantize_reads(vitquant, tmp_path):
     assert (ended.json["images"], ended.json["classes"]) == (4, 10)
     assert len(read_index(tmp_path / "vit_digits-images")) == 4
     ended = vitquant(
-        "quantize", "vit_digits", "--bits", "w3a8", "--method", "dfq", "--reparameterise",
+        "quantize", "vit_digits", "--bits", "w3a8", "--method", "dfq", "--reparameterize",
         "--calib", "vit_digits-images", "--json",
     )  # fmt: skip
     assert (ended.json["samples"], ended.json["steps"]) == (4, 0)
-    assert ended.json["settings"]["reparameterise"]
+    assert ended.json["settings"]["reparameterize"]
     assert not ended.json["settings"]["correct_bias"]
     assert "17 layers corrected, 1 convolutions not" in ended.err
 
 
 def test_plain_images_are_others(vitquant, tmp_path):
     vitquant("synthesize", "vit_digits", *BRIEF, "--out", "a")
-    ended = vitquant("synthesize", "vit_digits", *BRIEF, "--plain", "--out", "b")
+    ended = vitquant("synthesize", "vit_digits", *BRIEF, "--no-crops", "--out", "b")
     assert "the whole image" in ended.err
     first, second = (read_index(tmp_path / name) for name in ("a", "b"))
     assert [r["class"] for r in first] == [r["class"] for r in second]
@@ -45,9 +42,8 @@ def test_plain_images_are_others(vitquant, tmp_path):
 
 def test_calibration_makes_them_once(vitquant, tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
-    brief = partial(InversionSettings, iterations=2)
-    kind = dataclasses.replace(SYNTHETIC["inversion"], settings=brief)
-    monkeypatch.setitem(SYNTHETIC, "inversion", kind)
+    brief = InversionSettings.build(samples=2, iterations=2)
+    monkeypatch.setattr(SynthesizerKind, "calibration_settings", lambda *_: brief)
     arguments = ("quantize", "swin_digits", "--bits", "w4a4", "--method", "dfq", "--samples", 2)
     found = vitquant(*arguments, "--calib", "inversion", "--json").json
     assert found["calib"] == "inversion"
@@ -90,17 +86,17 @@ def test_an_interrupted_run_says_that_it_can_go_on(vitquant, monkeypatch):
         (("--inversion", "--prompts", "p"), ("--inversion", "--prompts")),
         (("--inversion", "--generator", "sd-digits"), ("--generator", "--inversion")),
         (("--inversion", "--min-confidence", "0.5"), ("--min-confidence", "--inversion")),
-        (("--inversion", "--max-attempts", "4"), ("--max-attempts", "--inversion")),
+        (("--inversion", "--max-attempts", "4"), ("--max-attempts", "--min-confidence")),
         (("--inversion", "--prompts-per-class", "2"), ("--prompts-per-class", "--inversion")),
-        (("--template", "--plain", "--prompts-per-class", "2"), ("--prompts-per-class",)),
+        (("--template", "--no-adjectives", "--prompts-per-class", "2"), ("--prompts-per-class",)),
         (("--text", "a {}", "--prompts-per-class", "2"), ("--prompts-per-class",)),
-        (("--inversion", "--samples", "0"), ("--samples", "0 is too few")),
-        (("--inversion", "--iterations", "0"), ("--iterations", "0 is too few")),
+        (("--inversion", "--samples", "0"), ("--samples", "0 is not 1 or more")),
+        (("--inversion", "--iterations", "0"), ("--iterations", "0 is not 1 or more")),
         (("--inversion", "--min-crop", "0"), ("--min-crop", "0.0")),
         (("--inversion", "--lr", "-1"), ("--lr", "-1.0")),
         (("--inversion", "--precision", "half"), ("--precision", "half")),
         (("--iterations", "200"), ("--iterations", "--inversion")),
-        (("--plain",), ("--plain", "--inversion")),
+        (("--no-crops",), ("--crops", "--inversion")),
     ],
 )
 def test_bad_input(arguments, words, vitquant, tmp_path):
@@ -108,10 +104,11 @@ def test_bad_input(arguments, words, vitquant, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", inversion.NAMES)
+@pytest.mark.parametrize("name", ["iterations", "lr", "ce_weight", "tv_target", "patches"])
 def test_options_of_inversion_go_with_nothing_else(name, vitquant, tmp_path):
+    assert name in InversionSettings.fields()
     flag = f"--{name.replace('_', '-')}"
-    vitquant("synthesize", "vit_digits", flag, "1").refused(f"{flag}: ", "add --inversion")
+    vitquant("synthesize", "vit_digits", flag, "1").refused(f"{flag}: it goes with --inversion")
     assert os.listdir(tmp_path) == []
 
 

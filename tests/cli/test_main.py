@@ -1,5 +1,9 @@
 """The program as a whole: version, help, exit codes."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 import typer
 
@@ -7,6 +11,7 @@ import vitquant as package
 from vitquant.cli.main import app, main
 from vitquant.core.errors import UserError
 
+SLOW = {"torch", "timm", "onnx", "transformers", "diffusers", "huggingface_hub", "numpy"}
 COMMANDS = typer.main.get_command(app).commands
 
 
@@ -46,7 +51,7 @@ def test_an_interruption_is_one_line(vitquant, monkeypatch):
     def interrupted(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vitquant.cli.inspect.read_checkpoint", interrupted)
+    monkeypatch.setattr("vitquant.checkpoint.read.read_checkpoint", interrupted)
     ended = vitquant("inspect", "file")
     assert (ended.code, ended.out) == (130, "")
     assert ended.err == "vitquant: interrupted; nothing was written\n"
@@ -56,6 +61,62 @@ def test_a_bug_is_not_hidden(monkeypatch):
     def broken(path):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("vitquant.cli.inspect.read_checkpoint", broken)
+    monkeypatch.setattr("vitquant.checkpoint.read.read_checkpoint", broken)
     with pytest.raises(ZeroDivisionError):
         main(["inspect", "file"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        *([name, "--help"] for name in sorted(COMMANDS)),
+        ["quantize", "vit_digits"],
+        ["quantize", "vit_digits", "--bits", "w5"],
+        ["quantize", "vit_digits", "--bits", "w4a4", "--method", "rtn", "--steps", "5"],
+        ["quantize", "vit_digits", "--bits", "w4a4", "--recipe", "none"],
+        ["quantize", "vit_digits", "--bits", "w4a4", "--method", "rtn", "--resume"],
+        ["quantize", "vit_digits", "--colour", "red"],
+        ["eval", "vit_digits", "--data", "digits", "--min-top1", "2"],
+        ["export", "file", "--format", "safetensors", "--opset", "21"],
+        ["inspect", "file", "--json", "--recipe"],
+        ["synthesize", "vit_digits", "--iterations", "2"],
+        ["learn-prompts", "vit_digits", "--steps", "0"],
+    ],
+    ids=" ".join,
+)
+def test_a_quick_answer_imports_nothing_slow(arguments, started):
+    assert started(arguments) == []
+
+
+@pytest.fixture(scope="session")
+def _slow_modules():
+    """One process that runs them all and tells after each what it has imported."""
+    code = (
+        "import json, sys; from contextlib import redirect_stderr, redirect_stdout; import io\n"
+        "from vitquant.cli.main import main\n"
+        f"slow = {SLOW}\n"
+        "for line in sys.stdin:\n"
+        "    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):\n"
+        "        main(json.loads(line))\n"
+        "    print(json.dumps(sorted(slow & set(sys.modules))), flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    yield process
+    process.stdin.close()
+    process.wait(60)
+
+
+@pytest.fixture
+def started(_slow_modules):
+    """started(arguments) → which slow modules a process that ran them has imported so far."""
+
+    def run(arguments):
+        _slow_modules.stdin.write(json.dumps(arguments) + "\n")
+        _slow_modules.stdin.flush()
+        return json.loads(_slow_modules.stdout.readline())
+
+    return run

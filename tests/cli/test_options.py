@@ -1,47 +1,63 @@
-"""Which device each of several processes gets."""
+"""Options that are made from settings."""
 
 import pytest
-import torch
+import typer
 
-from vitquant.cli import options
-from vitquant.core import distributed
-from vitquant.core.errors import UserError
+from vitquant.cli.main import app
+from vitquant.config.evaluate import EvaluateSettings
+from vitquant.config.export import ExportSettings
+from vitquant.config.quantize import QuantizeSettings
+from vitquant.config.synthesize import LearnPromptsSettings, SynthesizeSettings
 
-
-@pytest.fixture
-def third_of_four(monkeypatch):
-    monkeypatch.setattr(distributed, "_size", 4)
-    monkeypatch.setattr(distributed, "_rank", 2)
-    monkeypatch.setenv("LOCAL_RANK", "2")
+COMMANDS = typer.main.get_command(app).commands
+RTN = ("quantize", "vit_digits", "--method", "rtn", "--calib", "digits", "--samples", 8)
 
 
-def test_processes_on_a_cpu(third_of_four):
-    assert options.device("cpu") == "cpu"
-    assert options.place("cpu") == "4 processes, each on cpu"
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        ("quantize", QuantizeSettings),
+        ("eval", EvaluateSettings),
+        ("export", ExportSettings),
+        ("synthesize", SynthesizeSettings),
+        ("learn-prompts", LearnPromptsSettings),
+    ],
+)
+def test_every_setting_is_an_option(command, kind):
+    found = {parameter.name for parameter in COMMANDS[command].params}
+    flags = {f for field in kind.fields().values() for f in field.metadata["flags"] or ()}
+    assert {name for name, field in kind.fields().items() if not field.metadata["flags"]} <= found
+    assert flags - {"prompts"} <= found
 
 
-@pytest.mark.parametrize("name", ["cuda:1", "mps"])
-def test_one_device_is_not_divided(name, third_of_four):
-    with pytest.raises(UserError, match=f"--device: '{name}' cannot be divided"):
-        options.device(name)
+def test_what_a_newcomer_needs_comes_first(vitquant):
+    shown = vitquant("quantize", "--help").out
+    first, rest = shown.partition("Calibration images ─")[::2]
+    for option in ("--bits", "--calib", "--method", "--out", "--seed", "--device"):
+        assert f" {option} " in first
+    assert "Learning rates (joint, block)" in rest
 
 
-def test_each_process_needs_a_gpu_of_its_own(third_of_four, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(UserError, match=r"--device: each process needs .* there are 2;"):
-        options.device("auto")
+def test_a_recipe_fills_in_what_is_not_given(vitquant, tmp_path):
+    (tmp_path / "mine.toml").write_text('[basics]\nbits = "w8a8"\nseed = 7\ninit_images = 4\n')
+    found = vitquant(*RTN, "--recipe", "mine.toml", "--seed", 8, "--json").json
+    assert (found["bits"], found["seed"], found["settings"]["init_images"]) == ("w8a8", 8, 4)
 
 
-def test_each_process_gets_its_gpu(third_of_four, monkeypatch):
-    taken = []
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    monkeypatch.setattr(options, "_checked", lambda name: name)
-    assert options.device("cuda") == "cuda:2"
-    assert taken == ["cuda:2"]
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("steps = 5", "mine.toml: steps: --method rtn does not use it; leave it out, or choose"),
+        ("seed = 'x'", "mine.toml: seed: 'x' is not a whole number, from 0 to 2**63 - 1"),
+        ("sede = 1", "mine.toml: sede: there is no such setting; seed is one"),
+        ("[", "mine.toml is not TOML: "),
+    ],
+)
+def test_a_recipe_that_cannot_be_used(text, words, vitquant, tmp_path):
+    (tmp_path / "mine.toml").write_text(text)
+    vitquant(*RTN, "--bits", "w8a8", "--recipe", "mine.toml").refused(f"--recipe: {words}")
 
 
-def test_alone_a_device_is_what_it_is_called():
-    assert options.place("cuda:1") == "cuda:1"
-    assert options.device("cpu") == "cpu"
+def test_what_has_no_effect_is_refused(vitquant):
+    vitquant(*RTN, "--bits", "w8a8", "--yes").refused("--yes: --calib digits generates nothing")
+    vitquant(*RTN, "--bits", "w8a8", "--steps", 5).refused("--steps: --method rtn does not use it")

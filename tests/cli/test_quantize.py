@@ -93,7 +93,7 @@ def test_a_run_that_diverges_writes_nothing(quantize, tmp_path):
 @pytest.mark.parametrize("method", ["rtn", "joint"])
 def test_the_same_seed_gives_the_same_bytes(method, quantize, tmp_path):
     for name in ("a", "b"):
-        short = ("--method", method, "--steps", 2, "--batch-size", 4)
+        short = () if method == "rtn" else ("--method", method, "--steps", 2, "--batch-size", 4)
         assert quantize(*short, "--out", tmp_path / name).code == 0
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
@@ -137,7 +137,7 @@ def test_class_tokens_may_have_more_bits(quantize, vitquant):
 def test_bits_that_class_tokens_cannot_have(quantize):
     quantize("--prefix-bits", 3).refused("--prefix-bits: 3", "w4a4: 4, 5, 6, 7, 8")
     quantize("--prefix-bits", 9).refused("--prefix-bits: 9", "4, 5, 6, 7, 8")
-    quantize("--prefix-bits", 8, "--no-prefix-scales").refused("--prefix-bits:", "leave one")
+    quantize("--prefix-bits", 8, "--no-prefix-scales").refused("--prefix-bits:", "--prefix-scales")
     quantize("--prefix-bits", 8, bits="w4a16").refused("--prefix-bits:", "leave it out")
     quantize("--prefix-bits", 8, model="swin_digits").refused("--prefix-bits: swin_digits has no")
 

@@ -80,8 +80,10 @@ def quantize(vitquant, digits_by_class):
 
 
 @pytest.mark.parametrize("method", ["rtn", "repq", "block"])
-def test_methods_that_keep_no_state(method, quantize):
-    quantize("--method", method, "--resume").refused(f"--resume: method {method}", "joint")
+def test_methods_that_keep_no_state(method, vitquant):
+    arguments = ("quantize", "vit_digits", "--bits", "w4a4", "--calib", "digits")
+    ended = vitquant(*arguments, "--method", method, "--resume")
+    ended.refused(f"--resume: method {method}", "joint")
 
 
 def test_options_that_cannot_be(quantize):

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from vitquant.config.synthesize import PromptSettings
 from vitquant.synthesis.cache import VARIABLE
 from vitquant.synthesis.image_folder import read_index
 
@@ -13,6 +14,12 @@ def cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv(VARIABLE, str(folder))
     return folder
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """Prompts are learned for two steps where nobody says otherwise."""
+    monkeypatch.setattr(PromptSettings.fields()["steps"], "default", 2)
 
 
 @pytest.fixture
@@ -39,7 +46,8 @@ def test_templates_are_made_into_a_folder_that_quantize_reads(vitquant, tmp_path
 
 def test_json_has_the_figures(vitquant):
     found = vitquant(
-        "synthesize", "vit_digits", "--template", "--plain", "--samples", 30, "--compare", "digits",
+        "synthesize", "vit_digits", "--template", "--no-adjectives", "--samples", 30,
+        "--real-images", "digits",
         "--json",
     ).json  # fmt: skip
     assert {"output", "classes", "images", "top1", "similarity", "coverage"} <= found.keys()
@@ -48,13 +56,16 @@ def test_json_has_the_figures(vitquant):
     assert 0 < found["coverage"] <= 1
 
 
-def test_learned_prompts_are_used(vitquant, prompts, tmp_path):
+def test_synthesize_and_quantize_take_a_file_of_prompts(vitquant, prompts, tmp_path):
     ended = vitquant("synthesize", "vit_digits", "--prompts", prompts, "--samples", 20)
     assert ended.code == 0, ended.err
     assert {row["mode"] for row in read_index(tmp_path / "vit_digits-images")} == {0, 1}
+    arguments = ("quantize", "vit_digits", "--bits", "w4a4", "--method", "rtn", "--samples", 20)
+    assert vitquant(*arguments, "--prompts", prompts, "--json").json["calib"] == "synthetic"
+    assert vitquant(*arguments, "--calib", "template", "--json").json["calib"] == "template"
 
 
-def test_prompts_that_are_not_given_are_learned_once(vitquant, cache):
+def test_prompts_that_are_not_given_are_learned_once(vitquant, cache, brief):
     arguments = ("synthesize", "vit_digits", "--prompts-per-class", 1, "--samples", 10)
     assert vitquant(*arguments, "--out", "a").code == 0
     (file,) = (cache / "prompts").glob("*.safetensors")
@@ -64,7 +75,7 @@ def test_prompts_that_are_not_given_are_learned_once(vitquant, cache):
     assert file.stat().st_mtime_ns == before
 
 
-def test_synthetic_calibration_is_the_default_and_is_kept(vitquant, cache):
+def test_synthetic_calibration_is_the_default_and_is_kept(vitquant, cache, brief):
     arguments = ("quantize", "vit_digits", "--bits", "w4a4", "--method", "rtn", "--samples", 20)
     found = vitquant(*arguments, "--json").json
     assert (found["calib"], found["samples"]) == ("synthetic", 20)
@@ -74,40 +85,32 @@ def test_synthetic_calibration_is_the_default_and_is_kept(vitquant, cache):
     assert "images from" in again.err
 
 
-def test_two_processes_end_with_the_same_folder(processes, tmp_path):
+def test_two_processes_end_with_the_same_folder(vitquant, processes, tmp_path):
     """Also where an image is generated again until the model is sure of it."""
-    arguments = ["synthesize", "vit_digits", "--template", "--plain", "--samples", 20]
+    arguments = ["synthesize", "vit_digits", "--template", "--no-adjectives", "--samples", 20]
     arguments += ["--min-confidence", 0.9, "--max-attempts", 2, "--out"]
+    assert vitquant(*arguments, "one").code == 0
+    ended = processes(2, *arguments, "two")
+    assert (ended.code, ended.out) == (0, "two\n"), ended.err
     found = {}
-    for name, count in (("one", 1), ("two", 2)):
-        ended = processes(count, *arguments, name)
-        assert (ended.code, ended.out) == (0, f"{name}\n"), ended.err
+    for name in ("one", "two"):
         files = [file for file in (tmp_path / name).rglob("*") if file.is_file()]
         found[name] = {str(f.relative_to(tmp_path / name)): f.read_bytes() for f in files}
     assert 10 <= len([file for file in found["one"] if file.endswith(".png")]) <= 20
     assert found["one"] == found["two"]
 
 
-def test_quantize_takes_templates_and_files_of_prompts(vitquant, prompts):
-    arguments = ("quantize", "vit_digits", "--bits", "w4a4", "--method", "rtn", "--samples", 20)
-    found = vitquant(*arguments, "--calib", "template", "--json").json
-    assert found["calib"] == "template"
-    found = vitquant(*arguments, "--prompts", prompts, "--json").json
-    assert found["calib"] == "synthetic"
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--template", "--text", "a {}"), ("--text", "--template")),
-        (("--plain",), ("--plain", "--template")),
+        (("--inversion", "--text", "a {}"), ("--text", "--inversion")),
+        (("--no-adjectives",), ("--adjectives", "--template")),
         (("--text", "a photo"), ("--template", "{}")),
         (("--prompts", "none"), ("--prompts", "none is not a file")),
         (("--prompts", "hf://owner"), ("--prompts", "names no repository")),
-        (("--prompts", "hf://nobody/nothing"), ("--prompts", "could not be read from the Hub")),
         (("--min-confidence", "1"), ("--min-confidence", "1.0")),
-        (("--samples", "0"), ("--samples", "0 is too few")),
-        (("--compare", "nowhere"), ("--compare", "'nowhere' does not exist")),
+        (("--samples", "0"), ("--samples", "0 is not 1 or more")),
+        (("--real-images", "nowhere"), ("--real-images", "'nowhere' does not exist")),
         (("--out", "no/where"), ("--out", "the folder no does not exist")),
     ],
 )

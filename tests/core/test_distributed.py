@@ -151,7 +151,7 @@ def test_exchanges(tmp_path):
 
 def test_samples_do_not_depend_on_who_has_which_images(tmp_path):
     model, images = _calibration()
-    points = find_points(model.module, images[:2])
+    points = find_points(model.module, images[:2], model.tokens)
     whole = observe(model.module, images, points, seed=5)
     parts = []
     for share in (range(2), range(2, 5)):
@@ -218,7 +218,7 @@ def _main(folder):
         "told": torch.tensor([told["seven"] - 7, told["seven"]]),
     }
     model, images = _calibration()
-    points = find_points(model.module, images[:2])
+    points = find_points(model.module, images[:2], model.tokens)
     share = distributed.rank_slice(len(images))
     samples = observe(model.module, images[share], points, 5, share, len(images))
     for name, sample in samples.layers.items():

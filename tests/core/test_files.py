@@ -54,3 +54,14 @@ def test_what_cannot_be_written_is_known_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr("vitquant.core.files.os.access", lambda folder, mode: False)
     with pytest.raises(UserError, match="cannot be written to"):
         check_writable(tmp_path / "a")
+
+
+def test_what_is_read_or_no_file_is_not_written(tmp_path):
+    file, pipe = tmp_path / "file", tmp_path / "pipe"
+    file.touch()
+    os.mkfifo(pipe)
+    check_writable(file, inputs=(None, tmp_path / "other"))
+    with pytest.raises(UserError, match=r"^--out: .*file is what is read"):
+        check_writable(file, inputs=(str(file),))
+    with pytest.raises(UserError, match=r"^--out: .*pipe is no ordinary file"):
+        check_writable(pipe)

@@ -1,12 +1,13 @@
 """Small pictures on disk, each recognizable by its color."""
 
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from vitquant.data.class_names import ClassNames
+from vitquant.data.class_names import ClassNames, LabelSpace
 from vitquant.data.open import Role, open_source
 
 FRUIT = ClassNames(("n1", "n2", "n3"), ("apple", "pear, Pyrus communis", "red plum, plum"))
@@ -46,22 +47,18 @@ def pack():
 def evaluation():
     """Open a source to score a model of three fruits."""
 
-    def open_evaluation(source, **changes):
-        options = {"classes": FRUIT, "num_classes": 3, "role": Role.EVALUATION, "flag": "--data"}
-        return open_source(str(source), **(options | changes))
-
-    return open_evaluation
+    return partial(_open, flag="--data", role=Role.EVALUATION)
 
 
 @pytest.fixture
 def calibration():
     """Open a source to calibrate a model of three fruits."""
 
-    def open_calibration(source, **changes):
-        options = {"classes": FRUIT, "num_classes": 3, "role": Role.CALIBRATION, "flag": "--calib"}
-        return open_source(str(source), **(options | changes))
+    return partial(_open, flag="--calib", role=Role.CALIBRATION)
 
-    return open_calibration
+
+def _open(source, classes=FRUIT, num_classes=3, **options):
+    return open_source(str(source), label_space=LabelSpace(num_classes, classes), **options)
 
 
 @pytest.fixture

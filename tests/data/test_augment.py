@@ -90,7 +90,7 @@ def test_blending_leaves_the_view_the_larger_part():
     assert len({found.image(i).getpixel((0, 0)) for i in range(40)}) > 5
 
 
-def test_colours_stay_within_the_bounds():
+def test_colors_stay_within_the_bounds():
     options = Augmentation(min_area=1, flip=0, color=0.3)
     pictures = ListSource("flat", [Image.new("RGB", (8, 8), (100, 100, 100))])
     found = Views(pictures, [0], (8, 8), options, 50, 0)

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from vitquant.data.class_names import ClassNames, imagenet_classes
+from vitquant.data.class_names import ClassNames
+from vitquant.models.timm_adapter import imagenet_classes
 
 DIGITS = ClassNames(tuple("0123456789"), tuple("0123456789"))
 

@@ -3,13 +3,15 @@
 import pytest
 
 from vitquant.core.errors import UserError
-from vitquant.data.class_names import ClassNames
-from vitquant.data.image_source import Request, Role
+from vitquant.data.class_names import ClassNames, LabelSpace
+from vitquant.data.image_source import Role, SourceRequest
 from vitquant.data.match_labels import match_declared
 
 
-def request_for(classes: ClassNames | None, num_classes: int) -> Request:
-    return Request("hfds/x", "--data", Role.EVALUATION, classes, num_classes, False, 1)
+def request_for(classes: ClassNames | None, num_classes: int) -> SourceRequest:
+    return SourceRequest(
+        "hfds/x", "--data", Role.EVALUATION, LabelSpace(num_classes, classes), False, 1
+    )
 
 
 def test_declared_order_is_trusted_where_spelling_differs(fruit):

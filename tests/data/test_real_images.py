@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from vitquant.data.class_names import imagenet_classes
+from vitquant.data.class_names import LabelSpace
 from vitquant.data.open import Role, open_source
 from vitquant.data.sampling import stratified_sample
+from vitquant.models.timm_adapter import imagenet_classes
 
 IMAGENET = Path(__file__).parents[3] / "shared" / "data" / "imagenet"
 
@@ -19,8 +20,7 @@ def open_images(part: str, role: Role):
     return open_source(
         str(IMAGENET / part),
         flag="--data",
-        classes=imagenet_classes(1000),
-        num_classes=1000,
+        label_space=LabelSpace(1000, imagenet_classes(1000)),
         role=role,
     )
 

@@ -6,7 +6,7 @@ from PIL import Image
 from torch import nn
 
 from vitquant.data.image_source import ListSource
-from vitquant.evaluation.agreement import compare
+from vitquant.evaluation.agreement import compare, compare_outputs
 
 
 class Reader(nn.Module):
@@ -52,3 +52,19 @@ def test_a_model_that_guesses_has_collapsed(classes, floor, wrapped):
     assert found.floor == pytest.approx(floor)
     assert found.collapsed
     assert not compare(wrapped(Reader(classes)), wrapped(Reader(classes)), own, "cpu").collapsed
+
+
+def test_outputs_are_compared_by_guess_and_by_distance():
+    expected = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    found = expected.flip(0)
+    assert compare_outputs(expected, expected, 3).agreement == 1
+    assert compare_outputs(expected, found, 3).agreement == 0.5
+    assert compare_outputs(expected, found, 0).agreement is None
+    distance = (found - expected).square().mean().sqrt() / expected.std()
+    assert compare_outputs(expected, found, 3).difference == pytest.approx(float(distance))
+
+
+def test_an_output_that_is_no_number_agrees_with_nothing():
+    expected = torch.eye(3)
+    found = compare_outputs(expected, expected.where(expected > 0, torch.nan), 3)
+    assert (found.agreement, found.difference) == (0, float("inf"))

@@ -9,16 +9,15 @@ import pytest
 import torch
 from onnx import ModelProto
 
-from vitquant.bits import parse_bits
 from vitquant.checkpoint.header import Header
-from vitquant.data.smooth_noise import SmoothNoiseSource
+from vitquant.config.quantize import QuantizeSettings
+from vitquant.config.training import TRAINED
+from vitquant.data.sources.noise import SmoothNoiseSource
 from vitquant.exporters.onnx.export import OnnxOptions, to_onnx
 from vitquant.exporters.onnx.weights import int32_bias
-from vitquant.methods.scheme import Scheme
-from vitquant.methods.settings import Settings
 from vitquant.models.model import Model
 from vitquant.quantization.layers.base import IntLayer
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 
 class Exported(NamedTuple):
@@ -64,12 +63,11 @@ def quantized(make_small, pictures):
     """quantized(family, bits, method, **settings) → (model, header) with whole biases."""
 
     def make(family="vit", bits="w4a4", method="rtn", **settings):
-        chosen = parse_bits(bits)
-        edge = "w8a8" if chosen.quantizes_activations else "w8a16"
-        scheme = Scheme(chosen, patch_embed=parse_bits(edge), head=chosen)
-        brief = {"samples": 4, "steps": 2, "batch_size": 2, "init_images": 2}
-        brief |= settings
-        run = quantize(make_small(family), pictures, Settings(scheme, method, **brief))
+        brief = {"samples": 4, "init_images": 2}
+        if method in TRAINED["method"]:
+            brief |= {"steps": 2, "batch_size": 2}
+        chosen = QuantizeSettings.build(bits=bits, method=method, **(brief | settings))
+        run = quantize(make_small(family), pictures, chosen)
         whole_biases(run.model.module)
         return run.model, run.header
 

@@ -10,19 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-from vitquant.bits import parse_bits
 from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.config.quantize import QuantizeSettings
+from vitquant.config.training import TRAINED
 from vitquant.core.errors import UserError
 from vitquant.data.image_source import ListSource
 from vitquant.data.sources.digits import digits
 from vitquant.exporters.compressed_tensors import pack_words, write
-from vitquant.methods.settings import Settings
 from vitquant.quantization.layers.conv import IntConv2d
 from vitquant.quantization.layers.interception import intercepted
 from vitquant.quantization.layers.linear import IntLinear
-from vitquant.usual_scheme import usual_scheme
 from vitquant.workflows.open import open_model
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 BITS = ["w8a8", "w4a4", "w3a3", "w5a8", "w1.58a8", "w4a16"]
 
@@ -39,9 +38,10 @@ def checkpoint(pictures, tmp_path_factory):
 
     @cache
     def make(bits="w4a4", method="rtn", name="vit_digits", **own):
-        scheme = usual_scheme(parse_bits(bits))
-        brief = {"samples": 16, "steps": 2, "batch_size": 2, "init_images": 8} | own
-        settings = Settings(scheme, method, **brief)
+        brief = {"samples": 16, "init_images": 8} | own
+        if method in TRAINED["method"]:
+            brief |= {"steps": 2, "batch_size": 2}
+        settings = QuantizeSettings.build(bits=bits, method=method, **brief)
         path = tmp_path_factory.mktemp("checkpoint") / "model.safetensors"
         quantize(open_model(name), pictures, settings).save(path)
         return read_checkpoint(path)

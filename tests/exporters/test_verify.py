@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vitquant.core.errors import CheckFailedError
-from vitquant.evaluation.outputs import compare_outputs
+from vitquant.evaluation.agreement import compare_outputs
 from vitquant.exporters.noise_floor import perturb_accumulation
 from vitquant.exporters.onnx.graph import INT4
 from vitquant.exporters.runtimes import openvino_runtime

@@ -10,13 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from vitquant.bits import parse_bits
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.data.image_source import ListSource
 from vitquant.data.sources.digits import digits
-from vitquant.methods.settings import Settings
-from vitquant.usual_scheme import usual_scheme
 from vitquant.workflows.open import open_model
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 TOKEN = "hf_" + "SecretOfTheTests" * 2
 
@@ -260,7 +258,7 @@ def pictures():
 @pytest.fixture(scope="session")
 def _checkpoint(tmp_path_factory, pictures):
     path = tmp_path_factory.mktemp("quantized") / "vit_digits-w4a4.safetensors"
-    settings = Settings(usual_scheme(parse_bits("w4a4")), "rtn", samples=16, init_images=16)
+    settings = QuantizeSettings.build(bits="w4a4", method="rtn", samples=16, init_images=16)
     quantize(open_model("vit_digits"), pictures, settings).save(path)
     return path
 

@@ -1,25 +1,19 @@
 """What a model card and a config say, without a network."""
 
 import json
-import shlex
 from dataclasses import replace
 
 import pytest
 import yaml
 
-from vitquant.bits import parse_bits
 from vitquant.checkpoint.read import read_checkpoint, restore
-from vitquant.cli.main import main
 from vitquant.core.errors import UserError
 from vitquant.hub.base_model import BaseModel, base_model
 from vitquant.hub.card import Published, card
-from vitquant.hub.command import quantize_command
 from vitquant.hub.evaluation import check_evaluation, read_evaluation
 from vitquant.hub.publish import config
 from vitquant.hub.redact import redact
-from vitquant.methods.settings import Settings
 from vitquant.models.model import ModelIdentity
-from vitquant.usual_scheme import usual_scheme
 
 EVALUATION = {"top1": 0.98, "top5": 1.0, "images": 500, "data": "digits"}
 REFERENCE = {"reference": {"top1": 0.988, "top5": 1.0}, "agreement": 0.976}
@@ -119,45 +113,6 @@ def test_the_config(checkpoint):
     assert not found["pretrained_cfg"].keys() & {"url", "file", "hf_hub_id"}
     assert found["vitquant"]["base_model"] == "timm/some.base"
     assert found["vitquant"]["content_sha256"] == read.header.content_sha256
-
-
-def test_the_command_is_the_one_that_was_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    first = ["vitquant", "quantize", "vit_digits", "--bits", "w3a4", "--calib", "digits"]
-    first += ["--method", "rtn", "--head-bits", "w8a8", "--samples", "16", "--seed", "5"]
-    first += ["--init-images", "16", "--no-compile"]
-    assert main([*first[1:], "--out", "first.safetensors"]) == 0
-    again = shlex.split(quantize_command(read_checkpoint(tmp_path / "first.safetensors").header))
-    assert again == first
-    assert main([*again[1:], "--out", "second.safetensors"]) == 0
-    files = [(tmp_path / f"{name}.safetensors").read_bytes() for name in ("first", "second")]
-    assert files[0] == files[1]
-
-
-def test_a_command_for_other_models(published):
-    header = published().checkpoint.header
-    identity = header.model | {"name": "deit_tiny", "tag": "", "arguments": {"num_classes": 3}}
-    settings = Settings(usual_scheme(parse_bits("w1.58a16")), checkpointing=True).to_json()
-    changed = replace(
-        header, model=identity, bits="w1.58a16", settings=settings | {"calib": "my images"}
-    )
-    assert quantize_command(changed) == (
-        "vitquant quantize deit_tiny --bits w1.58a16 --calib 'my images' --method joint "
-        "--weights FILE --num-classes 3 --checkpointing"
-    )
-
-
-@pytest.mark.parametrize(("calib", "correct"), [("noise", True), ("digits", False)])
-def test_a_command_tells_what_its_images_do_not_bring(calib, correct, published):
-    header = published().checkpoint.header
-
-    def command(correct):
-        settings = {"calib": calib, "method": "dfq", "correct_bias": correct}
-        return quantize_command(replace(header, settings=settings))
-
-    flag = "--correct-bias" if correct else "--no-correct-bias"
-    assert command(correct).endswith(f" {flag}")
-    assert "correct-bias" not in command(not correct)
 
 
 def test_evaluations(tmp_path):

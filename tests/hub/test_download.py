@@ -16,7 +16,7 @@ from vitquant.cli.main import main
 from vitquant.core.errors import UserError
 from vitquant.data.sources.digits import CLASS_NAMES, digits
 from vitquant.hub.publish import push
-from vitquant.models.sources.from_timm import load_float
+from vitquant.models.sources import load_float
 from vitquant.workflows.open import is_checkpoint, open_model
 
 NAME = "someone/vit-digits-w4a4"

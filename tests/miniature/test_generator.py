@@ -9,7 +9,7 @@ from vitquant.miniature import train_generator as training
 from vitquant.miniature.captioned_digits import CaptionedDigits, all_captions, caption
 from vitquant.miniature.drift import drift
 from vitquant.miniature.measure_generator import generate, generate_set, load
-from vitquant.models.sources.from_timm import load_float
+from vitquant.models.sources import load_float
 from vitquant.synthesis.diffusion.generator import Generator
 from vitquant.synthesis.diffusion.pipeline import GENERATOR, generator_path
 from vitquant.synthesis.diffusion.prompt_text import adjective_templates, plain_templates

@@ -1,13 +1,23 @@
-"""How much each token of an activation counts."""
+"""What an adapter tells: tokens and how much each counts, and that it is enough to quantize."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
+from torchvision.transforms.functional import pil_to_tensor
 
-from vitquant.models.adapter import num_prefix_tokens, token_weights
+from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.core.errors import UserError
+from vitquant.models import sources
+from vitquant.models.adapter import TokenLayout
+from vitquant.models.model import Model, ModelIdentity
+from vitquant.workflows.ptq import quantize
 
 
 def weights_of(model, tokens):
-    return token_weights(model.module, torch.zeros(2, tokens, 48))
+    return model.tokens.weights(torch.zeros(2, tokens, 48))
 
 
 def test_a_class_token_counts_as_much_as_all_patches(make_small):
@@ -45,4 +55,107 @@ def test_where_no_token_stands_out(family, tokens, make_small):
     ],
 )
 def test_rows_in_front_of_the_patches(family, shape, rows, make_small):
-    assert num_prefix_tokens(make_small(family).module, torch.zeros(shape)) == rows
+    assert make_small(family).tokens.num_prefix(torch.zeros(shape)) == rows
+
+
+class Patches(nn.Module):
+    """A transformer of one block that nobody knows, and what it returns is no tensor."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.cut = nn.Conv2d(3, width, 8, stride=8)
+        self.first = nn.Parameter(torch.randn(1, 1, width))
+        self.layers = nn.ModuleList([Block(width)])
+        self.out = nn.Linear(width, 5)
+
+    def forward(self, images):
+        tokens = self.cut(images).flatten(2).mT
+        tokens = torch.cat([self.first.expand(len(tokens), -1, -1), tokens], 1)
+        for layer in self.layers:
+            tokens = layer(tokens)
+        return SimpleNamespace(logits=self.out(tokens[:, 0]), pooled=tokens[:, 0])
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.both, self.value = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x):
+        seen = self.norm(x)
+        return x + (self.both(seen) @ seen.mT).softmax(-1) @ self.value(seen)
+
+
+class PatchesAdapter:
+    """Everything that a source has to say of such a network."""
+
+    source = "patches"
+
+    def forward(self, module, images):
+        return module(images).logits
+
+    def features(self, module, images):
+        output = module(images)
+        return output.logits, output.pooled
+
+    def num_classes(self, module):
+        return 5
+
+    def classifier_names(self, module):
+        return {"out"}
+
+    def tokens(self, module):
+        return TokenLayout(class_tokens=1, patches=16, pools_class=True)
+
+    def residual_stream(self, module):
+        return None
+
+    def transform(self, preprocessing):
+        height, width = preprocessing["input_size"][1:]
+        return lambda image: pil_to_tensor(image.resize((width, height))) / 255
+
+    def grad_checkpointing(self, module):
+        return None
+
+    def decomposed_attention(self, module, skip=()):
+        return nullcontext()
+
+    def rebuild(self, architecture, arguments):
+        return Patches(**arguments).eval()
+
+
+@pytest.fixture
+def foreign():
+    """A model of a library of its own."""
+    torch.manual_seed(0)
+    adapter, arguments = PatchesAdapter(), {"width": 24}
+    module = adapter.rebuild("Patches", arguments).requires_grad_(False)
+    identity = ModelIdentity("mine", "Patches", arguments=arguments, source=adapter.source)
+    preprocessing = {"input_size": (3, 32, 32), "mean": (0, 0, 0), "std": (1, 1, 1)}
+    return Model(module, identity, preprocessing, None, adapter=adapter)
+
+
+@pytest.mark.parametrize("method", ["rtn", "repq", "dfq", "joint", "block"])
+def test_an_adapter_is_all_that_another_library_takes(
+    method, foreign, images, settings, tmp_path, monkeypatch
+):
+    quantized = quantize(foreign, images, settings("w8a8", method))
+    assert {layer.name for layer in quantized.header.layers} == {
+        "cut", "layers.0.both", "layers.0.value", "out",
+    }  # fmt: skip
+    assert quantized.header.model["source"] == "patches"
+    assert quantized.fidelity.agreement == 1
+    inputs = torch.rand(2, 3, 32, 32)
+    difference = quantized.model(inputs) - foreign(inputs)
+    assert 0 < difference.abs().max() < 0.1 * foreign(inputs).std()
+
+    path = tmp_path / "mine.safetensors"
+    quantized.save(path)
+    with pytest.raises(UserError, match=r"'patches'.*timm"):
+        restore(read_checkpoint(path))
+    source = SimpleNamespace(ADAPTER=foreign.adapter)
+    monkeypatch.setattr(sources, "SOURCES", (*sources.SOURCES, source))
+    restored = restore(read_checkpoint(path))
+    assert torch.equal(restored(inputs), quantized.model(inputs))
+    assert (restored.num_classes, restored.identity) == (5, foreign.identity)

@@ -9,7 +9,7 @@ import timm
 from vitquant.data.class_names import ClassNames
 from vitquant.models.hub_config import hub_config, pretrained_cfg
 from vitquant.models.model import Model, ModelIdentity
-from vitquant.models.sources.from_timm import load_float
+from vitquant.models.sources import load_float
 
 
 @pytest.fixture
@@ -31,15 +31,15 @@ def test_nothing_points_to_float_weights(tiny):
 
 
 @pytest.mark.parametrize(
-    ("tag", "licence"), [("fb_in1k", "apache-2.0"), ("", None), ("no_such", None)]
+    ("tag", "license"), [("fb_in1k", "apache-2.0"), ("", None), ("no_such", None)]
 )
-def test_a_licence_belongs_to_a_tag(tiny, tag, licence):
+def test_a_license_belongs_to_a_tag(tiny, tag, license):
     cfg = pretrained_cfg(tiny(tag))
-    assert cfg.get("license") == licence
+    assert cfg.get("license") == license
     assert cfg.get("tag", "") == tag
 
 
-def test_another_tag_has_its_own_licence(tiny):
+def test_another_tag_has_its_own_license(tiny):
     cfg = pretrained_cfg(tiny("dino", "vit_small_patch16_224"))
     assert cfg["license"] == timm.get_pretrained_cfg("vit_small_patch16_224.dino").license
 

@@ -137,7 +137,7 @@ def make_job(images):
     """make_job(model, settings) → a context on the four pictures."""
 
     def make(model, settings) -> PTQContext:
-        points = find_points(model.module, example_inputs(model.input_size))
+        points = find_points(model.module, example_inputs(model.input_size), model.tokens)
         return PTQContext(model, points, images, settings, Silent(), torch.device("cpu"))
 
     return make

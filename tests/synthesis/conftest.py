@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from vitquant.config.synthesize import DiffusionSettings
 from vitquant.core.progress import Silent
-from vitquant.models.sources.from_timm import load_float
+from vitquant.models.sources import load_float
 from vitquant.synthesis.diffusion.generator import Generator
 from vitquant.synthesis.diffusion.pipeline import load_pipeline
 from vitquant.synthesis.diffusion.prompt_sets import TemplatePrompts
@@ -16,7 +17,6 @@ from vitquant.synthesis.diffusion.prompt_text import adjective_templates
 from vitquant.synthesis.diffusion.sample_job import DiffusionSampler
 from vitquant.synthesis.job import run
 from vitquant.synthesis.quality import Classifier
-from vitquant.synthesis.settings import DiffusionSettings
 from vitquant.synthesis.target_classes import target_classes
 
 SIDE = 32
@@ -170,7 +170,7 @@ def sampler(model, generator, chosen):
     """sampler(…settings) → what makes images of three classes, from two texts by default."""
 
     def build(prompts=None, **changes):
-        settings = DiffusionSettings(**{"samples": 14, "batch_size": 4} | changes)
+        settings = DiffusionSettings.build(**{"samples": 14, "batch_size": 4} | changes)
         texts = prompts or TemplatePrompts(tuple(adjective_templates(2)))
         return DiffusionSampler(model, generator, chosen, texts, settings)
 

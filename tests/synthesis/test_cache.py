@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
+from vitquant.config.synthesize import PromptSettings
 from vitquant.core.progress import Silent
 from vitquant.synthesis import cache
 from vitquant.synthesis.diffusion.learn_job import PromptLearner
-from vitquant.synthesis.settings import PromptSettings
 
 
 class Listener(Silent):
@@ -33,7 +33,9 @@ def ignored(seconds):
 
 
 def test_prompts_are_learned_once_and_again_if_damaged(folder, model, generator, chosen):
-    learner = PromptLearner(model, generator, chosen, PromptSettings(2, steps=1, batch_size=6))
+    learner = PromptLearner(
+        model, generator, chosen, PromptSettings.build(prompts_per_class=2, steps=1, batch_size=6)
+    )
     path = cache.run_cached(learner, Silent(), ignored).path
     assert path.parent == folder / "prompts"
     whole = path.read_bytes()

@@ -13,7 +13,7 @@ from vitquant.core.hashing import sha256
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.interception import intercepted
 from vitquant.quantization.layers.linear import IntLinear
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 
 def logits(model, batch):

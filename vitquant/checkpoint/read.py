@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from vitquant.checkpoint.header import FORMAT_VERSION, KEY, Header, load_header
 from vitquant.checkpoint.packing import unpack
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 from vitquant.data.class_names import ClassNames
 from vitquant.models.model import Model, ModelIdentity
-from vitquant.models.sources.from_timm import create_model
+from vitquant.models.sources import adapter_of
+from vitquant.models.timm_adapter import TIMM
 from vitquant.quantization.layers.attention import frozen_matmul
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.conv import IntConv2d, conv_arguments
@@ -80,23 +81,24 @@ def restore(checkpoint: Checkpoint) -> Model:
     """The quantized model of a checkpoint, in eval mode; computes what was saved, bit for bit.
 
     Raises:
-        UserError: the installed timm builds another network under the same name.
+        UserError: the installed library builds another network under the same name.
     """
     header = checkpoint.header
     try:
         return _restored(header, dict(checkpoint.tensors))
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [""])[0]
+        source = header.model.get("source", TIMM.source)
         raise UserError(
-            f"FILE: {checkpoint.path} does not fit the installed timm's "
-            f"{header.model.get('architecture')} ({reason}); it was written with timm "
-            f"{header.versions.get('timm', 'unknown')}"
+            f"FILE: {checkpoint.path} does not fit the installed {source}'s "
+            f"{header.model.get('architecture')} ({first_line(error)}); it was written with "
+            f"{source} {header.versions.get(source, 'unknown')}"
         ) from error
 
 
 def _restored(header: Header, state: dict[str, Tensor]) -> Model:
     identity = ModelIdentity(**header.model)
-    module = fit(create_model(identity.architecture, identity.arguments), header)
+    adapter = adapter_of(identity.source)
+    module = fit(adapter.rebuild(identity.architecture, identity.arguments), header)
     layers = {n: m for n, m in module.named_modules() if isinstance(m, IntLayer)}
     for name, layer in layers.items():
         key = f"{name}.codes"
@@ -105,7 +107,7 @@ def _restored(header: Header, state: dict[str, Tensor]) -> Model:
     for layer in layers.values():
         layer.refresh()
     classes = None if header.classes is None else ClassNames.from_json(header.classes)
-    return Model(module, identity, header.preprocessing, classes)
+    return Model(module, identity, header.preprocessing, classes, adapter=adapter)
 
 
 def fit(module: nn.Module, header: Header) -> nn.Module:

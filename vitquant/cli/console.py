@@ -4,18 +4,10 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.table import Table
 
 T = TypeVar("T")
 
@@ -30,6 +22,8 @@ class Terminal:
     """A ``Progress`` on stderr: bars on a terminal, plain lines elsewhere."""
 
     def __init__(self) -> None:
+        from rich.console import Console  # a tenth of a second, which refused options do without
+
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         if not self.console.is_terminal:
             self.console.width = _WIDE
@@ -44,7 +38,7 @@ class Terminal:
     def status(self, text: str) -> None:
         self._status = text
 
-    def table(self, table: Table) -> None:
+    def table(self, table: "Table") -> None:
         self.console.print(table)
 
     def track(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
@@ -55,6 +49,15 @@ class Terminal:
             yield from self._lines(items, total, what)
 
     def _bar(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -84,8 +87,10 @@ class Terminal:
                 self.say(f"{what}: {done}/{total}, {now - start:.0f} s, {left:.0f} s left{status}")
 
 
-def result_table(table: Table) -> None:
+def result_table(table: "Table") -> None:
     """A table that is itself the result; never cut to a terminal's width in a pipe."""
+    from rich.console import Console
+
     console = Console(highlight=False)
     Console(width=None if console.is_terminal else _WIDE, highlight=False).print(table)
 

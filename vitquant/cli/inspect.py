@@ -1,23 +1,40 @@
 """``vitquant inspect``."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.table import Table
+import typer
 
-from vitquant.checkpoint.read import read_checkpoint
-from vitquant.cli import console, options
-from vitquant.hub.command import quantize_command
-from vitquant.reports.summary import report
-from vitquant.workflows.open import checkpoint_path
+from vitquant.cli import arguments, console
+from vitquant.config.recipe import quantize_command, stored_settings, write_toml
+from vitquant.core.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def inspect(
-    file: options.CheckpointName,
-    json: options.Json = False,
+    file: arguments.CheckpointName,
+    json: arguments.Json = False,
+    recipe: Annotated[
+        bool,
+        typer.Option("--recipe", help="Print the settings as TOML, for quantize --recipe."),
+    ] = False,
 ) -> None:
     """Show what a checkpoint holds: layers, bits, bytes, what stayed float, and what made it."""
-    file = options.name_or_stdin(file)
-    checkpoint = read_checkpoint(checkpoint_path(file))
+    if json and recipe:
+        raise UserError("--recipe: it prints TOML, and --json prints JSON; leave one of them out")
+    from vitquant.checkpoint.read import read_checkpoint
+    from vitquant.reports.summary import report
+    from vitquant.workflows.open import resolve_checkpoint
+
+    file = arguments.name_or_stdin(file)
+    checkpoint = read_checkpoint(resolve_checkpoint(file).path)
+    header = checkpoint.header
+    command = quantize_command(header.model, header.bits, header.settings)
+    if recipe:
+        kept = stored_settings(header.bits, header.settings)
+        console.result(write_toml(kept, command).rstrip("\n"))
+        return
     found = report(checkpoint)
     if json:
         console.result_json(found)
@@ -26,14 +43,16 @@ def inspect(
     console.result_table(_float(found))
     for line in found["float_operations"]:
         console.result(f"computed in float: {line}")
-    console.result(f"made by: {quantize_command(checkpoint.header)}")
+    console.result(f"made by: {command}")
     console.result(
         f"{file}: {found['model']} {found['bits']}, {found['bytes']:,} bytes, float "
         f"{found['float_bytes']:,} ({found['float_bytes'] / found['bytes']:.1f} times smaller)"
     )
 
 
-def _layers(found: dict[str, Any]) -> Table:
+def _layers(found: dict[str, Any]) -> "Table":
+    from rich.table import Table
+
     table = Table("layer", "kind", "W", "A", "shape", "bytes", "SQNR dB", "rescaling")
     for row in found["layers"]:
         weight = "" if row["weight_bits"] is None else f"{row['weight_bits']:g}"
@@ -48,7 +67,9 @@ def _layers(found: dict[str, Any]) -> Table:
     return table
 
 
-def _float(found: dict[str, Any]) -> Table:
+def _float(found: dict[str, Any]) -> "Table":
+    from rich.table import Table
+
     table = Table("stayed float", "bytes", "why")
     grouped: dict[str, tuple[int, int]] = {}
     for row in found["kept_float"]:

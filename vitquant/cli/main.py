@@ -1,42 +1,37 @@
-"""The program: its subcommands, and how each of them ends."""
+"""The program: its commands, and how each of them ends. Nothing slow is imported here."""
 
+import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Annotated
 
-import huggingface_hub
 import typer
 
 import vitquant
-from vitquant.cli import together
-from vitquant.cli.eval import eval_
+from vitquant.cli.evaluate import evaluate
 from vitquant.cli.export import export
 from vitquant.cli.inspect import inspect
-from vitquant.cli.learn_prompts import learn_prompts
 from vitquant.cli.quantize import quantize
-from vitquant.cli.synthesize import synthesize
-from vitquant.core import distributed
-from vitquant.core.distributed import PeerLostError
-from vitquant.core.errors import CheckFailedError, Interrupted, UserError
+from vitquant.cli.synthesize import learn_prompts, synthesize
+from vitquant.core.errors import CheckFailedError, Interrupted, PeerLostError, UserError
 
 CHECK_FAILED, LOST, UNUSABLE, INTERRUPTED = 1, 1, 2, 130
 _EXPECTED = (UserError, CheckFailedError, PeerLostError, Interrupted)
+# Columns of help in a file or a pipe, where there is no edge to fit: no name is cut.
+_WIDE = "140"
+_ENDING = "ending"
+# torchrun ends all processes once one has ended, also the one that is still talking.
+_PATIENCE = 5.0
 
-# typer brings its own copy of click in some releases and uses the package in others.
-_UsageError = typer.BadParameter.__bases__[0]
-
-app = typer.Typer(
-    name="vitquant",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-app.command("learn-prompts")(learn_prompts)
-app.command("synthesize")(synthesize)
+app = typer.Typer(name="vitquant", pretty_exceptions_enable=False)
 app.command("quantize")(quantize)
-app.command("eval")(eval_)
-app.command("inspect")(inspect)
+app.command("eval")(evaluate)
 app.command("export")(export)
+app.command("inspect")(inspect)
+app.command("synthesize")(synthesize)
+app.command("learn-prompts")(learn_prompts)
 
 
 def _version(wanted: bool) -> None:
@@ -57,10 +52,12 @@ def program(
 
 def main(arguments: list[str]) -> int:
     """Run the program; returns its exit code."""
-    # The client's own account of every attempt is of no use beside our one line.
-    huggingface_hub.logging.set_verbosity_error()
+    # The Hub's client has an account of its own for every attempt: no use beside our one line.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    if not sys.stdout.isatty():
+        os.environ.setdefault("TERMINAL_WIDTH", _WIDE)
     try:
-        with together.joined():
+        with process_group():
             command = typer.main.get_command(app)
             code = command(arguments or ["--help"], "vitquant", standalone_mode=False)
             if code == INTERRUPTED:  # typer has heard Ctrl-C and says no more than that
@@ -70,31 +67,76 @@ def main(arguments: list[str]) -> int:
             return _unhandled(error)
         kinds = {CheckFailedError: CHECK_FAILED, PeerLostError: LOST, Interrupted: INTERRUPTED}
         return _end(str(error), kinds.get(type(error), UNUSABLE))
-    except _UsageError as error:
-        return _end(_usage(error, arguments), UNUSABLE)
     except (KeyboardInterrupt, typer.Abort):
         return _end("interrupted; nothing was written", INTERRUPTED)
     except Exception as error:
+        # typer brings its own copy of click in some releases and uses the package in others.
+        if hasattr(error, "format_message"):
+            return _end(_usage(error.format_message(), arguments), UNUSABLE)
         return _unhandled(error)
     return code or 0
 
 
-def _usage(error: Exception, arguments: list[str]) -> str:
-    message = error.format_message()  # type: ignore[attr-defined]
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Connect the processes, if there are several; only the main one's prints are seen inside.
+
+    Raises:
+        PeerLostError: the others cannot be reached, now or later.
+    """
+    if not _has_peers():
+        yield
+        return
+    from vitquant.core import distributed
+
+    if distributed.is_main():
+        distributed.init()
+        yield
+    else:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            distributed.init()
+            yield
+    distributed.destroy()
+
+
+@contextmanager
+def one_speaker() -> Iterator[bool]:
+    """Whether this process is the one to say why all of them end: the first that got here."""
+    if not _has_peers():
+        yield True
+        return
+    from vitquant.core import distributed
+
+    speaks = distributed.claim(_ENDING)
+    if not speaks:
+        distributed.wait_for(_ENDING, _PATIENCE)
+    try:
+        yield speaks
+    finally:
+        if speaks:
+            distributed.signal(_ENDING)
+
+
+def _has_peers() -> bool:
+    """Whether torchrun started this process beside others: known before torch is imported."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+
+
+def _usage(message: str, arguments: list[str]) -> str:
     command = next((a for a in arguments if not a.startswith("-")), "")
     known = command if command in {c.name for c in app.registered_commands} else ""
     return f"{' '.join(message.split())} (see: {' '.join(['vitquant', known]).strip()} --help)"
 
 
 def _end(message: str, code: int) -> int:
-    with together.last_words() as speaks:
+    with one_speaker() as speaks:
         if speaks:
             print(f"vitquant: {message}", file=sys.stderr, flush=True)
     return code
 
 
-def _unhandled(error: Exception) -> int:
+def _unhandled(error: BaseException) -> int:
     """Show the traceback; of one process, where there are several."""
-    if distributed.world_size() == 1 or isinstance(error, BrokenPipeError):
+    if not _has_peers() or isinstance(error, BrokenPipeError):
         raise error
     return _end("".join(traceback.format_exception(error)), 1)

@@ -1,102 +1,115 @@
-"""Arguments and options that several subcommands share."""
+"""Options of a command, made from a class of settings."""
 
-import sys
-from pathlib import Path
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
 
-import torch
 import typer
 
-from vitquant.core import distributed
+from vitquant.config.bits import Bits
+from vitquant.config.naming import OPTIONS
+from vitquant.config.setting import Settings
 from vitquant.core.errors import UserError
-from vitquant.models.sources.from_timm import ACCEPTED
 
-ModelName = Annotated[
-    str, typer.Argument(metavar="MODEL", help=f"{ACCEPTED}; - reads it from stdin.")
-]
-CheckpointName = Annotated[
-    str,
-    typer.Argument(
+Command = Callable[..., None]
+
+Recipe = Annotated[
+    str | None,
+    typer.Option(
         metavar="FILE",
-        help="A checkpoint that vitquant wrote, or hf-hub:OWNER/NAME of one; - reads it from "
-        "stdin.",
+        help="TOML file of settings, or the name of a bundled one such as quick; options here win.",
     ),
 ]
-Weights = Annotated[
-    Path | None,
-    typer.Option("--weights", metavar="FILE", help="Local safetensors file of the float weights."),
-]
-NumClasses = Annotated[
-    int | None, typer.Option("--num-classes", metavar="N", help="Classes in --weights.")
-]
-Device = Annotated[
-    str, typer.Option("--device", metavar="D", help="cpu, cuda, cuda:1, mps, or auto.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+_METAVARS = {int: "N", float: "X"}
+_FIRST = "Options"
 
 
-def name_or_stdin(name: str) -> str:
-    """``name``, or the first line of stdin where it is ``-``.
+def options(kind: type[Settings], *, recipe: bool = False) -> Callable[[Command], Command]:
+    """Give a command an option for each setting of ``kind``, in place of its ``settings``.
 
-    Raises:
-        UserError: stdin holds nothing.
+    The command is called with the settings that were built from them. Options of the first group
+    come where ``settings`` stands, the others last, in a titled group each.
+
+    Args:
+        recipe: whether ``--recipe`` is accepted too.
     """
-    if name != "-":
-        return name
-    line = distributed.broadcast_object(
-        sys.stdin.readline().strip() if distributed.is_main() else ""
+
+    def decorate(command: Command) -> Command:
+        def run(**arguments: Any) -> None:
+            values = {n: arguments.pop(n) for n in made if n in arguments}
+            found = None
+            if (name := arguments.pop("recipe", None)) is not None:
+                from vitquant.config.recipe import read_recipe
+
+                found = read_recipe(name)
+            settings = kind.build(found, OPTIONS, **_joined(kind, values))
+            command(settings=settings, **arguments)
+
+        signature = inspect.signature(command, eval_str=True).parameters.values()
+        made = {p.name: p for name in kind.fields() for p in _parameters(kind, name)}
+        first = [p for p in made.values() if _panel(p) is None]
+        if recipe:
+            first.append(_parameter("recipe", Recipe))
+        own_panels = {p.name for p in signature if p.name != "settings" and _panel(p) is not None}
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature:
+            own = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            parameters += first if parameter.name == "settings" else [own]
+        parameters += [p for p in made.values() if _panel(p) is not None]
+        parameters.sort(key=lambda p: p.name in own_panels)
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        return run
+
+    return decorate
+
+
+def _parameters(kind: type[Settings], name: str) -> list[inspect.Parameter]:
+    """The options of a setting: one, or one for each choice that is an option of its own."""
+    about, title = kind.fields()[name].metadata, kind.group(name).__doc__
+    panel = None if title == _FIRST else title
+    if about["flags"]:
+        default = kind.fields()[name].default
+        return [
+            _parameter(
+                choice,
+                Annotated[bool, typer.Option(f"--{choice}", help=what, rich_help_panel=panel)],
+                False,
+            )
+            for choice, what in about["flags"].items()
+            if choice != default
+        ]
+    of = kind.type_of(name)
+    flag = OPTIONS.option(name)
+    option = typer.Option(
+        f"{flag}/--no-{flag[2:]}" if of is bool else flag,
+        metavar=about["metavar"] or _METAVARS.get(of),
+        help=kind.describe(name),
+        rich_help_panel=panel,
     )
-    if not line:
-        raise UserError("MODEL: - reads a name or a path from stdin, and stdin is empty")
-    return line
+    return [_parameter(name, Annotated[(str if of is Bits else of) | None, option])]
 
 
-def device(name: str) -> str:
-    """The torch device that ``--device`` names; auto is an accelerator if there is one.
-
-    Each of several processes on a machine gets a GPU of its own.
-
-    Raises:
-        UserError: there is no such device here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if distributed.world_size() > 1:
-        return _device_of_this_process(name)
-    return _checked(name)
+def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, keyword, default=default, annotation=annotation)
 
 
-def place(device: str) -> str:
-    """Where the work is done, in words."""
-    if distributed.world_size() == 1:
-        return device
-    return f"{distributed.world_size()} processes, each on {device.partition(':')[0]}"
+def _panel(parameter: inspect.Parameter) -> str | None:
+    panel: str | None = parameter.annotation.__metadata__[0].rich_help_panel
+    return panel or None
 
 
-def _device_of_this_process(name: str) -> str:
-    if name not in ("cpu", "cuda"):
-        raise UserError(
-            f"--device: {name!r} cannot be divided between processes; accepted: cpu, or cuda for "
-            f"a GPU for each of them"
-        )
-    if name == "cpu":
-        return name
-    if not distributed.local_rank() < torch.cuda.device_count():
-        raise UserError(
-            f"--device: each process needs a GPU of its own, and there are "
-            f"{torch.cuda.device_count()}; start as many with torchrun, or say --device cpu"
-        )
-    name = _checked(f"cuda:{distributed.local_rank()}")
-    torch.cuda.set_device(name)
-    return name
-
-
-def _checked(name: str) -> str:
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(
-            f"--device: {name!r} cannot be used here; accepted: cpu, auto, or a torch device such "
-            f"as cuda:0 where there is one"
-        ) from error
-    return name
+def _joined(kind: type[Settings], values: dict[str, Any]) -> dict[str, Any]:
+    """The settings that options give: a choice that is an option of its own is a value of its
+    setting."""
+    for name, field in kind.fields().items():
+        choices = set(field.metadata["flags"] or ()) - {field.default}
+        flags = [choice for choice in choices if values.pop(choice, False)]
+        if len(flags) > 1:
+            first, second = sorted(map(OPTIONS.option, flags))[:2]
+            raise UserError(f"{second}: cannot be combined with {first}; one of them is accepted")
+        if flags:
+            values[name] = flags[0]
+    return values

@@ -15,14 +15,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from vitquant.core.errors import PeerLostError
+
 _LOST = "another process has ended, or cannot be reached; --debug shows the exchange that failed"
 
 _rank, _size = 0, 1
 _store: dist.Store | None = None
-
-
-class PeerLostError(Exception):
-    """Another process has ended, or cannot be reached. The message is one line."""
 
 
 def is_torchrun() -> bool:

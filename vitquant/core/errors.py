@@ -1,4 +1,4 @@
-"""What a user can do wrong, as one exception."""
+"""What can go wrong, in one line for whoever runs the program."""
 
 
 class UserError(Exception):
@@ -16,3 +16,13 @@ class CheckFailedError(Exception):
 
 class Interrupted(Exception):  # noqa: N818 - it is no error
     """Ctrl-C in a run that leaves something behind. The message is one line; exit code 130."""
+
+
+class PeerLostError(Exception):
+    """Another process has ended, or cannot be reached. The message is one line."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a foreign exception says, as part of a one-line message."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -2,22 +2,30 @@
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vitquant.core.errors import UserError
 
 
-def check_writable(path: Path, flag: str = "--out") -> None:
+def check_writable(
+    path: Path, flag: str = "--out", inputs: Iterable[Path | str | None] = ()
+) -> None:
     """Find out before the work, not after it, whether ``path`` can be written.
 
     Raises:
-        UserError: it is a folder, its folder does not exist, or it cannot be written to.
+        UserError: it is a folder, a device or a pipe, or one of the ``inputs``, its folder does not
+            exist, or it cannot be written to.
     """
     folder = path.parent
     if path.is_dir():
         raise UserError(f"{flag}: {path} is a folder; the path of a file is accepted")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{flag}: {path} is no ordinary file; the path of a file is accepted")
+    for given in inputs:
+        if given and path.exists() and os.path.exists(given) and path.samefile(given):
+            raise UserError(f"{flag}: {path} is what is read; the path of another file is accepted")
     if not folder.is_dir():
         raise UserError(f"{flag}: the folder {folder} does not exist; create it first")
     if not os.access(folder, os.W_OK):

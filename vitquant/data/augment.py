@@ -6,6 +6,7 @@ view is drawn from its own generator: the order in which threads reach it does n
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageEnhance
@@ -45,7 +46,7 @@ class Views:
             every time.
     """
 
-    labels = None
+    labels: Sequence[int] | None = None
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class Views:
         return self._view(draw.choice(self._order[: self._round]), draw)
 
     def _view(self, index: int, draw: random.Random) -> Image.Image:
-        """One image, cropped, flipped and coloured."""
+        """One image, cropped, flipped, its colors changed."""
         image = self._source.image(index)
         box = crop_box(image.size, self._size, self._augmentation.min_area, draw)
         image = image.resize(self._size[::-1], self._resample, box=box)

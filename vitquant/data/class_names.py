@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from timm.data import ImageNetInfo, infer_imagenet_subset
-
 
 @dataclass(frozen=True)
 class ClassNames:
@@ -74,16 +72,12 @@ class ClassNames:
         return index
 
 
-def imagenet_classes(num_classes: int) -> ClassNames | None:
-    """Classes of the ImageNet variant with so many classes; None if there is none.
+@dataclass(frozen=True)
+class LabelSpace:
+    """The outputs of a model: how many, and what they are called, if anybody knows."""
 
-    The number of classes is all that timm knows a variant by.
-    """
-    subset = infer_imagenet_subset({"num_classes": num_classes})
-    if subset is None:
-        return None
-    info = ImageNetInfo(subset)
-    return ClassNames(tuple(info.label_names()), tuple(info.label_descriptions()))
+    num_classes: int
+    classes: ClassNames | None = None
 
 
 def _strings(value: Mapping[str, object], key: str) -> tuple[str, ...]:

@@ -6,8 +6,7 @@ import io
 
 from PIL import Image, UnidentifiedImageError
 
-from vitquant.core.errors import UserError
-from vitquant.data.image_source import first_line
+from vitquant.core.errors import UserError, first_line
 
 # What Pillow's decoders raise on damaged files, found by what they do rather than documented.
 _DAMAGE = (OSError, SyntaxError, ValueError, IndexError, EOFError, Image.DecompressionBombError)

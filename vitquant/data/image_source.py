@@ -10,7 +10,7 @@ from typing import Protocol
 from PIL import Image
 
 from vitquant.core.errors import UserError
-from vitquant.data.class_names import ClassNames
+from vitquant.data.class_names import LabelSpace
 
 
 class Role(Enum):
@@ -66,7 +66,7 @@ ACCEPTED = "a folder of images, a .tar, digits, or a data set such as hfds/owner
 
 
 @dataclass(frozen=True)
-class Request:
+class SourceRequest:
     """One flag's source, with what is needed to read it and to complain about it.
 
     `open_source` documents the fields.
@@ -75,17 +75,10 @@ class Request:
     source: str
     flag: str
     role: Role
-    classes: ClassNames | None
-    num_classes: int
+    label_space: LabelSpace
     ignore_unknown: bool
     limit: int
 
     def error(self, complaint: str) -> UserError:
         """An error that names the flag and the source. `complaint` says what would be accepted."""
         return UserError(f"{self.flag} {self.source}: {complaint}")
-
-
-def first_line(error: BaseException) -> str:
-    """What a foreign exception says, as part of a one-line message."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vitquant.data.image_source import Request
+from vitquant.data.image_source import SourceRequest
 
 
-def match_folders(folders: Sequence[str], request: Request) -> list[int | None]:
+def match_folders(folders: Sequence[str], request: SourceRequest) -> list[int | None]:
     """The output that each folder name stands for; None for a folder to leave out.
 
     folders: in natural order; "" stands for images that lie in no class folder.
@@ -19,20 +19,21 @@ def match_folders(folders: Sequence[str], request: Request) -> list[int | None]:
             "the images lie in no class folders, so their classes are unknown; evaluation needs "
             f"one folder for each class, {_naming(request)}"
         )
-    if request.classes is not None:
-        found = [request.classes.match(folder) for folder in folders]
+    if request.label_space.classes is not None:
+        found = [request.label_space.classes.match(folder) for folder in folders]
         return _unless_unknown(folders, found, request)
     # Ranks are right only if nothing is missing: with a class left out, all later ones would shift.
-    if len(folders) != request.num_classes or "" in folders:
+    count = request.label_space.num_classes
+    if len(folders) != count or "" in folders:
         raise request.error(
             f"found {len([f for f in folders if f])} class folders, but the model has "
-            f"{request.num_classes} classes without names; there must be exactly one folder for "
-            "each class, in the order of the outputs, and no images beside them"
+            f"{count} classes without names; there must be exactly one folder for each class, "
+            "in the order of the outputs, and no images beside them"
         )
     return list(range(len(folders)))
 
 
-def match_declared(names: Sequence[str], request: Request) -> list[int | None]:
+def match_declared(names: Sequence[str], request: SourceRequest) -> list[int | None]:
     """The output that each class of a published data set stands for; None for one to leave out.
 
     Unlike folders, a data set declares all its classes in order. With as many as the model has, and
@@ -41,15 +42,16 @@ def match_declared(names: Sequence[str], request: Request) -> list[int | None]:
 
     Raises UserError if a name cannot be matched, unless the request ignores unknown ones.
     """
-    same_count = len(names) == request.num_classes
-    if request.classes is None:
+    count = request.label_space.num_classes
+    same_count = len(names) == count
+    if request.label_space.classes is None:
         if not same_count:
             raise request.error(
-                f"has {len(names)} classes, but the model has {request.num_classes} without names; "
+                f"has {len(names)} classes, but the model has {count} without names; "
                 "a data set with the model's classes is needed"
             )
         return list(range(len(names)))
-    found = [request.classes.match(name) for name in names]
+    found = [request.label_space.classes.match(name) for name in names]
     if None in found and same_count:
         agreeing = sum(index == i for i, index in enumerate(found))
         named = sum(index is not None for index in found)
@@ -59,7 +61,7 @@ def match_declared(names: Sequence[str], request: Request) -> list[int | None]:
 
 
 def _unless_unknown(
-    names: Sequence[str], found: list[int | None], request: Request
+    names: Sequence[str], found: list[int | None], request: SourceRequest
 ) -> list[int | None]:
     unknown = [name for name, index in zip(names, found, strict=True) if index is None]
     if len(unknown) == len(names) or (unknown and not request.ignore_unknown):
@@ -67,8 +69,8 @@ def _unless_unknown(
     return found
 
 
-def _complaint(unknown: Sequence[str], request: Request) -> str:
-    classes = request.classes
+def _complaint(unknown: Sequence[str], request: SourceRequest) -> str:
+    classes = request.label_space.classes
     assert classes is not None
     name = unknown[0]
     more = f" (and {len(unknown) - 1} more like it)" if len(unknown) > 1 else ""
@@ -82,7 +84,9 @@ def _complaint(unknown: Sequence[str], request: Request) -> str:
     return f"{name!r} is no class of the model{more}; accepted are names such as {accepted}"
 
 
-def _naming(request: Request) -> str:
-    if request.classes is None:
-        return f"{request.num_classes} in all, in the order of the model's outputs"
-    return "named such as " + ", ".join(repr(name) for name in request.classes.examples(""))
+def _naming(request: SourceRequest) -> str:
+    if request.label_space.classes is None:
+        return f"{request.label_space.num_classes} in all, in the order of the model's outputs"
+    return "named such as " + ", ".join(
+        repr(name) for name in request.label_space.classes.examples("")
+    )

@@ -5,23 +5,28 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from vitquant.core.errors import UserError
-from vitquant.data.class_names import ClassNames
-from vitquant.data.image_source import ACCEPTED, ImageSource, ListSource, Request, Role
+from vitquant.data.class_names import LabelSpace
+from vitquant.data.image_source import ACCEPTED, ImageSource, ListSource, Role, SourceRequest
 from vitquant.data.sources.folder import open_folder
-from vitquant.data.sources.timm_dataset import PACKAGES, open_dataset, scheme_of
+from vitquant.data.sources.timm_dataset import PREFIXES, open_dataset, prefix_of
 
 __all__ = ["ImageSource", "Role", "open_source"]
+
+BY_SUFFIX: dict[str, Callable[[Path, SourceRequest], ImageSource]] = {
+    ".tar": open_folder,
+}
+"""What opens a file, by the end of its name."""
 
 
 def open_source(
     source: str,
     *,
     flag: str,
-    classes: ClassNames | None,
-    num_classes: int,
+    label_space: LabelSpace,
     role: Role,
     ignore_unknown: bool = False,
     limit: int = 1024,
@@ -29,39 +34,40 @@ def open_source(
     """Find the images that `source` names, without decoding them yet.
 
     source: a folder of images by class, or for calibration without classes; an uncompressed .tar of
-        the like; "digits"; or a data set by scheme, see `scheme.create`. A scheme goes before a
-        folder of the same name, which can be written "./hfds/…".
+        the like; "digits"; or a data set by prefix, see `timm_dataset.create`. A prefix goes
+        before a folder of the same name, which can be written "./hfds/…".
     flag: what error messages call the source ("--data").
-    classes: what the model's outputs are called, if anybody knows.
-    num_classes: the number of the model's outputs.
+    label_space: the outputs of the model, ``Model.label_space``.
     ignore_unknown: for evaluation, leave out classes that the model does not have.
     limit: of a streamed data set, at most so many images are read for calibration.
 
     Raises UserError if there are no images, or none that can serve the role.
     """
-    request = Request(source, flag, role, classes, num_classes, ignore_unknown, limit)
+    request = SourceRequest(source, flag, role, label_space, ignore_unknown, limit)
     if source == "digits":
         return _digits(request)
-    scheme = scheme_of(source)
-    if scheme is not None:
-        return open_dataset(scheme, request)
+    prefix = prefix_of(source)
+    if prefix is not None:
+        return open_dataset(prefix, request)
     path = Path(source)
     # Path.exists raises for a name that is too long.
     if not os.path.exists(source):
         raise UserError(f"{flag}: {source!r} does not exist{_near(source)}; accepted: {ACCEPTED}")
-    if path.is_file() and path.suffix != ".tar":
+    if path.is_dir():
+        return open_folder(path, request)
+    if path.suffix not in BY_SUFFIX:
         raise request.error(f"is neither a folder nor an uncompressed .tar; accepted: {ACCEPTED}")
-    return open_folder(path, request)
+    return BY_SUFFIX[path.suffix](path, request)
 
 
-def _digits(request: Request) -> ListSource:
+def _digits(request: SourceRequest) -> ListSource:
     from vitquant.data.sources.digits import CLASS_NAMES, digits
 
     evaluating = request.role is Role.EVALUATION
     # By number alone: a name such as "7" would also match the eighth class of any other model.
-    if evaluating and request.num_classes != len(CLASS_NAMES):
+    if evaluating and request.label_space.num_classes != len(CLASS_NAMES):
         raise request.error(
-            f"has {len(CLASS_NAMES)} classes, but the model has {request.num_classes}; "
+            f"has {len(CLASS_NAMES)} classes, but the model has {request.label_space.num_classes}; "
             "a model of digits, or a folder of images by the model's classes, is accepted"
         )
     images, labels = zip(*digits("test" if evaluating else "train"), strict=True)
@@ -75,8 +81,8 @@ def _near(source: str) -> str:
     known: dict[str, str] = {}
     if not slash:
         known["digits"] = "digits"
-    elif rest and (scheme := difflib.get_close_matches(prefix, PACKAGES, 1)):
-        known[source] = f"{scheme[0]}/{rest}"
+    elif rest and (near_prefix := difflib.get_close_matches(prefix, PREFIXES, 1)):
+        known[source] = f"{near_prefix[0]}/{rest}"
     with contextlib.suppress(OSError):
         known |= {name: str(path.parent / name) for name in os.listdir(path.parent)}
     for word in (source, path.name):

@@ -11,6 +11,7 @@ from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
 from vitquant.data.loader import load_batches
+from vitquant.evaluation.agreement import same_top1
 from vitquant.models.model import Model
 
 
@@ -41,12 +42,11 @@ class _Counts:
     def hits(self) -> tuple[int, int]:
         return self.top1, self.top5
 
-    def add(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def add(self, logits: Tensor, labels: Tensor) -> None:
         best = logits.topk(min(5, logits.shape[-1])).indices
         hits = best == labels[:, None]
         self.top1 += int(hits[:, 0].sum())
         self.top5 += int(hits.any(1).sum())
-        return best[:, 0]
 
     def accuracy(self, images: int) -> Accuracy:
         return Accuracy(self.top1 / images, self.top5 / images)
@@ -70,12 +70,14 @@ def evaluate(
         UserError: an image cannot be read, or none has a label.
     """
     progress = progress or Silent()
+    batch_size = min(batch_size, model.max_batch or batch_size)
     total, agreed, seconds = 0, 0, 0.0
     counts, reference_counts = _Counts(), _Counts()
     order = distributed.rank_slice(len(images), batch_size)
     loaded = load_batches(images, order, model.transform(), batch_size)
-    again = reference is not None and not reference.preprocesses_like(model)
-    others = load_batches(images, order, reference.transform(), batch_size) if again else None
+    others = None
+    if reference is not None and not reference.preprocesses_like(model):
+        others = load_batches(images, order, reference.transform(), batch_size)
     for batch, labels in progress.track(loaded, -(-len(order) // batch_size), "evaluating"):
         known = labels >= 0
         batch, labels = batch[known].to(device), labels[known].to(device)
@@ -83,14 +85,16 @@ def evaluate(
         if not len(labels):
             continue
         start = time.perf_counter()
-        logits = model.module(batch)
+        logits = model(batch)
         if logits.is_cuda:
             torch.cuda.synchronize()
         seconds += time.perf_counter() - start
-        guess = counts.add(logits, labels)
+        counts.add(logits, labels)
         total += len(labels)
         if reference is not None:
-            agreed += int((reference_counts.add(reference.module(other), labels) == guess).sum())
+            expected = reference(other)
+            reference_counts.add(expected, labels)
+            agreed += int(same_top1(logits, expected).sum())
     total, agreed, *hits = map(
         int,
         distributed.all_reduce_scalars([total, agreed, *counts.hits(), *reference_counts.hits()]),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from vitquant.core import distributed
 from vitquant.data.image_source import ImageSource
@@ -16,6 +17,31 @@ _BATCH = 32
 # Of the way from a random guess, which is what a lost model comes down to, to the float model's.
 # Ternary DeiT-Tiny, trained too short to be of use, still comes twice as far.
 _FLOOR = 0.2
+
+
+def same_top1(found: Tensor, expected: Tensor) -> Tensor:
+    """(B,), bool: for which images two models' logits (B, classes) have the same first guess.
+
+    An image with an output that is no finite number agrees with nothing.
+    """
+    return (found.argmax(-1) == expected.argmax(-1)) & found.isfinite().all(-1)
+
+
+@dataclass(frozen=True)
+class OutputAgreement:
+    """agreement: the fraction of images on which both top-1 predictions are the same; None for
+    models without a classifier. difference: the root mean square of the outputs' difference,
+    relative to the standard deviation of the first model's outputs."""
+
+    agreement: float | None
+    difference: float
+
+
+def compare_outputs(expected: Tensor, found: Tensor, num_classes: int) -> OutputAgreement:
+    """Compare outputs (N, ...) of two models. num_classes: 0 without a classifier."""
+    agreement = float(same_top1(found, expected).double().mean()) if num_classes else None
+    difference = (found - expected).square().mean().sqrt() / expected.std()
+    return OutputAgreement(agreement, float(difference.nan_to_num(float("inf"))))
 
 
 @dataclass(frozen=True)
@@ -54,10 +80,9 @@ def compare(
     own = distributed.rank_slice(count, _BATCH)
     summed = 0.0
     for batch, _ in load_batches(images, own, model.transform(), _BATCH):
-        found, expected = (m.module(batch.to(device)).float() for m in (model, reference))
+        found, expected = (m(batch.to(device)).float() for m in (model, reference))
         if model.num_classes:
-            same = found.argmax(-1) == expected.argmax(-1)
-            summed += int((same & found.isfinite().all(-1)).sum())
+            summed += int(same_top1(found, expected).sum())
         else:
             summed += float(F.cosine_similarity(found.flatten(1), expected.flatten(1)).sum())
     mean = distributed.all_reduce_scalars([summed])[0] / count

@@ -139,7 +139,7 @@ def _codes(layer: LayerRecord, own: dict[str, Tensor]) -> Tensor:
     return unpack(own["codes"], layer.shape, weight_grid(layer.weight_bits))
 
 
-def _config(checkpoint: Checkpoint, model: Model) -> dict:
+def _config(checkpoint: Checkpoint, model: Model) -> dict[str, Any]:
     header = checkpoint.header
     linear = [layer for layer in header.layers if layer.kind == "linear"]
     integers = {layer.name for layer in linear}

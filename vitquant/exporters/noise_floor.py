@@ -8,6 +8,7 @@ model, with noise in its accumulators, agrees with itself.
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ def perturb_accumulation(network: nn.Module, seed: int = 0) -> Iterator[None]:
     """Inside, biases are whole numbers of the accumulator's units, and products are off by 1e-6."""
     noise = torch.Generator().manual_seed(seed)
 
-    def perturb(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
+    def perturb(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         return output * (1 + _NOISE * torch.randn(output.shape, generator=noise))
 
     with ExitStack() as undo:
@@ -59,4 +60,5 @@ def float_matmuls(network: nn.Module) -> Iterator[None]:
 
 def _float_matmul(left: Tensor, right: Tensor) -> Tensor:
     # The interception of the attention around it must not see this matmul again.
-    return quantized_matmul(left, right, None, None)
+    product: Tensor = quantized_matmul(left, right, None, None)
+    return product

@@ -14,7 +14,7 @@ from vitquant.core.errors import CheckFailedError, UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
 from vitquant.data.loader import load_batches
-from vitquant.evaluation.outputs import OutputAgreement, compare_outputs
+from vitquant.evaluation.agreement import OutputAgreement, compare_outputs
 from vitquant.exporters.noise_floor import float_matmuls, perturb_accumulation
 from vitquant.exporters.runtimes.base import ExportedModule, Runtime, as_model
 from vitquant.exporters.runtimes.metadata import Metadata, read_metadata
@@ -202,7 +202,7 @@ def _open(path: Path, metadata: Metadata) -> tuple[list[tuple[Runtime, ExportedM
 def _outputs(model: Model, images: ImageSource) -> Tensor:
     size = min(_BATCH, model.max_batch or _BATCH)
     loaded = load_batches(images, range(len(images)), model.transform(), size)
-    return torch.cat([model.module(batch) for batch, _ in loaded])
+    return torch.cat([model(batch) for batch, _ in loaded])
 
 
 def _milliseconds(model: Model, images: ImageSource) -> float:
@@ -210,7 +210,7 @@ def _milliseconds(model: Model, images: ImageSource) -> float:
     taken = []
     for _ in range(_WARM_UP + _REPEATS):
         start = time.perf_counter()
-        model.module(example)
+        model(example)
         taken.append(1e3 * (time.perf_counter() - start))
     return median(taken[_WARM_UP:])
 

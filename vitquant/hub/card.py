@@ -7,8 +7,8 @@ from typing import Any
 from huggingface_hub import ModelCardData
 
 from vitquant.checkpoint.read import Checkpoint
+from vitquant.config.recipe import quantize_command
 from vitquant.hub.base_model import BaseModel
-from vitquant.hub.command import quantize_command
 from vitquant.hub.repository import CHECKPOINT, ONNX
 from vitquant.models.sources.from_timm import HUB
 
@@ -67,7 +67,8 @@ def _body(published: Published) -> Iterable[str]:
     yield "## How to load it"
     yield from _loading(published)
     yield "## How it was made"
-    yield _console([quantize_command(header), *published.commands])
+    command = quantize_command(header.model, header.bits, header.settings)
+    yield _console([command, *published.commands])
     yield (
         f"The hash of the float weights is `{header.model['weights_sha256']}`, that of the "
         f"quantized tensors `{header.content_sha256}`. All settings and versions are in the "
@@ -83,13 +84,16 @@ def _base(base: BaseModel) -> str:
 
 def _facts(published: Published) -> Iterable[tuple[str, str]]:
     header = published.checkpoint.header
-    settings, scheme = header.settings, header.settings.get("scheme", {})
+    settings = header.settings
     yield "base model", _base(published.base)
     yield "licence", published.base.licence or "unknown: that of the base model applies"
     yield "bits", f"{header.bits}: {_in_words(header.bits)}"
-    for place, what in (("patch_embed", "bits, patch embedding"), ("head", "bits, classifier")):
-        if scheme.get(place, header.bits) != header.bits:
-            yield what, scheme[place]
+    for place, what in (
+        ("patch_embed_bits", "bits, patch embedding"),
+        ("head_bits", "bits, classifier"),
+    ):
+        if settings.get(place, header.bits) != header.bits:
+            yield what, settings[place]
     if settings.get("prefix_bits"):
         yield "bits, inputs of layers at class tokens", f"a{settings['prefix_bits']}"
     yield "calibration", f"{settings.get('samples')} images of `{settings.get('calib')}`, no labels"

@@ -30,7 +30,7 @@ def drift(generated: Tensor, real: Tensor) -> Tensor:
     total = torch.zeros_like(generated)
     for reach in _REACHES:
         scores = near / reach
-        # Normalized over neighbours and over samples, so that a real sample to which none is near
+        # Normalized over neighbors and over samples, so that a real sample to which none is near
         # still attracts one.
         weights = (scores.softmax(dim=-1) * scores.softmax(dim=-2)).sqrt()
         pull, push = weights[..., : real.shape[1]], weights[..., real.shape[1] :]

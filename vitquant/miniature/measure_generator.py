@@ -12,8 +12,8 @@ from PIL import Image
 
 from vitquant.data.image_source import ListSource
 from vitquant.data.sources.digits import CLASS_NAMES, digits
+from vitquant.models.sources import load_float
 from vitquant.models.sources.from_miniature import NAMES
-from vitquant.models.sources.from_timm import load_float
 from vitquant.synthesis.diffusion.pipeline import generator_path
 from vitquant.synthesis.diffusion.prompt_text import adjective_templates, plain_templates
 from vitquant.synthesis.quality import measure

@@ -41,7 +41,7 @@ def train(name: str, images: Labeled, epochs: int = EPOCHS, seed: int = 0) -> nn
     """A miniature model trained from nothing on labeled images, in eval mode.
 
     The same seed on the same machine and number of threads gives the same weights. Seeds torch's
-    global generator, from which timm initialises and torchvision augments.
+    global generator, from which timm initializes and torchvision augments.
 
     Raises:
         ValueError: fewer images than one batch, or no epoch.

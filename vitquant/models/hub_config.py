@@ -5,6 +5,7 @@ from typing import Any
 import timm
 
 from vitquant.models.model import Model, ModelIdentity
+from vitquant.models.timm_adapter import timm_cfg
 
 # Where float weights lie, and how the float model was once tested: neither is true of ours.
 _OF_THE_FLOAT_WEIGHTS = frozenset(
@@ -26,7 +27,7 @@ def pretrained_cfg(model: Model) -> dict[str, Any]:
     It carries the preprocessing and class names that travel with the model, and names no place to
     load weights from: float weights do not fit.
     """
-    inherited = getattr(model.module, "pretrained_cfg", None) or {}
+    inherited = timm_cfg(model.module)
     cfg = {
         name: _plain(value)
         for name, value in inherited.items()
@@ -72,8 +73,8 @@ def _tagged(cfg: dict[str, Any], identity: ModelIdentity) -> dict[str, Any]:
     if not identity.tag:
         return cfg
     own = known_weights(identity.architecture, identity.tag)
-    licence = {"license": own.license} if own is not None and own.license else {}
-    return cfg | {"tag": identity.tag} | licence
+    own_license = {"license": own.license} if own is not None and own.license else {}
+    return cfg | {"tag": identity.tag} | own_license
 
 
 def _labels(model: Model) -> dict[str, Any]:

@@ -5,21 +5,23 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import timm
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
-from vitquant.data.class_names import ClassNames
+from vitquant.data.class_names import ClassNames, LabelSpace
+from vitquant.models.adapter import ModelAdapter, TokenLayout
+from vitquant.models.timm_adapter import TIMM
 
 
 @dataclass(frozen=True)
 class ModelIdentity:
     """Which float model this is, or was before it was quantized.
 
-    name: as the user wrote it. architecture: timm's name of it, without the tag. tag: of the
-    pretrained weights, empty where they came from a file. arguments: further arguments of
-    ``timm.create_model``. weights_sha256: of the float weights, see ``core.hashing``.
+    name: as the user wrote it. architecture: the library's name of it, without the tag. tag: of the
+    pretrained weights, empty where they came from a file. arguments: what else the library needs to
+    build it. weights_sha256: of the float weights, see ``core.hashing``. source: the adapter that
+    builds it again.
     """
 
     name: str
@@ -28,18 +30,23 @@ class ModelIdentity:
     arguments: dict[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
     float_bytes: int = 0
+    source: str = TIMM.source
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values; the inverse is ``ModelIdentity(**value)``. No source means timm."""
+        value = asdict(self)
+        if self.source == TIMM.source:
+            del value["source"]
+        return value
 
 
 @dataclass
 class Model:
     """A network in eval mode with its identity, preprocessing and class names.
 
-    preprocessing: what ``timm.data.create_transform`` needs to show it an image (input_size as
-    (C, H, W) in pixels, mean, std, interpolation, crop_pct, crop_mode). max_batch: how many images
-    it takes at once, None for any number.
+    preprocessing: in the words of ``timm.data.create_transform``, whatever the model's source
+    (input_size as (C, H, W) in pixels, mean, std, interpolation, crop_pct, crop_mode). max_batch:
+    how many images it takes at once; None for any number. adapter: how to ask the network.
     """
 
     module: nn.Module
@@ -47,10 +54,32 @@ class Model:
     preprocessing: dict[str, Any]
     classes: ClassNames | None
     max_batch: int | None = None
+    adapter: ModelAdapter = TIMM
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of images (B, C, H, W); without a classifier, the output."""
+        return self.adapter.forward(self.module, images)
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, classes) of images (B, C, H, W) and what the classifier saw (B, D)."""
+        return self.adapter.features(self.module, images)
 
     @property
     def num_classes(self) -> int:
-        return int(getattr(self.module, "num_classes", 0) or 0)
+        return self.adapter.num_classes(self.module)
+
+    @property
+    def label_space(self) -> LabelSpace:
+        return LabelSpace(self.num_classes, self.classes)
+
+    @property
+    def classifier_names(self) -> set[str]:
+        """Names of the layers that give the logits."""
+        return self.adapter.classifier_names(self.module)
+
+    @property
+    def tokens(self) -> TokenLayout:
+        return self.adapter.tokens(self.module)
 
     @property
     def parameters(self) -> int:
@@ -66,17 +95,18 @@ class Model:
 
     @property
     def input_size(self) -> tuple[int, int, int]:
-        return tuple(self.preprocessing["input_size"])
+        channels, height, width = self.preprocessing["input_size"]
+        return channels, height, width
 
     def preprocesses_like(self, other: "Model") -> bool:
         """Whether one transform serves both. What was read from a file has lists for tuples."""
-        return json.dumps(self.preprocessing, sort_keys=True) == json.dumps(
-            other.preprocessing, sort_keys=True
-        )
+        return self.adapter.source == other.adapter.source and json.dumps(
+            self.preprocessing, sort_keys=True
+        ) == json.dumps(other.preprocessing, sort_keys=True)
 
-    def transform(self) -> Callable[[Image.Image], torch.Tensor]:
+    def transform(self) -> Callable[[Image.Image], Tensor]:
         """The model's own evaluation transform: PIL image → (C, H, W) float32."""
-        return timm.data.create_transform(**self.preprocessing, is_training=False)
+        return self.adapter.transform(self.preprocessing)
 
     def to(self, device: torch.device | str) -> "Model":
         self.module.to(device)

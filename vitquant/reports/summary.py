@@ -41,7 +41,7 @@ def report(checkpoint: Checkpoint) -> dict[str, Any]:
             for n, t in remainder.items()
         ],
         "float_operations": [
-            "softmax, GELU, normalisation and residual additions",
+            "softmax, GELU, normalization and residual additions",
             *(f"{name}: {why}" for name, why in header.unreached.items()),
             *([] if header.products else ["attention products and activations: weights only"]),
         ],
@@ -83,7 +83,7 @@ def _why(name: str, header) -> str:
     if any(module == n or module.startswith(f"{n}.") for n in header.unreached if n):
         return "its module cannot be reached"
     if any("norm" in part for part in parts[:-1]):
-        return "normalisation"
+        return "normalization"
     for ends, why in _REASONS:
         if any(part in ends for part in parts[-2:]):
             return why

@@ -1,1 +1,1 @@
-"""Calibration images without data: drawn by a text-to-image model."""
+"""Calibration images without data: from a text-to-image model, or from the float model itself."""

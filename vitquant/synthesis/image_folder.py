@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image
 
+from vitquant.config.synthesize import RUN_FILE
 from vitquant.core.errors import UserError
 from vitquant.core.files import write_whole
 from vitquant.core.partial_results import PartialResults
@@ -23,7 +24,7 @@ from vitquant.data.class_names import ClassNames
 from vitquant.data.decode import decode
 from vitquant.synthesis.target_classes import TargetClass
 
-INDEX, RUN = "metadata.jsonl", "vitquant.json"
+INDEX, RUN = "metadata.jsonl", RUN_FILE
 _ROWS = "rows"
 
 Row = dict[str, Any]
@@ -204,12 +205,6 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and isinstance(found.get("run"), dict) else None
-
-
-def is_inverted(folder: Path) -> bool:
-    """Whether a folder holds images that were optimized through a model."""
-    found = read_run(folder)
-    return found is not None and "inversion" in found["run"]
 
 
 class GeneratedSource:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import vitquant
+from vitquant.config.synthesize import PromptSettings
 from vitquant.core.duration import OnEstimate, ignore_estimate
 from vitquant.core.errors import UserError
 from vitquant.core.partial_results import PartialResults
@@ -17,7 +18,6 @@ from vitquant.synthesis import image_folder
 from vitquant.synthesis.contact_sheet import write_sheet
 from vitquant.synthesis.image_folder import GeneratedFolder, GeneratedImage, Row
 from vitquant.synthesis.job import Steps
-from vitquant.synthesis.settings import PromptSettings
 from vitquant.synthesis.target_classes import TargetClass
 
 Group = TypeVar("Group")

@@ -19,21 +19,21 @@ class Classifier:
     """The frozen float model behind its own preprocessing, both differentiable."""
 
     def __init__(self, model: Model, device: torch.device | str) -> None:
-        self._module: Any = model.module.to(device).eval().requires_grad_(False)
+        self._model = model
+        model.module.to(device).eval().requires_grad_(False)
         self._transform: Any = model.transform()  # takes tensors too
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, classes) and features in front of the classifier (N, D).
 
         images: (N, 3, H, W) from 0 to 1, of any size; they are resized, cropped and normalized as
-        timm does for this model.
+        the model's own transform does.
         """
         return self.logits_and_features(self._transform(images))
 
     def logits_and_features(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The same for images that are preprocessed already."""
-        tokens = self._module.forward_features(inputs)
-        return self._module.forward_head(tokens), self._module.forward_head(tokens, pre_logits=True)
+        return self._model.features(inputs)
 
 
 @dataclass(frozen=True)

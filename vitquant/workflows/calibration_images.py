@@ -1,57 +1,73 @@
-"""The images that ``--calib`` names, synthesized first where that is what it says."""
+"""The images that the setting ``calib`` names, synthesized first where that is what it says."""
 
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+from vitquant.config.quantize import SYNTHESIZERS_OF_CALIB, QuantizeSettings
 from vitquant.core import distributed
-from vitquant.core.errors import UserError
+from vitquant.core.duration import OnEstimate, ignore_estimate
+from vitquant.core.errors import Interrupted
 from vitquant.core.progress import Progress
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role
 from vitquant.data.sources.noise import NoiseSource
 from vitquant.models.model import Model
 from vitquant.synthesis import cache
-from vitquant.synthesis.image_folder import GeneratedSource, is_inverted
+from vitquant.synthesis.image_folder import GeneratedSource
 from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.synthesis.registry import SYNTHESIZERS
 from vitquant.workflows.open import images_for
 
-_PROMPTS = "synthetic"
-SYNTHETIC = {_PROMPTS if name == "prompts" else name: kind for name, kind in SYNTHESIZERS.items()}
-"""What takes long to make, and is kept."""
+Confirm = Callable[[str], OnEstimate]
+"""From how to make a run shorter, in words, to what is called with the seconds that it takes, and
+may raise to stop it."""
 
 
-def bears_bias_correction(calib: object) -> bool:
-    """Whether dfq corrects biases by them: not where their means are unlike photographs'."""
-    if isinstance(calib, (str, Path)):
-        return str(calib) not in ("inversion", "noise") and not is_inverted(Path(calib))
-    return True
+def go_on(shorter: str) -> OnEstimate:
+    """A :data:`Confirm` that lets every run go on."""
+    return ignore_estimate
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Around work whose finished parts stay: tells that after Ctrl-C.
+
+    Raises:
+        Interrupted: the work was interrupted.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; the same command goes on where this stopped") from None
 
 
 def calibration_images(
-    calib: str,
-    model: Model,
-    samples: int,
-    seed: int,
-    options: GenerationOptions,
-    progress: Progress,
+    settings: QuantizeSettings, model: Model, device: str, progress: Progress, confirm: Confirm
 ) -> ImageSource:
-    """The source that ``--calib`` names.
+    """The calibration images of a run.
 
     Raises:
-        UserError: it cannot be used, or options go with another source.
+        UserError: they cannot be used, or made.
+        Interrupted: while they were made; what is finished stays in the cache.
     """
-    kind = SYNTHETIC.get(calib)
-    for name, value in (("generator", options.generator), ("prompts", options.prompts)):
-        if value is not None and (kind is None or name not in kind.uses):
-            raise UserError(f"--{name}: --calib {calib} does not use it; --calib {_PROMPTS} does")
+    calib = settings.calib
     if calib == "noise":
-        return NoiseSource(samples, model.input_size[1:], seed)
-    if kind is None:
-        return images_for(model, calib, "--calib", Role.CALIBRATION, limit=samples)
-    settings = kind.calibration_settings(samples, seed)
-    synthesizer = kind.build(model, settings, options, progress)
-    progress.say(f"{synthesizer}, kept in {cache.root()}")
-    images = cache.run_cached(synthesizer, progress, options.confirm_duration(kind.shorter))
+        return NoiseSource(settings.samples, model.input_size[1:], settings.seed)
+    if calib not in SYNTHESIZERS_OF_CALIB:
+        flag = settings.naming.option("calib")
+        return images_for(model, calib, flag, Role.CALIBRATION, limit=settings.samples)
+    kind = SYNTHESIZERS[SYNTHESIZERS_OF_CALIB[calib]]
+    options = GenerationOptions(
+        generator=settings.generator,
+        prompts=settings.prompts,
+        device=device,
+        confirm_duration=confirm,
+    )
+    with resumable():
+        chosen = kind.calibration_settings(settings.samples, settings.seed)
+        synthesizer = kind.build(model, chosen, options, progress)
+        progress.say(f"{synthesizer}, kept in {cache.root()}")
+        images = cache.run_cached(synthesizer, progress, confirm(kind.shorter))
     if distributed.is_main():
         correct = sum(row["correct"] for row in images.rows) / len(images.rows)
         progress.say(f"{len(images.rows)} images, top-1 {correct:.1%}: {images.path}")

@@ -1,73 +1,156 @@
-"""Whatever MODEL names: a checkpoint that vitquant wrote, here or on the Hub, or a float model."""
+"""Whatever MODEL names: a checkpoint, here or on the Hub, an exported file, or a float model."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.config.names import HUB, MINIATURES
 from vitquant.core.errors import UserError
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role, open_source
 from vitquant.exporters.runtimes.registry import is_onnx, open_exported
 from vitquant.hub.download import checkpoint_file, quantized_config
 from vitquant.hub.repository import Repository
-from vitquant.models.model import Model
-from vitquant.models.sources.from_timm import HUB, load_float
+from vitquant.models.hub_config import pretrained_cfg
+from vitquant.models.model import Model, ModelIdentity
+from vitquant.models.sources import load_float
 
 
-def open_model(
-    name: str,
-    weights: Path | None = None,
-    num_classes: int | None = None,
-    runtime: str | None = None,
-) -> Model:
-    """Open a model in eval mode; see :func:`load_float` for names.
+@dataclass(frozen=True)
+class FloatName:
+    """A float model, here or on the Hub."""
 
-    runtime: of an ONNX file, see :func:`vitquant.exporters.runtimes.registry.open_exported`.
+    name: str
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """A file that ``vitquant quantize`` wrote, or that is meant to be one."""
+
+    name: str
+
+    @property
+    def path(self) -> Path:
+        return Path(self.name)
+
+
+@dataclass(frozen=True)
+class HubCheckpoint:
+    """A checkpoint on the Hub."""
+
+    name: str
+    repository: Repository
+
+    @property
+    def path(self) -> Path:
+        """In the Hub's cache, downloaded now if it is not there. Raises UserError if it cannot."""
+        return checkpoint_file(self.repository)
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """An ONNX file that ``vitquant export`` wrote, or that is meant to be one."""
+
+    name: str
+
+
+Named = FloatName | CheckpointFile | HubCheckpoint | ExportedFile
+
+
+def resolve(name: str, revision: str | None = None) -> Named:
+    """What a name means. Only names on the Hub ask a network, for ``config.json``.
 
     Raises:
-        UserError: there is no such model, or its file cannot be used.
-    """
-    if runtime is not None and not is_onnx(name):
-        raise UserError(f"--runtime: {name} is no ONNX file; only such a file has a runtime")
-    if not is_checkpoint(name):
-        return load_float(name, weights, num_classes)
-    if weights is not None or num_classes is not None:
-        raise UserError(f"--weights, --num-classes: {name} is a checkpoint and holds its own")
-    if is_onnx(name):
-        return open_exported(Path(name), runtime)
-    return restore(read_checkpoint(checkpoint_path(name)))
-
-
-def is_checkpoint(name: str) -> bool:
-    """Whether MODEL is a checkpoint rather than the name of a float model: a file, or a repository
-    of the Hub that holds one.
-
-    Raises:
-        UserError: it names a repository that cannot be read.
+        UserError: it names a repository that cannot be read, or a revision of a file is asked for.
     """
     if name.startswith(HUB):
-        return quantized_config(Repository.of(name)) is not None
-    return Path(name).is_file() or name.endswith(".safetensors") or is_onnx(name)
+        repository = Repository.of(name, revision)
+        if quantized_config(repository) is None:
+            return FloatName(name)
+        return HubCheckpoint(name, repository)
+    if revision is not None:
+        raise UserError(f"revision: {name} is a file; a revision goes with {HUB}owner/name")
+    if is_onnx(name):
+        return ExportedFile(name)
+    if Path(name).is_file() or name.endswith(".safetensors"):
+        return CheckpointFile(name)
+    return FloatName(name)
 
 
-def checkpoint_path(name: str, revision: str | None = None) -> Path:
-    """The file of a checkpoint, downloaded where the Hub has it.
+def resolve_checkpoint(name: str, revision: str | None = None) -> CheckpointFile | HubCheckpoint:
+    """A checkpoint by name. Whether a local file exists is not looked at.
 
     Raises:
-        UserError: the repository holds no checkpoint or cannot be read, or a revision of a file is
-            asked for. Whether a local file exists is not looked at.
+        UserError: as :func:`resolve`, or it names a float model of the Hub.
     """
-    if not name.startswith(HUB):
-        if revision is not None:
-            raise UserError(f"revision: {name} is a file; a revision goes with {HUB}owner/name")
-        return Path(name)
-    repository = Repository.of(name, revision)
-    if quantized_config(repository) is None:
+    named = resolve(name, revision)
+    if isinstance(named, CheckpointFile | HubCheckpoint):
+        return named
+    if name.startswith(HUB):
         raise UserError(
             f"MODEL: {name} holds a float model; a repository with a checkpoint that vitquant "
             f"wrote is accepted"
         )
-    return checkpoint_file(repository)
+    return CheckpointFile(name)
+
+
+def open_model(
+    name: str | Named,
+    weights: Path | None = None,
+    num_classes: int | None = None,
+    runtime: str | None = None,
+) -> Model:
+    """Open a model in eval mode.
+
+    Args:
+        name: what :func:`resolve` takes or returns.
+        weights, num_classes: of a float model, see :func:`load_float`.
+        runtime: of an ONNX file, see :func:`vitquant.exporters.runtimes.registry.open_exported`.
+
+    Raises:
+        UserError: there is no such model, or its file cannot be used.
+    """
+    named = resolve(name) if isinstance(name, str) else name
+    if runtime is not None and not isinstance(named, ExportedFile):
+        raise UserError(f"--runtime: {named.name} is no ONNX file; only such a file has a runtime")
+    if isinstance(named, FloatName):
+        return load_float(named.name, weights, num_classes)
+    if weights is not None or num_classes is not None:
+        raise UserError(f"--weights, --num-classes: {named.name} is a checkpoint and holds its own")
+    if isinstance(named, ExportedFile):
+        return open_exported(Path(named.name), runtime)
+    return restore(read_checkpoint(named.path))
+
+
+def open_float_of(identity: ModelIdentity, weights: Path | None) -> Model:
+    """The very float model that a checkpoint was made from.
+
+    Raises:
+        UserError: it cannot be loaded, or its weights are others.
+    """
+    from_hub = identity.name.startswith(HUB)
+    if weights is None and not identity.tag and not from_hub:
+        raise UserError(
+            f"--reference: {identity.name} was quantized from a file; give it with --weights"
+        )
+    pinned = identity.tag and not from_hub and identity.name not in MINIATURES
+    name = f"{identity.architecture}.{identity.tag}" if pinned else identity.name
+    model = load_float(name, weights, identity.arguments.get("num_classes"))
+    if identity.weights_sha256 != model.identity.weights_sha256:
+        flag = "--reference" if weights is None else f"--weights: {weights}:"
+        raise UserError(
+            f"{flag} these are not the weights that the checkpoint was made from; name a model "
+            f"after --reference to compare with another"
+        )
+    return model
+
+
+def as_file_name(name: str) -> str:
+    """A model's name as a part of the name of a file."""
+    return name.replace("/", "-").replace(":", "-")
 
 
 def images_for(model: Model, source: str, flag: str, role: Role, **options: Any) -> ImageSource:
@@ -79,8 +162,29 @@ def images_for(model: Model, source: str, flag: str, role: Role, **options: Any)
     return open_source(
         source,
         flag=flag,
-        classes=model.classes,
-        num_classes=model.num_classes,
+        label_space=model.label_space,
         role=role,
         **options,
     )
+
+
+def load(checkpoint: str | Path, *, revision: str | None = None, device: str = "cpu") -> nn.Module:
+    """A quantized model as an ``nn.Module`` with timm's interface, in eval mode.
+
+    ``forward_features``, ``forward_head`` and ``num_classes`` are those of the architecture in
+    timm. ``pretrained_cfg``, also called ``default_cfg``, has the preprocessing and class names
+    that came with the checkpoint, so that ``timm.data.resolve_model_data_config`` finds them.
+
+    Args:
+        checkpoint: a file that vitquant wrote, or ``hf-hub:owner/name`` of one on the Hub.
+        revision: a branch, tag or commit on the Hub; ``hf-hub:owner/name@revision`` means the same.
+
+    Raises:
+        UserError: there is no such checkpoint, or it is damaged.
+    """
+    model = restore(read_checkpoint(resolve_checkpoint(str(checkpoint), revision).path))
+    cfg = {n: tuple(v) if isinstance(v, list) else v for n, v in pretrained_cfg(model).items()}
+    module: Any = model.module
+    module.pretrained_cfg = module.default_cfg = cfg
+    loaded: nn.Module = module.to(device)
+    return loaded

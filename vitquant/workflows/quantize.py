@@ -1,209 +1,247 @@
-"""Quantize a model: the function behind ``vitquant quantize`` and ``vitquant.quantize``."""
+"""Quantize a model by its name: behind ``vitquant quantize`` and ``vitquant.quantize``."""
 
-import copy
-import platform
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import timm
-import torch
+from PIL import Image
 from torch import nn
 
-import vitquant
-from vitquant.checkpoint.header import Header, ProductRecord
-from vitquant.checkpoint.write import write_checkpoint
-from vitquant.core import distributed, threads
-from vitquant.core.errors import UserError
+from vitquant.config.quantize import QuantizeSettings
+from vitquant.config.recipe import read_recipe
+from vitquant.core import distributed
+from vitquant.core.device import describe_device, peak_memory_bytes
+from vitquant.core.errors import Interrupted, UserError
+from vitquant.core.files import check_writable, remove_leftovers
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
-from vitquant.data.sampling import stratified_sample
-from vitquant.evaluation.agreement import Fidelity, compare
-from vitquant.methods.settings import Settings
 from vitquant.models.model import Model
-from vitquant.quantization.graph.points import check_supported, example_inputs, find_points
+from vitquant.models.sources import load_float
+from vitquant.models.sources.from_module import from_module
 from vitquant.quantization.layers.base import IntLayer
-from vitquant.quantization.layers.interception import intercepted
-from vitquant.quantization.methods.base import METHODS, Method, get_method
-from vitquant.quantization.ptq.context import PTQContext
-from vitquant.quantization.ptq.convert import convert
-from vitquant.quantization.training.state import TrainingState, run_fingerprint
-from vitquant.quantization.transforms.rotation import rotate
+from vitquant.quantization.methods.base import get_method
+from vitquant.quantization.training.state import TrainingState
+from vitquant.workflows import ptq
+from vitquant.workflows.calibration_images import Confirm, calibration_images, go_on
+from vitquant.workflows.open import FloatName, as_file_name, resolve
+from vitquant.workflows.ptq import Quantized, check_supports_resume
 
-
-@dataclass
-class Quantized:
-    """A quantized model, what its checkpoint says of it, and how the run went.
-
-    history: losses by step. seconds: that it took, once there were calibration images. samples: how
-    many of these were used. fidelity: how much the model has in common with the float one.
-    """
-
-    model: Model
-    header: Header
-    samples: int
-    seconds: float
-    fidelity: Fidelity
-    history: list[dict[str, float | str]] = field(default_factory=list)
-
-    @property
-    def module(self) -> nn.Module:
-        """The quantized network, with timm's interface."""
-        return self.model.module
-
-    def save(self, path: Path | str) -> int:
-        """Write the checkpoint; returns its size in bytes. Raises UserError if it cannot."""
-        return write_checkpoint(Path(path), self.model.module, self.header)
+Images = str | Path | Sequence[Image.Image] | ImageSource
 
 
 def quantize(
-    model: Model,
-    images: ImageSource | Callable[[], ImageSource],
-    settings: Settings,
-    progress: Progress | None = None,
+    model: str | nn.Module,
+    bits: str | None = None,
+    calib: Images | None = None,
+    *,
+    recipe: str | Path | None = None,
+    weights: str | Path | None = None,
+    num_classes: int | None = None,
+    arguments: dict[str, Any] | None = None,
     device: str = "cpu",
-    state: TrainingState | None = None,
+    progress: Progress | None = None,
+    state: str | Path | None = None,
+    **settings: Any,
 ) -> Quantized:
-    """Quantize a float model; the model itself is left as it was.
-
-    Where several processes are connected, all of them call this with the same
-    arguments but for the device, and each returns the whole result.
+    """Quantize a float model; ``model`` itself is left as it was.
 
     Args:
-        model: from :func:`vitquant.workflows.open.open_model`.
-        images: calibration images; labels are used only to spread the sample over the classes. Or
-            what makes them, which can take hours: it is called once the model and the settings are
-            known to go together.
-        state: a file to go on from after an interruption. It is left in place at the end: remove it
-            once the result is safe.
+        model: a name as on the command line, or a module that ``timm.create_model`` returned.
+        bits: of weights and activations, such as ``"w4a4"``.
+        calib: calibration images: PIL images, what ``--calib`` takes, or an
+            :class:`vitquant.data.image_source.ImageSource`; by default ``"synthetic"``. What has to
+            be generated is generated first, however long it takes, and kept in the cache.
+        recipe: a TOML file of settings, or the name of a bundled one; arguments here win.
+        weights, num_classes: with a name, as on the command line.
+        arguments: with a module, the arguments that timm built it with, where timm has not kept
+            them.
+        progress: a listener; by default nothing is printed.
+        state: a file to go on from after an interruption; remove it once the result is saved.
+        settings: of :class:`vitquant.config.quantize.QuantizeSettings`, such as ``method``,
+            ``samples``, ``steps`` or ``seed``: the options of the command, with underscores.
+
+    Returns:
+        The result: ``module`` is the network, ``save(path)`` writes the checkpoint, ``fidelity``
+        tells how far it agrees with the float model.
 
     Raises:
-        UserError: part of the model cannot be quantized (and ``allow_float`` is off), or an image
-            or the state cannot be read, or the method cannot be divided, or not resumed.
+        UserError: an argument cannot be used, or the model cannot be quantized.
         CheckFailedError: training diverged.
     """
-    progress = progress if progress is not None and distributed.is_main() else Silent()
+    own = None if calib is None or isinstance(calib, str | Path) else _source(calib)
+    found = None if recipe is None else read_recipe(recipe, "recipe")
+    named = calib if own is None else own.name
+    chosen = QuantizeSettings.build(found, bits=bits, calib=named, **settings)
+    opened = _open(model, weights, num_classes, arguments)
+    images: ImageSource | Callable[[], ImageSource]
+    images = _images(opened, chosen, device, progress or Silent()) if own is None else own
+    kept = None if state is None else TrainingState(Path(state), None)
+    return ptq.quantize(opened, images, chosen, progress, device, kept)
+
+
+@dataclass(frozen=True)
+class QuantizedFile:
+    """A checkpoint that was written, and how. bytes: its size. device: where it was made."""
+
+    path: Path
+    bytes: int
+    quantized: Quantized
+    settings: QuantizeSettings
+    device: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``vitquant quantize --json`` prints."""
+        run, settings = self.quantized, self.settings
+        return {
+            "output": str(self.path),
+            "model": run.model.identity.name,
+            "float_model": run.header.model,
+            "bits": run.header.bits,
+            "method": settings.method,
+            "calib": run.header.settings["calib"],
+            "samples": run.samples,
+            "agreement": run.fidelity.agreement,
+            "cosine": run.fidelity.cosine,
+            "steps": settings.steps if get_method(settings.method).is_trained else 0,
+            "seed": settings.seed,
+            "seconds": round(run.seconds, 3),
+            "processes": distributed.world_size(),
+            "peak_memory_bytes": peak_memory_bytes(self.device),
+            "bytes": self.bytes,
+            "float_bytes": run.model.identity.float_bytes,
+            "settings": run.header.settings,
+            "versions": run.header.versions,
+            "float_parts": run.header.unreached,
+            "history": run.history,
+        }
+
+
+def quantize_to_file(
+    name: str,
+    settings: QuantizeSettings,
+    out: Path | None = None,
+    *,
+    weights: Path | None = None,
+    num_classes: int | None = None,
+    resume: bool = False,
+    save_every: int | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    confirm: Confirm = go_on,
+) -> QuantizedFile | None:
+    """Quantize a model and write a checkpoint; None in all processes but the main one.
+
+    Args:
+        name: of a float model.
+        out: the file; by default MODEL-BITS.safetensors in the current folder.
+        resume: keep the state of training beside ``out``, and go on from it if it is there.
+        save_every: steps from one writing of the state to the next.
+        confirm: see :mod:`vitquant.workflows.calibration_images`.
+
+    Raises:
+        UserError, CheckFailedError: as :func:`quantize`.
+        Interrupted: with Ctrl-C, where something is left to go on from.
+    """
+    if not isinstance(resolve(name), FloatName):
+        raise UserError(
+            f"MODEL: {name} is a file, or quantized already; the name of a float model is "
+            f"accepted, with --weights FILE for its weights"
+        )
+    path = out or Path(f"{as_file_name(name)}-{settings.bits}.safetensors")
+    if distributed.is_main():
+        check_writable(path, settings.naming.option("out"), inputs=(weights,))
+    state = _state(path, settings.method, save_every) if resume else None
+    progress = progress or Silent()
+    opened = load_float(name, weights, num_classes)
+    images = _images(opened, settings, device, progress, confirm)
+    try:
+        quantized = ptq.quantize(opened, images, settings, progress, device, state)
+        size = quantized.save(path) if distributed.is_main() else 0
+    except KeyboardInterrupt:
+        if state is None or not state.path.exists():
+            raise
+        raise Interrupted(
+            f"interrupted; {path} was not written; the same command goes on from {state.path}"
+        ) from None
+    if state is not None:
+        state.remove()
+    if not distributed.is_main():
+        return None
+    return QuantizedFile(path, size, quantized, settings, device)
+
+
+def _images(
+    model: Model,
+    settings: QuantizeSettings,
+    device: str,
+    progress: Progress,
+    confirm: Confirm = go_on,
+) -> Callable[[], ImageSource]:
+    """What makes or opens calibration images, and says what is about to be done with them."""
+
+    def images() -> ImageSource:
+        found = calibration_images(settings, model, device, progress, confirm)
+        seen = len({label for label in found.labels or () if label >= 0})
+        if seen and seen < model.num_classes / 2:
+            progress.warn(
+                f"--calib shows {seen} of {model.num_classes} classes: accuracy on those will be "
+                f"flattered, on the others it will not"
+            )
+        _announce(model, found, settings, device, progress)
+        return found
+
+    return images
+
+
+def _announce(
+    model: Model, images: ImageSource, settings: QuantizeSettings, device: str, progress: Progress
+) -> None:
+    own = f", class tokens a{settings.prefix_bits}" if settings.prefix_bits else ""
     method = get_method(settings.method)
-    _check_processes(method, settings)
-    if state is not None:
-        check_supports_resume(method)
-    if any(isinstance(module, IntLayer) for module in model.module.modules()):
-        raise UserError("MODEL: it is quantized already; a float model is accepted")
-    model = copy.copy(model)
-    model.module = copy.deepcopy(model.module)
-    if settings.rotate:
-        _rotate(model, settings)
-    model.module.to(device)
-    points = find_points(model.module, example_inputs(model.input_size).to(device))
-    if not points.layers:
-        raise UserError(f"MODEL: {model.identity.name} has no Linear or Conv2d to quantize")
-    if not settings.allow_float:
-        check_supported(model.module, points)
-    for name, why in points.unsupported.items():
-        progress.warn(f"{name} stays float: {why}")
-    if not settings.per_head:
-        points.heads.clear()
-    if settings.prefix_bits and not points.prefix:
-        raise UserError(
-            f"--prefix-bits: {model.identity.name} has no class tokens or registers; leave it out"
-        )
-    if not settings.prefix_scales:
-        points.prefix.clear()
-    images = images() if callable(images) else images
-    start = time.monotonic()
-    _seed(settings.seed)  # Making images has used up random numbers, unless they were kept.
-    chosen = _decode(images, settings, progress)
-    if state is not None:
-        state.begin(run_fingerprint(model, chosen, settings))
-    context = PTQContext(
-        model, points, chosen, settings, progress, torch.device(device), state=state
+    progress.say(
+        f"{model.identity.name} to {settings.bits} (patch embedding {settings.patch_embed_bits}, "
+        f"head {settings.head_bits}{own}) by {settings.method} on {describe_device(device)}, "
+        f"{min(method.samples(settings), len(images))} images of {images.name}"
     )
-    with threads.suited_to(model.image_cost):
-        student = method.run(context)
-        layers = convert(student, model.module)
-    products = [
-        ProductRecord(
-            name,
-            len(module.products),
-            settings.scheme.bits.activation,
-            tuple(product.left.heads for product in module.products),
-            tuple(product.left.prefix.count for product in module.products),
-        )
-        for name, module in intercepted(student)
-    ]
-    header = Header(
-        model=model.identity.to_json(),
-        preprocessing=model.preprocessing,
-        classes=None if model.classes is None else model.classes.to_json(),
-        bits=str(settings.scheme.bits),
-        layers=layers,
-        products=products,
-        unreached=points.unsupported,
-        constant=points.constant,
-        settings=settings.to_json() | {"calib": images.name, "samples": len(chosen)},
-        versions=_versions(),
-    )
-    student.eval().requires_grad_(False)
-    result = Model(student, model.identity, model.preprocessing, model.classes)
-    with threads.suited_to(model.image_cost):
-        fidelity = compare(result, model, chosen, device)
-    seconds = time.monotonic() - start
-    return Quantized(result, header, len(chosen), seconds, fidelity, context.history)
-
-
-def _rotate(model: Model, settings: Settings) -> None:
-    if not rotate(model.module.cpu(), example_inputs(model.input_size), settings.seed):
-        raise UserError(
-            f"--rotate: {model.identity.name} is not a ViT whose residual stream can be rotated, "
-            f"such as DeiT or DINOv2 with a classifier; leave it out"
+    if method.is_trained:
+        progress.say(
+            f"{settings.steps} steps of {settings.batch_size} images; the time left is shown once "
+            f"the first steps are done"
         )
 
 
-def check_supports_resume(method: Method) -> None:
-    """Raise a UserError if the method cannot go on from a saved state."""
-    if not method.supports_resume:
-        others = ", ".join(m.name for m in METHODS.values() if m.supports_resume)
-        raise UserError(f"--resume: method {method.name} keeps no state; accepted with: {others}")
+def _state(path: Path, method: str, every: int | None) -> TrainingState:
+    """The file beside the checkpoint that a run goes on from."""
+    check_supports_resume(get_method(method))
+    state = TrainingState(path.with_name(f".{path.name}.state"), every)
+    if distributed.is_main():
+        for file in (path, state.path):
+            remove_leftovers(file)
+    return state
 
 
-def _check_processes(method: Method, settings: Settings) -> None:
-    count = distributed.world_size()
-    if count > 1 and not method.supports_distributed:
-        others = ", ".join(m.name for m in METHODS.values() if m.supports_distributed)
-        raise UserError(
-            f"--method: {method.name} works in one process, not in {count}; accepted in several: "
-            f"{others}"
-        )
-    if method.is_trained and settings.batch_size < count:
-        raise UserError(
-            f"--batch-size: {settings.batch_size} cannot be divided between {count} processes; "
-            f"{count} or more"
-        )
+def _open(
+    model: str | nn.Module,
+    weights: str | Path | None,
+    num_classes: int | None,
+    arguments: dict[str, Any] | None,
+) -> Model:
+    if isinstance(model, str):
+        if arguments is not None:
+            raise UserError("arguments: they go with a module; with a name, num_classes does")
+        return load_float(model, None if weights is None else Path(weights), num_classes)
+    if weights is not None or num_classes is not None:
+        raise UserError("weights, num_classes: they go with a name; a module has its own")
+    if any(isinstance(module, IntLayer) for module in model.modules()):
+        raise UserError("model: it is quantized already; a float model is accepted")
+    return from_module(model, arguments)
 
 
-def _decode(images: ImageSource, settings: Settings, progress: Progress) -> ImageSource:
-    """The chosen images, in memory: every one is looked at many times."""
-    indices = stratified_sample(
-        images, get_method(settings.method).samples(settings), settings.seed
-    )
-    track = progress.track(indices, len(indices), "reading calibration images")
-    return ListSource(images.name, [images.image(i) for i in track])
-
-
-def _seed(seed: int) -> None:
-    torch.manual_seed(seed)
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed_all(seed)
-
-
-def _versions() -> dict[str, Any]:
-    return {
-        "vitquant": vitquant.__version__,
-        "torch": str(torch.__version__),
-        "timm": timm.__version__,
-        "safetensors": safetensors.__version__,
-        "python": platform.python_version(),
-    }
+def _source(calib: Sequence[Image.Image] | ImageSource) -> ImageSource:
+    if not isinstance(calib, Sequence):
+        return calib
+    pictures: list[Any] = list(calib)
+    if not pictures or not all(isinstance(picture, Image.Image) for picture in pictures):
+        raise UserError("calib: at least one image, all of them PIL images, is accepted")
+    return ListSource("images", [picture.convert("RGB") for picture in pictures])

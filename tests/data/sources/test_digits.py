@@ -33,7 +33,7 @@ def test_the_split_keeps_the_proportions_of_the_classes():
         assert abs(test[label] - count * 500 / 1797) <= 1
 
 
-def test_an_image_is_a_grey_digit_on_black_in_rgb():
+def test_an_image_is_a_gray_digit_on_black_in_rgb():
     image, _ = digits("train")[0]
     assert (image.mode, image.size) == ("RGB", (32, 32))
     red, green, blue = image.split()

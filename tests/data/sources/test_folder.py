@@ -1,6 +1,7 @@
 import pytest
 
 from vitquant.core.errors import UserError
+from vitquant.models.timm_adapter import imagenet_classes
 
 
 @pytest.fixture
@@ -64,8 +65,6 @@ def test_stray_images_are_an_error(by_class, write, evaluation):
 
 
 def test_ambiguous_folder_is_explained(tmp_path, write, evaluation):
-    from vitquant.data.class_names import imagenet_classes
-
     write(tmp_path / "crane" / "1.png")
     with pytest.raises(UserError, match=r"'crane' names 2 classes; .* n02012849, n03126707"):
         evaluation(tmp_path, classes=imagenet_classes(1000), num_classes=1000)

@@ -2,10 +2,11 @@ import pytest
 from PIL import Image
 
 from vitquant.core.errors import UserError
-from vitquant.data.image_source import Request, Role
+from vitquant.data.class_names import LabelSpace
+from vitquant.data.image_source import Role, SourceRequest
 from vitquant.data.sources.stream import StreamSource, as_label
 
-REQUEST = Request("wds/x", "--data", Role.EVALUATION, None, 3, False, 1)
+REQUEST = SourceRequest("wds/x", "--data", Role.EVALUATION, LabelSpace(3), False, 1)
 
 
 class Countdown:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from vitquant.evaluation.outputs import compare_outputs
+from vitquant.evaluation.agreement import compare_outputs
 from vitquant.exporters.onnx.graph import INT2
 from vitquant.exporters.onnx.lower import lower
 from vitquant.exporters.onnx.symbolic_ops import is_patch_embedding, symbolic_ops

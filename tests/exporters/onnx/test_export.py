@@ -6,7 +6,7 @@ from onnx import TensorProto
 from torch import nn
 
 from vitquant.core.errors import UserError
-from vitquant.evaluation.outputs import compare_outputs
+from vitquant.evaluation.agreement import compare_outputs
 from vitquant.exporters.noise_floor import float_matmuls, perturb_accumulation
 from vitquant.exporters.onnx.export import OnnxOptions, choose_opset, to_onnx
 from vitquant.exporters.onnx.graph import INT4, INT8

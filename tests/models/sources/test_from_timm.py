@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from vitquant.core.errors import UserError
-from vitquant.models.sources.from_timm import ALIASES, load_float
+from vitquant.models.sources import load_float
+from vitquant.models.sources.from_timm import ALIASES
 
 
 @pytest.fixture(autouse=True)

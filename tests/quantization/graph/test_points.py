@@ -9,7 +9,7 @@ from torch import nn
 from vitquant.core.errors import UserError
 from vitquant.quantization.graph.points import check_supported, example_inputs, find_points
 from vitquant.quantization.layers.interception import intercepted
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 # Linears whose input does not depend on the image.
 CONSTANT = {"swinv2": 8, "siglip": 1}
@@ -17,7 +17,7 @@ BLOCKS = {"swin": 4, "swinv2": 4}
 
 
 def test_every_layer_and_two_products_a_block_are_found(family, small):
-    points = find_points(small.module, example_inputs(small.input_size))
+    points = find_points(small.module, example_inputs(small.input_size), small.tokens)
     there = {
         name
         for name, module in small.module.named_modules()
@@ -34,7 +34,7 @@ def test_every_layer_and_two_products_a_block_are_found(family, small):
 
 
 def test_attention_weights_are_told_from_other_operands(small):
-    points = find_points(small.module, example_inputs(small.input_size))
+    points = find_points(small.module, example_inputs(small.input_size), small.tokens)
     heads = {n: m.num_heads for n, m in small.module.named_modules() if hasattr(m, "num_heads")}
     found = {(name, 1): heads[name] for name in points.products if heads[name] > 1}
     assert points.heads == found
@@ -42,7 +42,7 @@ def test_attention_weights_are_told_from_other_operands(small):
 
 
 def test_rows_in_front_of_the_patches_are_found(small):
-    points = find_points(small.module, example_inputs(small.input_size))
+    points = find_points(small.module, example_inputs(small.input_size), small.tokens)
     prefix = getattr(small.module, "num_prefix_tokens", 0)
     assert set(points.prefix.values()) == ({prefix} if prefix else set())
     if prefix:
@@ -63,7 +63,7 @@ def test_looking_leaves_the_model_as_it_was(small, batch):
 
 @pytest.mark.parametrize("family", ["eva02", "beit", "swinv2"], indirect=True)
 def test_a_weight_used_by_the_attention_itself_is_attributed(small):
-    points = find_points(small.module, example_inputs(small.input_size))
+    points = find_points(small.module, example_inputs(small.input_size), small.tokens)
     assert points.functional == {f"{b}.attn.qkv": f"{b}.attn" for b in points.blocks}
 
 

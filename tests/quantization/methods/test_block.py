@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vitquant.checkpoint.read import read_checkpoint, restore
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 
 @pytest.mark.parametrize("family", ["vit", "swin", "eva02_base", "siglip"], indirect=True)
@@ -21,8 +21,8 @@ def test_it_comes_closer_to_float_than_rtn(make_small, images, batch, settings):
     errors = {}
     with torch.no_grad():
         target = model.module(batch)
-    for method in ("block", "rtn"):
-        changes = {"steps": 40, "batch_size": 4, "lr_weights": 1e-3}
+    trained = {"steps": 40, "batch_size": 4, "lr_weights": 1e-3}
+    for method, changes in (("block", trained), ("rtn", {})):
         quantized = quantize(model, images, settings("w3a3", method, **changes))
         with torch.inference_mode():
             errors[method] = (quantized.model.module(batch) - target).square().mean().item()

@@ -5,13 +5,13 @@ import torch
 
 import vitquant
 from vitquant.checkpoint.read import read_checkpoint, restore
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 
 @pytest.mark.parametrize("family", ["vit", "swin", "siglip", "dinov2"], indirect=True)
 @pytest.mark.parametrize("reparameterise", [False, True])
 def test_the_file_gives_back_the_model(small, reparameterise, images, batch, settings, tmp_path):
-    chosen = settings("w4a4", "dfq", reparameterise=reparameterise)
+    chosen = settings("w4a4", "dfq", reparameterize=reparameterise)
     quantized = quantize(small, images, chosen)
     quantized.save(tmp_path / "model.safetensors")
     restored = restore(read_checkpoint(tmp_path / "model.safetensors"))
@@ -48,7 +48,8 @@ def test_an_exported_model_has_no_more_kernels(make_small, images, settings, tmp
     for method in ("rtn", "dfq"):
         quantized = quantize(make_small("vit"), images, settings("w4a4", method))
         # Weights that are random agree on nothing in particular.
-        run = vitquant.export(quantized, tmp_path / f"{method}.onnx", min_agreement=0.0, count=2)
+        run = vitquant.export(quantized, tmp_path / f"{method}.onnx", min_agreement=0.0, images=2)
+        run = run.verification
         assert sorted(run.integer) == sorted(run.expected)
         found.append(run.expected)
     assert found[0] == found[1]

@@ -3,14 +3,12 @@
 import pytest
 import torch
 
-from vitquant.bits import parse_bits
 from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.data.loader import load_batches
 from vitquant.data.open import Role, open_source
-from vitquant.methods.scheme import Scheme
-from vitquant.methods.settings import Settings
 from vitquant.workflows.open import open_model
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 
 @pytest.mark.parametrize("family", ["vit", "swin", "eva02_base", "eva02"], indirect=True)
@@ -55,15 +53,15 @@ def test_where_activations_stay_float_nothing_is_made_alike(make_small, images, 
 
 def test_four_bits_on_digits_lose_less_than_rounding_alone():
     model = open_model("vit_digits")
-    open_digits = {"classes": model.classes, "num_classes": 10}
-    train, test = (open_source("digits", flag="", role=role, **open_digits) for role in Role)
+    train, test = (
+        open_source("digits", flag="", role=role, label_space=model.label_space) for role in Role
+    )
     batch = next(load_batches(test, range(200), model.transform(), 200))[0]
-    bits = parse_bits("w4a4")
-    scheme = Scheme(bits, patch_embed=parse_bits("w8a8"), head=bits)
     errors = {}
     with torch.inference_mode():
         wanted = model.module(batch)
         for method in ("repq", "rtn"):
-            quantized = quantize(model, train, Settings(scheme, method, prefix_scales=False))
+            chosen = QuantizeSettings.build(bits="w4a4", method=method, prefix_scales=False)
+            quantized = quantize(model, train, chosen)
             errors[method] = (quantized.model.module(batch) - wanted).square().mean().item()
     assert errors["repq"] < 0.9 * errors["rtn"]

@@ -10,6 +10,7 @@ from vitquant.quantization.graph.observe import observe
 from vitquant.quantization.graph.points import find_points
 from vitquant.quantization.layers.base import ChannelRescale
 from vitquant.quantization.layers.interception import intercepted
+from vitquant.quantization.ptq.bit_assignment import layer_bits
 from vitquant.quantization.ptq.calibrate import calibrate
 from vitquant.quantization.ptq.convert import convert
 from vitquant.quantization.ptq.prepare import add_rescaling, prepare
@@ -17,12 +18,12 @@ from vitquant.quantization.transforms.folding import find_folds
 from vitquant.quantization.transforms.rescaling import initialize
 
 
-def learned_model(model, batch, scheme, spread):
+def learned_model(model, batch, assignment, spread):
     """A model with student quantizers, whose rescaling is exp of noise, calibrated on ``batch``."""
-    points = find_points(model.module, batch)
+    points = find_points(model.module, batch, model.tokens)
     samples = observe(model.module, batch, points, seed=0)
-    bits = scheme.layer_bits(model.module, points)
-    student = prepare(model.module, points, bits, scheme.bits)
+    bits = layer_bits(assignment, model.classifier_names, points)
+    student = prepare(model.module, points, bits, assignment.bits)
     rescalings = add_rescaling(student, find_folds(model.module, batch[:1], points))
     generator = torch.Generator().manual_seed(3)
     for rescale, _ in rescalings:

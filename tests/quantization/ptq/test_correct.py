@@ -8,7 +8,7 @@ from vitquant.quantization.methods.repq import repq
 from vitquant.quantization.methods.rtn import rtn
 from vitquant.quantization.ptq.calibrate import calibrate_with_rescaling
 from vitquant.quantization.ptq.correct import correct
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 
 @torch.no_grad()

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from vitquant.config.training import LearningRates
 from vitquant.core.errors import CheckFailedError, UserError
-from vitquant.methods.settings import Settings
 from vitquant.quantization.ptq.calibrate import calibrate_with_rescaling
 from vitquant.quantization.training.blockwise import capture, features, reconstruct
 from vitquant.quantization.training.losses import relative_error
@@ -72,7 +72,9 @@ def test_the_history_has_the_steps_of_every_block(make_small, exact, make_job):
 def test_parts_of_a_batch_add_up(make_small, exact, make_job):
     losses = []
     for accumulate in (1, 3):
-        context = make_job(make_small("vit"), exact(steps=2, batch_size=4, accumulate=accumulate))
+        context = make_job(
+            make_small("vit"), exact(steps=2, batch_size=4, grad_accum_steps=accumulate)
+        )
         student = calibrate_with_rescaling(context)
         reconstruct(context, student)
         losses.append([entry["loss"] for entry in context.history])
@@ -94,7 +96,7 @@ def test_without_a_block_it_is_refused(make_small, exact, make_job):
 
 
 def test_nothing_to_train_is_refused(make_small, exact, make_job):
-    rates = [name for name in Settings.__dataclass_fields__ if name.startswith("lr_")]
+    rates = [name for name in LearningRates.fields() if name != "lr_head"]
     context = make_job(make_small("vit"), exact(**dict.fromkeys(rates, 0.0)))
     with pytest.raises(UserError, match=r"--lr-weights: .* nothing is trained"):
         reconstruct(context, calibrate_with_rescaling(context))

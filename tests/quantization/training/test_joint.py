@@ -16,8 +16,8 @@ LEAVES = {
     "log_scale": "lr_scales",
     "zero_point": "lr_zero_points",
     "log_prefix_scale": "lr_scales",
-    "channel_shift": "lr_offsets",
-    "prefix_channel_shift": "lr_offsets",
+    "channel_shift": "lr_shifts",
+    "prefix_channel_shift": "lr_shifts",
     "log": "lr_rescaling",
 }
 RATES = ("lr_weights", "lr_head", *dict.fromkeys(LEAVES.values()), "lr_norms")
@@ -66,7 +66,7 @@ def moved(before, student):
 @pytest.mark.parametrize("accumulate", [2, 3, 4])
 def test_parts_of_a_batch_add_up_to_the_whole(family, accumulate, trained):
     whole, _, first = trained(family, steps=1, batch_size=4)
-    parts, _, second = trained(family, steps=1, batch_size=4, accumulate=accumulate)
+    parts, _, second = trained(family, steps=1, batch_size=4, grad_accum_steps=accumulate)
     assert parts.history[0] == pytest.approx(whole.history[0], rel=1e-2)
     difference = gradients(first) - gradients(second)
     # Sums in another order may take a value to the other side of a rounding.
@@ -76,7 +76,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(family, accumulate, trained):
 @pytest.mark.parametrize("family", ["vit", "swin", "eva02"])
 def test_computing_activations_again_changes_nothing(family, trained):
     plain, _, first = trained(family, steps=2)
-    again, _, second = trained(family, steps=2, checkpointing=True)
+    again, _, second = trained(family, steps=2, grad_checkpointing=True)
     for ours, theirs in zip(again.history, plain.history, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-5)
     torch.testing.assert_close(gradients(second), gradients(first), rtol=1e-4, atol=1e-6)
@@ -93,7 +93,9 @@ def test_a_model_that_cannot_checkpoint_is_refused(wrapped, exact, make_job):
             q, k, v = self.qkv(self.embed(x).flatten(2).mT).chunk(3, -1)
             return ((q @ k.mT).softmax(-1) @ v).mean(1)
 
-    context = make_job(wrapped(Attention().eval().requires_grad_(False)), exact(checkpointing=True))
+    context = make_job(
+        wrapped(Attention().eval().requires_grad_(False)), exact(grad_checkpointing=True)
+    )
     with pytest.raises(UserError, match=r"--checkpointing: .*--accumulate"):
         train(context, calibrate_with_rescaling(context))
 

@@ -18,18 +18,19 @@ RATES = {
     "lr_scales": {"log_scale"},
     "lr_zero_points": {"zero_point"},
     "lr_rescaling": {"log"},
-    "lr_offsets": {"channel_shift"},
+    "lr_shifts": {"channel_shift"},
 }
 ALL = (*RATES, "lr_head", "lr_norms")
 
 
 def test_each_parameter_is_in_one_group_with_its_rate(make_small, settings, make_job):
     rates = {"lr_weights": 1.0, "lr_scales": 2.0, "lr_zero_points": 3.0, "lr_rescaling": 4.0}
-    rates |= {"lr_norms": 5.0, "lr_offsets": 6.0, "lr_head": 7.0}
+    rates |= {"lr_norms": 5.0, "lr_shifts": 6.0, "lr_head": 7.0}
     context = make_job(make_small("swin"), settings("w4a4", "joint", **rates))
     student = calibrate_with_rescaling(context)
     groups = {
-        g["lr"]: {id(p) for p in g["params"]} for g in parameter_groups(student, context.settings)
+        g["lr"]: {id(p) for p in g["params"]}
+        for g in parameter_groups(student, context.settings, context.model.classifier_names)
     }
     assert set(groups) == {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0}
     assert sum(map(len, groups.values())) == len(set().union(*groups.values()))
@@ -47,7 +48,11 @@ def test_both_classifiers_of_a_distilled_model_have_the_rate_of_the_head(
 ):
     context = make_job(make_small("distilled"), settings("w4a4", "joint", lr_head=7.0))
     student = calibrate_with_rescaling(context)
-    group = next(g for g in parameter_groups(student, context.settings) if g["lr"] == 7.0)
+    group = next(
+        g
+        for g in parameter_groups(student, context.settings, context.model.classifier_names)
+        if g["lr"] == 7.0
+    )
     wanted = {f"{head}.{leaf}" for head in ("head", "head_dist") for leaf in ("weight", "bias")}
     names = {id(parameter): name for name, parameter in student.named_parameters()}
     assert {names[id(parameter)] for parameter in group["params"]} == wanted

@@ -42,7 +42,7 @@ def hardware(monkeypatch):
 def test_a_precision_that_is_asked_for_is_taken(precision, known, settings, hardware, compiler):
     compiler("")
     hardware(**known)
-    chosen = choose_precision(settings(precision=precision), CPU, Silent())
+    chosen = choose_precision(settings(method="joint", precision=precision), CPU, Silent())
     assert chosen.dtype == getattr(torch, precision)
 
 
@@ -58,24 +58,24 @@ def test_a_precision_that_is_asked_for_is_taken(precision, known, settings, hard
 def test_auto_takes_bfloat16_where_the_hardware_has_it(known, dtype, settings, hardware, compiler):
     compiler("")
     hardware(**known)
-    assert choose_precision(settings(), CPU, Silent()).dtype == dtype
+    assert choose_precision(settings(method="joint"), CPU, Silent()).dtype == dtype
 
 
 def test_other_precisions_are_refused(settings):
     with pytest.raises(UserError, match=r"--precision: 'float16' .*: auto, float32, bfloat16"):
-        settings(precision="float16")
+        settings(method="joint", precision="float16")
 
 
 def test_quantizers_are_compiled_where_they_can_be(settings, compiler):
     compiler("")
-    assert choose_precision(settings(), CPU, Silent()).compiled
-    assert choose_precision(settings(compile=True), CPU, Silent()).compiled
-    assert not choose_precision(settings(compile=False), CPU, Silent()).compiled
+    assert choose_precision(settings(method="joint"), CPU, Silent()).compiled
+    assert choose_precision(settings(method="joint", compile=True), CPU, Silent()).compiled
+    assert not choose_precision(settings(method="joint", compile=False), CPU, Silent()).compiled
 
 
 def test_what_is_trained_sooner_than_compiled_is_not_compiled(settings, compiler):
     compiler("")
-    short = {"steps": 100, "batch_size": 10}
+    short = {"method": "joint", "steps": 100, "batch_size": 10}
     assert choose_precision(settings(**short), CPU, Silent(), 1e9).compiled
     assert not choose_precision(settings(**short), CPU, Silent(), 1e6).compiled
     assert choose_precision(settings(**short, compile=True), CPU, Silent(), 1e6).compiled
@@ -84,7 +84,7 @@ def test_what_is_trained_sooner_than_compiled_is_not_compiled(settings, compiler
 def test_without_a_compiler_it_says_so_and_goes_on(settings, compiler):
     compiler("no c++ anywhere")
     listener = Listener()
-    assert not choose_precision(settings(), CPU, listener).compiled
+    assert not choose_precision(settings(method="joint"), CPU, listener).compiled
     assert len(listener.said) == 1
     assert "no c++ anywhere" in listener.said[0]
 
@@ -92,14 +92,14 @@ def test_without_a_compiler_it_says_so_and_goes_on(settings, compiler):
 def test_without_a_compiler_what_needs_it_is_refused(settings, compiler):
     compiler("no c++ anywhere")
     with pytest.raises(UserError, match=r"--compile: .*no c\+\+ anywhere.*--no-compile"):
-        choose_precision(settings(compile=True), CPU, Silent())
+        choose_precision(settings(method="joint", compile=True), CPU, Silent())
 
 
 def test_nobody_looks_for_a_compiler_that_is_not_wanted(settings, monkeypatch):
     monkeypatch.setattr(
         compiled_kernels, "unavailable_reason", lambda device: pytest.fail("looked")
     )
-    assert not choose_precision(settings(compile=False), CPU, Silent()).compiled
+    assert not choose_precision(settings(method="joint", compile=False), CPU, Silent()).compiled
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

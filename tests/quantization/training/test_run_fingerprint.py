@@ -17,5 +17,5 @@ def test_a_run_is_its_model_images_and_settings(make_small, images, settings):
     for other in (turned, fewer):
         found = run_fingerprint(model, other, settings("w4a4", "joint"))
         assert {name for name in run if run[name] != found[name]} == {"--calib"}
-    found = run_fingerprint(model, images, settings("w4a4", "joint", flip=0.0))
-    assert {name for name in run if run[name] != found[name]} == {"--flip"}
+    found = run_fingerprint(model, images, settings("w4a4", "joint", hflip=0.0))
+    assert {name for name in run if run[name] != found[name]} == {"--hflip"}

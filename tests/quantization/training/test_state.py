@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from vitquant.core.errors import CheckFailedError, UserError
 from vitquant.core.progress import Silent
 from vitquant.quantization.training.state import TrainingState
-from vitquant.workflows.quantize import quantize
+from vitquant.workflows.ptq import quantize
 
 
 class Stop(Silent):

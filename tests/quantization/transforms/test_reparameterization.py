@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from vitquant.quantization.ptq.bit_assignment import layer_bits
 from vitquant.quantization.ptq.calibrate import calibrate
 from vitquant.quantization.ptq.convert import convert
 from vitquant.quantization.ptq.prepare import prepare
@@ -46,10 +47,10 @@ def test_offsets_and_factors_leave_the_output_as_it_was(
 ):
     context = make_job(spoil(small) if awkward else small, settings())
     found = found_in(context)
-    scheme = context.settings.scheme
-    layer_bits = scheme.layer_bits(context.float_model, context.points)
+    assignment = context.settings.assignment
+    bits = layer_bits(assignment, context.model.classifier_names, context.points)
     student = prepare(
-        with_offsets(context.float_model, found), context.points, layer_bits, scheme.bits
+        with_offsets(context.float_model, found), context.points, bits, assignment.bits
     )
     add_factors(student, found)
     assert deviation(student(batch), context.float_model(batch)) < 1e-4
@@ -103,10 +104,10 @@ def test_both_end_in_what_is_stored(make_small, settings, make_job):
     model = make_small("vit")
     context = make_job(model, settings("w8a8"))
     found = found_in(context)
-    scheme = context.settings.scheme
-    layer_bits = scheme.layer_bits(context.float_model, context.points)
+    assignment = context.settings.assignment
+    bits = layer_bits(assignment, context.model.classifier_names, context.points)
     shifted = with_offsets(context.float_model, found)
-    student = prepare(shifted, context.points, layer_bits, scheme.bits)
+    student = prepare(shifted, context.points, bits, assignment.bits)
     add_factors(student, found)
     calibrate(student, context.sample(shifted))
     convert(student, context.float_model)

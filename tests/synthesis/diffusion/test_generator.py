@@ -14,20 +14,20 @@ def embeds(generator):
     return generator.encode(ids, generator.embeddings(ids))
 
 
-def test_it_draws_what_the_pipeline_itself_draws(generator, pipeline, embeds):
+def test_it_generates_what_the_pipeline_itself_does(generator, pipeline, embeds):
     """With the words' own embeddings the two ways must meet."""
-    drawn = noise((1, *generator.noise_shape), 3)
+    latents = noise((1, *generator.noise_shape), 3)
     theirs = pipeline(
         "a photo of a cat",
         num_inference_steps=1,
         guidance_scale=0.0,
-        latents=drawn,
+        latents=latents,
         output_type="pt",
     ).images
-    torch.testing.assert_close(generator.generate(embeds, drawn), theirs, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(generator.generate(embeds, latents), theirs, atol=1e-5, rtol=1e-5)
 
 
-def test_images_are_colours_from_0_to_1(generator, embeds):
+def test_images_are_colors_from_0_to_1(generator, embeds):
     images = generator.generate(embeds.expand(3, -1, -1), noise((3, *generator.noise_shape), 0))
     assert images.shape == (3, 3, 32, 32)
     assert images.dtype == torch.float32
@@ -65,11 +65,11 @@ def test_identity_follows_the_weights(pipeline_folder, tmp_path, make_pipeline):
     assert again == Generator.load(str(pipeline_folder), "cpu", torch.float32).identity
 
 
-def test_low_precision_draws_nearly_the_same(generator, pipeline_folder):
+def test_low_precision_generates_nearly_the_same(generator, pipeline_folder):
     low = Generator.load(str(pipeline_folder), "cpu", torch.bfloat16)
     ids = generator.prompt_tokenizer.prompt("a photo of a {}", "cat").ids[None]
-    drawn = noise((1, *generator.noise_shape), 0)
-    images = [g.generate(g.encode(ids, g.embeddings(ids)), drawn) for g in (generator, low)]
+    latents = noise((1, *generator.noise_shape), 0)
+    images = [g.generate(g.encode(ids, g.embeddings(ids)), latents) for g in (generator, low)]
     assert images[1].dtype == torch.float32
     assert (images[0] - images[1]).abs().mean() < 0.05
 

@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 
+from vitquant.config.synthesize import PromptSettings
 from vitquant.synthesis.diffusion.generator import Generator
 from vitquant.synthesis.diffusion.learn import _backward, _begin, learn_prompts
 from vitquant.synthesis.quality import Classifier
-from vitquant.synthesis.settings import PromptSettings
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def classifier(model):
 
 
 def settings(**changes):
-    return PromptSettings(**{"prompts_per_class": 3, "steps": 3, "batch_size": 6} | changes)
+    return PromptSettings.build(**{"prompts_per_class": 3, "steps": 3, "batch_size": 6} | changes)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_nothing_but_the_embeddings_changes(generator, classifier, model, chosen
     assert not torch.equal(learned.learned.float()[used], start[used])
 
 
-def test_a_class_does_not_depend_on_its_neighbours(generator, classifier, chosen):
+def test_a_class_does_not_depend_on_its_neighbors(generator, classifier, chosen):
     together = learn_prompts(generator, classifier, chosen, settings(batch_size=9))
     alone = learn_prompts(generator, classifier, chosen[1:2], settings(batch_size=3))[0]
     torch.testing.assert_close(together[1].learned, alone.learned, atol=5e-3, rtol=5e-3)
@@ -98,7 +98,9 @@ def test_a_weight_on_diversity_makes_images_less_alike(model, chosen):
     )
 
     def similarity(weight):
-        config = PromptSettings(8, steps=8, image_diversity=weight, batch_size=8)
+        config = PromptSettings.build(
+            prompts_per_class=8, steps=8, image_diversity=weight, batch_size=8
+        )
         return learn_prompts(generator, classifier, chosen[:1], config)[0].after.similarity
 
     assert similarity(10.0) < similarity(0.0)

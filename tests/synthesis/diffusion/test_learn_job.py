@@ -2,18 +2,20 @@
 
 import pytest
 
+from vitquant.config.synthesize import PromptSettings
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Silent
 from vitquant.synthesis.diffusion.learn_job import PromptLearner
 from vitquant.synthesis.diffusion.prompt_file import read_prompts, write_prompts
 from vitquant.synthesis.diffusion.prompt_sets import LearnedPrompts
 from vitquant.synthesis.job import run
-from vitquant.synthesis.settings import PromptSettings
 
 
 @pytest.fixture(scope="module")
 def learner(model, generator, chosen):
-    return PromptLearner(model, generator, chosen, PromptSettings(2, steps=2, batch_size=2))
+    return PromptLearner(
+        model, generator, chosen, PromptSettings.build(prompts_per_class=2, steps=2, batch_size=2)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +55,13 @@ def test_an_interrupted_run_ends_with_the_same_file(cut_short, learner, learned,
 
 
 def test_classes_with_few_prompts_share_a_batch(model, generator, chosen):
-    groups = PromptLearner(model, generator, chosen, PromptSettings(2, batch_size=5)).groups()
+    groups = PromptLearner(
+        model, generator, chosen, PromptSettings.build(prompts_per_class=2, batch_size=5)
+    ).groups()
     assert [[target.index for target in group] for group in groups] == [[0, 1], [2]]
-    groups = PromptLearner(model, generator, chosen, PromptSettings(20, batch_size=5)).groups()
+    groups = PromptLearner(
+        model, generator, chosen, PromptSettings.build(prompts_per_class=20, batch_size=5)
+    ).groups()
     assert [len(group) for group in groups] == [1, 1, 1]
 
 

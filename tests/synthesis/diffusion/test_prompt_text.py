@@ -49,7 +49,7 @@ def test_described_templates_differ_as_long_as_there_are_words():
     assert all(text.count("{}") == 1 and text.endswith("{}") for text in texts)
 
 
-def test_neighbours_differ_in_both_adjectives():
+def test_neighbors_differ_in_both_adjectives():
     pairs = [(t.split()[1], t.split()[-2]) for t in adjective_templates(20)]
     assert all(a[0] != b[0] and a[1] != b[1] for a, b in pairwise(pairs))
 

@@ -45,7 +45,7 @@ def test_an_image_can_be_generated_again_from_its_row(sampler, finished):
 def test_other_readers_find_classes_and_images(finished, model):
     source = open_source(
         str(finished.path),
-        flag="--calib", classes=model.classes, num_classes=10, role=Role.EVALUATION,
+        flag="--calib", label_space=model.label_space, role=Role.EVALUATION,
     )  # fmt: skip
     assert len(source) == 12
     assert sorted(set(source.labels)) == [0, 1, 2]

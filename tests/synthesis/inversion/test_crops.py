@@ -42,7 +42,7 @@ def test_rows_sum_to_one():
         assert torch.allclose(axis.matrix().sum(1), torch.ones(7))
 
 
-def test_draws_are_of_the_area_and_of_the_seed():
+def test_a_random_crop_is_of_the_area_and_of_the_seed():
     rows, columns = sample_crop(random.Random(1), 32, 64, area=0.25, jitter=4)
     assert (rows.length, columns.length) == (16, 32)
     assert (rows, columns) == sample_crop(random.Random(1), 32, 64, area=0.25, jitter=4)

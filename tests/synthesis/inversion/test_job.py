@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from vitquant.config.synthesize import InversionSettings
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Silent
 from vitquant.data.decode import decode
@@ -13,7 +14,6 @@ from vitquant.synthesis.image_folder import read_index
 from vitquant.synthesis.inversion.job import Inversion
 from vitquant.synthesis.inversion.optimize import pad_for_transform
 from vitquant.synthesis.job import run
-from vitquant.synthesis.settings import InversionSettings
 from vitquant.synthesis.target_classes import target_classes
 
 
@@ -23,7 +23,7 @@ def job(model):
 
     def make(**changes) -> Inversion:
         brief = {"samples": 5, "iterations": 2, "batch_size": 2}
-        return Inversion(model, target_classes(model), InversionSettings(**(brief | changes)))
+        return Inversion(model, target_classes(model), InversionSettings.build(**(brief | changes)))
 
     return make
 
@@ -88,7 +88,7 @@ def test_the_cache_keeps_them(job, tmp_path, monkeypatch):
 @pytest.mark.parametrize("family", ["swin", "swinv2", "distilled"], indirect=True)
 def test_any_architecture(small, tmp_path):
     classes = target_classes(small, names_needed=False)
-    settings = InversionSettings(samples=2, iterations=2)
+    settings = InversionSettings.build(samples=2, iterations=2)
     assert len(run(Inversion(small, classes, settings), tmp_path / "x", Silent()).rows) == 2
 
 

@@ -1,12 +1,13 @@
-"""Images optimised through a float model."""
+"""Images optimized through a float model."""
 
 import pytest
 import torch
 
+from vitquant.config.naming import OPTIONS
+from vitquant.config.synthesize import InversionSettings
 from vitquant.core.errors import UserError
 from vitquant.quantization.graph.points import example_inputs, find_points
 from vitquant.synthesis.inversion.optimize import invert, total_variation
-from vitquant.synthesis.settings import InversionSettings
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def make(model):
     attentions = list(find_points(model.module, example_inputs(model.input_size)).products)
 
     def run(numbers, targets, iterations=3, **changes):
-        settings = InversionSettings(iterations=iterations, precision="float32", **changes)
+        settings = InversionSettings.build(iterations=iterations, precision="float32", **changes)
         return invert(model, attentions, numbers, targets, settings)
 
     return run
@@ -28,7 +29,7 @@ def probabilities(model, pixels, targets):
     return scores[range(len(targets)), targets]
 
 
-def test_the_model_recognises_them(make, model):
+def test_the_model_classifies_them_correctly(make, model):
     targets = [0, 8]  # which look the same in a mirror
     pixels = make([0, 1], targets, iterations=40, crops=False)
     assert pixels.dtype == torch.uint8
@@ -69,9 +70,9 @@ def test_total_variation_of_stripes():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"samples": 0}, "--samples: 0 is too few"),
-        ({"iterations": 0}, "--iterations: 0 is too few"),
-        ({"lr_cycles": 0}, "--lr-cycles: 0 is too few"),
+        ({"samples": 0}, "--samples: 0 is not 1 or more"),
+        ({"iterations": 0}, "--iterations: 0 is not 1 or more"),
+        ({"lr_cycles": 0}, "--lr-cycles: 0 is not 1 or more"),
         ({"min_crop": 0.0}, "--min-crop: 0.0 is not above 0"),
         ({"min_crop": 1.5}, "--min-crop: 1.5"),
         ({"lr": float("nan")}, "--lr: nan is not"),
@@ -82,4 +83,4 @@ def test_total_variation_of_stripes():
 )
 def test_settings_that_cannot_be(changes, words):
     with pytest.raises(UserError, match=words):
-        InversionSettings(**changes)
+        InversionSettings.build(naming=OPTIONS, **changes)

@@ -15,9 +15,9 @@ def on_a_circle(angles):
 
 
 def test_varied_patches_have_a_higher_entropy():
-    draw = torch.Generator().manual_seed(0)
-    alike = torch.ones(1, 40, 8) + 0.01 * torch.randn(1, 40, 8, generator=draw)
-    varied = torch.cat([torch.randn(1, 20, 8, generator=draw), alike[:, :20]], 1)
+    rng = torch.Generator().manual_seed(0)
+    alike = torch.ones(1, 40, 8) + 0.01 * torch.randn(1, 40, 8, generator=rng)
+    varied = torch.cat([torch.randn(1, 20, 8, generator=rng), alike[:, :20]], 1)
     assert similarity_entropy(varied) > similarity_entropy(alike) + 1
 
 
@@ -63,7 +63,7 @@ def test_identical_patches_have_an_entropy_and_a_gradient():
 def test_class_and_register_tokens_are_left_out(family, count, make_small):
     model = make_small(family)
     points = find_points(model.module, example_inputs(model.input_size))
-    with attention_tokens(model.module, list(points.products)) as tokens:
+    with attention_tokens(model, list(points.products)) as tokens:
         model.module(torch.randn(3, 3, 32, 32))
         assert [t.shape for t in tokens] == [(3, count, 48)] * 2
 
@@ -71,6 +71,6 @@ def test_class_and_register_tokens_are_left_out(family, count, make_small):
 def test_windows_are_put_together(make_small):
     model = make_small("swin")
     points = find_points(model.module, example_inputs(model.input_size))
-    with attention_tokens(model.module, list(points.products)) as tokens:
+    with attention_tokens(model, list(points.products)) as tokens:
         model.module(torch.randn(3, 3, 32, 32))
         assert [t.shape for t in tokens] == [(3, 256, 24)] * 2 + [(3, 64, 48)] * 2

@@ -6,7 +6,7 @@ a download.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -58,7 +58,7 @@ def digits(part: Literal["train", "test"]) -> list[tuple[Image.Image, int]]:
     return [(_picture(bunch.images[index]), int(bunch.target[index])) for index in chosen]
 
 
-def _picture(values) -> Image.Image:
+def _picture(values: Any) -> Image.Image:
     """The RGB image of an (8, 8) array of brightness from 0 to 16."""
-    grey = Image.fromarray((values * (255 / _BRIGHTEST)).round().astype("uint8"))
-    return grey.resize((SIDE, SIDE), Image.Resampling.BICUBIC).convert("RGB")
+    gray = Image.fromarray((values * (255 / _BRIGHTEST)).round().astype("uint8"))
+    return gray.resize((SIDE, SIDE), Image.Resampling.BICUBIC).convert("RGB")

@@ -11,8 +11,9 @@ from typing import Any
 
 from PIL import Image
 
+from vitquant.core.errors import first_line
 from vitquant.data.decode import decode, unreadable
-from vitquant.data.image_source import Request, first_line
+from vitquant.data.image_source import SourceRequest
 
 
 class ReaderSource:
@@ -29,7 +30,7 @@ class ReaderSource:
         self,
         name: str,
         reader: Any,
-        request: Request,
+        request: SourceRequest,
         indices: Sequence[int],
         labels: Sequence[int] | None,
         *,

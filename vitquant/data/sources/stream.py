@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from vitquant.core.errors import UserError
-from vitquant.data.image_source import Request, first_line
+from vitquant.core.errors import UserError, first_line
+from vitquant.data.image_source import SourceRequest
 
 # Many more than threads ask at a time; who begins far behind passes over everything before.
 _KEPT = 256
@@ -27,7 +27,7 @@ class StreamSource:
     """
 
     def __init__(
-        self, name: str, dataset: Any, request: Request, output_of: Sequence[int | None]
+        self, name: str, dataset: Any, request: SourceRequest, output_of: Sequence[int | None]
     ) -> None:
         if None in output_of:
             raise request.error(
@@ -108,7 +108,7 @@ class StreamSource:
         return -1 if output is None else output
 
 
-def as_label(target: Any, request: Request) -> int:
+def as_label(target: Any, request: SourceRequest) -> int:
     """One class number, -1 where a data set gives None or a negative one.
 
     Raises UserError for anything else, such as the lists of a data set with several labels.

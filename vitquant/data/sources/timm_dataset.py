@@ -11,32 +11,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.data import create_dataset
+from timm.data.dataset_factory import create_dataset
 
-from vitquant.data.image_source import ImageSource, ListSource, Request, Role, first_line
+from vitquant.core.errors import first_line
+from vitquant.data.image_source import ImageSource, ListSource, Role, SourceRequest
 from vitquant.data.match_labels import match_declared
 from vitquant.data.sources.reader import ReaderSource, drop_unknown
 from vitquant.data.sources.stream import StreamSource, as_label
 from vitquant.data.sources.torchvision_dataset import TorchvisionSource
 
 
-def open_dataset(scheme: str, request: Request) -> ImageSource:
+def open_dataset(prefix: str, request: SourceRequest) -> ImageSource:
     """The images of the data set `request.source`; `create` says how it may be named.
 
     A streamed set that calibrates is cut off at `request.limit` images.
 
     Raises UserError if the data set cannot be opened or its labels are of no use for the role.
     """
-    dataset, split = create(scheme, request)
+    dataset, split = create(prefix, request)
     name = f"{request.source} ({split})"
-    if scheme == "torch":
+    if prefix == "torch":
         return _torchvision(name, dataset, request)
-    if scheme == "hfds":
+    if prefix == "hfds":
         return _hub(name, dataset.reader, request)
     return _streamed(name, dataset, request)
 
 
-def _hub(name: str, reader: Any, request: Request) -> ReaderSource:
+def _hub(name: str, reader: Any, request: SourceRequest) -> ReaderSource:
     indices: Sequence[int] = range(len(reader))
     labels: list[int] | None
     column = reader.label_key
@@ -49,7 +50,7 @@ def _hub(name: str, reader: Any, request: Request) -> ReaderSource:
     return ReaderSource(name, reader, request, indices, labels, skipped=skipped, exclusive=True)
 
 
-def _torchvision(name: str, dataset: Any, request: Request) -> TorchvisionSource:
+def _torchvision(name: str, dataset: Any, request: SourceRequest) -> TorchvisionSource:
     targets = getattr(dataset, "targets", None)
     if targets is None:
         targets = [dataset[i][1] for i in range(len(dataset))]
@@ -64,7 +65,7 @@ def _torchvision(name: str, dataset: Any, request: Request) -> TorchvisionSource
     return TorchvisionSource(name, dataset, request, indices, labels, skipped)
 
 
-def _streamed(name: str, dataset: Any, request: Request) -> ImageSource:
+def _streamed(name: str, dataset: Any, request: SourceRequest) -> ImageSource:
     if request.role is Role.EVALUATION:
         return StreamSource(name, dataset, request, _declared(_names(dataset.reader), request))
     try:
@@ -79,11 +80,11 @@ def _streamed(name: str, dataset: Any, request: Request) -> ImageSource:
     return ListSource(name, [image.convert("RGB") for image, _ in samples], labels)
 
 
-def _declared(names: Sequence[str], request: Request) -> list[int | None]:
+def _declared(names: Sequence[str], request: SourceRequest) -> list[int | None]:
     """The output for each class number that the data set uses."""
     if names:
         return match_declared(names, request)
-    return list(range(request.num_classes))
+    return list(range(request.label_space.num_classes))
 
 
 def _names(reader: Any) -> list[str]:
@@ -92,7 +93,7 @@ def _names(reader: Any) -> list[str]:
 
 
 def _known(
-    targets: Sequence[int], names: Sequence[str], request: Request
+    targets: Sequence[int], names: Sequence[str], request: SourceRequest
 ) -> tuple[list[int], list[int], dict[str, int]]:
     """`drop_unknown` for evaluation. Raises UserError if labels are out of range or all missing."""
     output_of = _declared(names, request)
@@ -109,8 +110,8 @@ def _known(
     return indices, labels, skipped
 
 
-# Scheme → the modules that its reader imports, and what `pip install` calls them.
-PACKAGES: dict[str, dict[str, str]] = {
+# Prefix → the modules that its reader imports, and what `pip install` calls them.
+PREFIXES: dict[str, dict[str, str]] = {
     "hfds": {"datasets": "datasets"},
     "hfids": {"datasets": "datasets"},
     "tfds": {"tensorflow_datasets": "tensorflow-datasets", "tensorflow": "tensorflow"},
@@ -122,13 +123,13 @@ PACKAGES: dict[str, dict[str, str]] = {
 _SPLITS = {Role.CALIBRATION: ("train",), Role.EVALUATION: ("validation", "val", "test")}
 
 
-def scheme_of(source: str) -> str | None:
-    """The scheme that `source` starts with, in lower case; None if it starts with none."""
+def prefix_of(source: str) -> str | None:
+    """The prefix that `source` starts with, in lower case; None if it starts with none."""
     prefix, slash, rest = source.partition("/")
-    return prefix.lower() if slash and rest and prefix.lower() in PACKAGES else None
+    return prefix.lower() if slash and rest and prefix.lower() in PREFIXES else None
 
 
-def create(scheme: str, request: Request) -> tuple[Any, str]:
+def create(prefix: str, request: SourceRequest) -> tuple[Any, str]:
     """timm's data set for the source, and the split that is read: the role's first that there is.
 
     Forms: `hfds/OWNER/NAME`; `hfids/OWNER/NAME`, streamed; `tfds/NAME`; `wds/FOLDER` with an
@@ -137,7 +138,7 @@ def create(scheme: str, request: Request) -> tuple[Any, str]:
 
     Raises UserError if a package is missing or the data set cannot be opened.
     """
-    missing = [pip for module, pip in PACKAGES[scheme].items() if find_spec(module) is None]
+    missing = [pip for module, pip in PREFIXES[prefix].items() if find_spec(module) is None]
     if missing:
         raise request.error(
             f"needs {' and '.join(missing)}: pip install {' '.join(missing)}, "
@@ -146,7 +147,7 @@ def create(scheme: str, request: Request) -> tuple[Any, str]:
     splits = _SPLITS[request.role]
     failure: Exception | None = None
     for split in splits:
-        name, root, options = _arguments(scheme, request.source, split)
+        name, root, options = _arguments(prefix, request.source, split)
         try:
             # timm's readers print advice; the standard output is for results.
             with contextlib.redirect_stdout(sys.stderr):
@@ -165,17 +166,17 @@ def create(scheme: str, request: Request) -> tuple[Any, str]:
     ) from failure
 
 
-def _arguments(scheme: str, source: str, split: str) -> tuple[str, str | None, dict[str, Any]]:
+def _arguments(prefix: str, source: str, split: str) -> tuple[str, str | None, dict[str, Any]]:
     """What `create_dataset` takes: name, root, and the rest."""
     rest = source.partition("/")[2]
-    if scheme == "torch":
+    if prefix == "torch":
         name, _, folder = rest.partition("/")
         root = folder or str(Path(torch.hub.get_dir()).parent / "datasets")
         return f"torch/{name}", root, {"split": split, "download": not folder}
-    if scheme == "wds":
+    if prefix == "wds":
         folder, _, last = rest.rpartition("/")
         if ".tar" in last:
             # timm finds shards by a pattern in place of a split, with the count behind a bar.
             return "wds/shards", folder, {"split": last}
         return "wds/shards", rest, {"split": split}
-    return source, None, {"split": split, "download": scheme == "tfds"}
+    return source, None, {"split": split, "download": prefix == "tfds"}

@@ -7,8 +7,9 @@ from typing import Any
 
 from PIL import Image
 
+from vitquant.core.errors import first_line
 from vitquant.data.decode import unreadable
-from vitquant.data.image_source import Request, first_line
+from vitquant.data.image_source import SourceRequest
 
 
 class TorchvisionSource:
@@ -21,7 +22,7 @@ class TorchvisionSource:
         self,
         name: str,
         dataset: Any,
-        request: Request,
+        request: SourceRequest,
         indices: Sequence[int],
         labels: Sequence[int],
         skipped: Mapping[str, int],

@@ -23,6 +23,7 @@ from vitquant.exporters.onnx.trace import trace
 from vitquant.exporters.runtimes.metadata import Metadata
 from vitquant.models.model import Model
 from vitquant.quantization.layers.base import IntLayer
+from vitquant.quantization.layers.interception import intercepted
 
 # The highest that was tested; of the types, none needs more.
 HIGHEST_OPSET = 25
@@ -63,7 +64,13 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
         example = torch.zeros(2, 2 * height + 3, 3 * width + 5, 3, dtype=torch.uint8)
         dynamic = _RAW_IMAGE
     output = "logits" if model.num_classes else "features"
-    with symbolic_ops(model.module) as modules:
+    # Attention whose matmuls stay float as single operations too, rather than as one opaque node,
+    # which later opsets have and few runtimes know.
+    quantized = [attention for _, attention in intercepted(model.module)]
+    with (
+        symbolic_ops(model.module) as modules,
+        model.adapter.decomposed_attention(model.module, quantized),
+    ):
         graph = trace(network, example, dynamic, opset, output)
         strip_exporter_metadata(graph)
         drop_empty_padding(graph)

@@ -129,7 +129,8 @@ def _matmul(
 
 
 def _label(node: NodeProto) -> str:
-    return _attribute(node, "layer").decode()
+    name: bytes = _attribute(node, "layer")
+    return name.decode()
 
 
 def _attribute(node: NodeProto, name: str, *default: None) -> Any:

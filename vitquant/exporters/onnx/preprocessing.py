@@ -72,7 +72,7 @@ class Preprocessing(nn.Module):
     def _weights(self, before: int, after: int, kept: int) -> Tensor:
         """(kept, before): what each pixel counts for the middle ``kept`` of ``after`` pixels."""
         margin = after - kept
-        # Python rounds a half to the even neighbour, and torchvision with it.
+        # Python rounds a half to the even neighbor, and torchvision with it.
         start = margin // 2 + margin % 4 // 3
         centers = 2 * (torch.arange(kept) + start) + 1
         pixels = 2 * torch.arange(before) + 1

@@ -4,14 +4,12 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 
 from vitquant.core.errors import UserError
-from vitquant.quantization.layers.interception import intercepted
 
 INPUT = "images"
 
@@ -31,7 +29,7 @@ def trace(
     """
     sizes = {i: torch.export.Dim(name) for i, name in dynamic.items()}
     try:
-        with _quiet(), _decomposed_attention(network), torch.no_grad():
+        with _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 network,
                 (example,),
@@ -50,25 +48,6 @@ def trace(
     if program is None:  # which is for the exporter that came before dynamo's
         raise RuntimeError("torch.onnx.export returned no program")
     return program.model_proto
-
-
-@contextmanager
-def _decomposed_attention(network: nn.Module) -> Iterator[None]:
-    """Attention whose matmuls stay float as single operations too, rather than as one opaque node,
-    which later opsets have and few runtimes know."""
-    quantized = {module for _, module in intercepted(network)}
-    fused: list[Any] = [
-        module
-        for module in network.modules()
-        if getattr(module, "fused_attn", False) and module not in quantized
-    ]
-    try:
-        for module in fused:
-            module.fused_attn = False
-        yield
-    finally:
-        for module in fused:
-            module.fused_attn = True
 
 
 @contextmanager

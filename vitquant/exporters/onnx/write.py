@@ -1,5 +1,6 @@
 """A quantized model as a verified ONNX file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from vitquant.checkpoint.header import Header
@@ -7,11 +8,10 @@ from vitquant.core.files import check_writable, write_whole
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.sampling import stratified_sample
-from vitquant.data.smooth_noise import SmoothNoiseSource
+from vitquant.data.sources.noise import SmoothNoiseSource
 from vitquant.exporters.onnx.export import OnnxOptions, choose_opset, to_onnx
 from vitquant.exporters.verify import Verification, verify
 from vitquant.models.model import Model
-from vitquant.models.sources.from_timm import create_model
 
 IMAGES = 32
 """How many images a file is verified with by default."""
@@ -70,8 +70,8 @@ def export_onnx(
 def _with_random_weights(model: Model) -> Model:
     """The float architecture, for its speed."""
     identity = model.identity
-    module = create_model(identity.architecture, identity.arguments).requires_grad_(False)
-    return Model(module, identity, model.preprocessing, model.classes)
+    module = model.adapter.rebuild(identity.architecture, identity.arguments)
+    return replace(model, module=module.requires_grad_(False))
 
 
 def _decode(images: ImageSource, count: int, progress: Progress) -> ListSource:

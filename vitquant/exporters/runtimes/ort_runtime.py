@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,9 +38,7 @@ def import_onnxruntime() -> ModuleType:
     stays what it is.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    return onnxruntime
+    return import_module("onnxruntime")
 
 
 class OnnxRuntime:

@@ -14,8 +14,30 @@ from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 
 from vitquant.data.sources.digits import CLASS_NAMES, SIDE
+from vitquant.models.adapter import ModelAdapter
+from vitquant.models.model import Model
+from vitquant.models.sources import from_timm
 
 NAMES = ("vit_digits", "swin_digits")
+ADAPTER: ModelAdapter = from_timm.ADAPTER
+ACCEPTED = f"a miniature ({', '.join(NAMES)})"
+
+
+def names() -> list[str]:
+    """What may be meant by a name that is misspelt."""
+    return list(NAMES)
+
+
+def claims(name: str) -> bool:
+    """Whether it is one of `NAMES`."""
+    return name in NAMES
+
+
+def load(name: str, weights: Path | None = None, num_classes: int | None = None) -> Model:
+    """A miniature in eval mode, by default with the bundled weights; see `from_timm.load`."""
+    if weights is not None:
+        return from_timm.load(name, weights, num_classes)
+    return from_timm.load(name, weights_path(name), num_classes, tag="bundled")
 
 
 def weights_path(name: str) -> Path:
@@ -60,7 +82,7 @@ def vit_digits(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
 
     Maps (N, 3, 32, 32) to (N, 10). Keywords go to `VisionTransformer`.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "img_size": SIDE,
         "patch_size": 4,
         "embed_dim": 96,
@@ -84,7 +106,7 @@ def swin_digits(pretrained: bool = False, **kwargs: Any) -> SwinTransformer:
     Each stage has a plain and a shifted block; a patch merging stands between the stages. Maps
     (N, 3, 32, 32) to (N, 10). Keywords go to `SwinTransformer`.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "img_size": SIDE,
         "patch_size": 2,
         "window_size": 4,

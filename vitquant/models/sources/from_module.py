@@ -6,10 +6,10 @@ from typing import Any
 import timm
 from torch import nn
 
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 from vitquant.models.model import Model, ModelIdentity
-from vitquant.models.sources.from_timm import class_names, create_model
+from vitquant.models.timm_adapter import class_names, create_model, timm_cfg
 
 
 def from_module(module: nn.Module, arguments: dict[str, Any] | None = None) -> Model:
@@ -23,7 +23,7 @@ def from_module(module: nn.Module, arguments: dict[str, Any] | None = None) -> M
     Raises:
         UserError: it is no timm model, or other arguments are needed to build it again.
     """
-    cfg = getattr(module, "pretrained_cfg", None) or {}
+    cfg = timm_cfg(module)
     architecture = cfg.get("architecture", "")
     if not timm.is_model(architecture):
         raise UserError(
@@ -63,8 +63,8 @@ def _check(
         built = create_model(architecture, arguments)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"arguments: timm cannot build {architecture} with {arguments} ({error}); the "
-            f"arguments that it was created with are accepted"
+            f"arguments: timm cannot build {architecture} with {arguments} ({first_line(error)}); "
+            f"the arguments that it was created with are accepted"
         ) from error
     wanted = {name: tuple(t.shape) for name, t in built.state_dict().items()}
     for name in sorted(shapes.keys() | wanted.keys()):

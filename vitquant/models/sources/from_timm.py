@@ -1,7 +1,5 @@
-"""Float models by name: aliases, timm, the Hub, the bundled miniatures."""
+"""timm's float models by name: aliases, timm's own names, those of the Hub."""
 
-import difflib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
-from vitquant.data.class_names import ClassNames, imagenet_classes
+from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model, ModelIdentity
-from vitquant.models.sources import from_miniature as miniatures
+from vitquant.models.timm_adapter import TIMM, class_names, timm_cfg
 
 HUB = "hf-hub:"
+ADAPTER: ModelAdapter = TIMM
 # timm uploads the first; towers converted from open_clip carry the second.
 _HUB_FILES = ("model.safetensors", "open_clip_model.safetensors")
 
@@ -46,13 +45,29 @@ ALIASES: dict[str, Alias] = {
 }
 
 
-def load_float(name: str, weights: Path | None = None, num_classes: int | None = None) -> Model:
+ACCEPTED = f"an alias ({', '.join(ALIASES)}), a timm name, {HUB}owner/name"
+
+
+def names() -> list[str]:
+    """What may be meant by a name that is misspelt."""
+    return [*ALIASES, *timm.list_models()]
+
+
+def claims(name: str) -> bool:
+    """Whether timm has such a model, or reads it from the Hub."""
+    return name in ALIASES or name.startswith(HUB) or timm.is_model(name.partition(".")[0])
+
+
+def load(
+    name: str, weights: Path | None = None, num_classes: int | None = None, tag: str = ""
+) -> Model:
     """A pretrained float model in eval mode.
 
     Args:
-        name: an alias, a miniature, a timm name with or without tag, or ``hf-hub:owner/name``.
+        name: an alias, a timm name with or without tag, or ``hf-hub:owner/name``.
         weights: a safetensors file of timm's parameter names, instead of a download.
         num_classes: the classes in ``weights``, where they differ from the architecture's.
+        tag: of the weights in the file; by default nobody knows.
 
     Raises:
         UserError: no such model, weights that do not fit, or nothing could be downloaded.
@@ -63,22 +78,17 @@ def load_float(name: str, weights: Path | None = None, num_classes: int | None =
     if full_name.startswith(HUB):
         overlay, full_name, more = _hub_config(full_name)
         arguments = more | arguments
-    architecture, _, tag = full_name.partition(".")
-    if not timm.is_model(architecture):
-        raise UserError(f"MODEL: {name!r} is not a model{_near(name)}; accepted: {ACCEPTED}")
-    if tag and full_name not in (known := timm.list_pretrained(f"{architecture}.*")):
+    architecture, _, asked = full_name.partition(".")
+    if asked and full_name not in (known := timm.list_pretrained(f"{architecture}.*")):
         tags = ", ".join(n.partition(".")[2] for n in known) or "none"
-        raise UserError(f"MODEL: {architecture} has no tag {tag!r}; accepted: {tags}")
-    if name in miniatures.NAMES and weights is None:
-        weights, tag = miniatures.weights_path(name), "bundled"
-    elif weights is not None:
-        tag = ""
+        raise UserError(f"MODEL: {architecture} has no tag {asked!r}; accepted: {tags}")
     file = None if weights else _download(name, _repository(full_name, overlay))
     module = _create(full_name, arguments, overlay, file)
     if weights is not None:
         _load_weights(module, weights)
     module.eval().requires_grad_(False)
-    tag = tag or ("" if weights else str(module.pretrained_cfg.get("tag", "")))
+    if weights is None:
+        tag = asked or str(timm_cfg(module).get("tag", ""))
     state = module.state_dict()
     identity = ModelIdentity(
         name=name,
@@ -92,26 +102,6 @@ def load_float(name: str, weights: Path | None = None, num_classes: int | None =
     return Model(module, identity, preprocessing, class_names(module))
 
 
-ACCEPTED = (
-    f"an alias ({', '.join(ALIASES)}), a miniature ({', '.join(miniatures.NAMES)}), a timm name, "
-    f"{HUB}owner/name, or the path of a checkpoint"
-)
-
-
-def create_model(architecture: str, arguments: dict[str, Any]) -> nn.Module:
-    """The architecture with random weights, in eval mode.
-
-    Raises:
-        UserError: the installed timm does not know it.
-    """
-    if not timm.is_model(architecture):
-        raise UserError(
-            f"MODEL: the installed timm {timm.__version__} has no {architecture!r}; "
-            f"a timm that has it is needed"
-        )
-    return timm.create_model(architecture, pretrained=False, **arguments).eval()
-
-
 def _create(
     name: str, arguments: dict[str, Any], overlay: dict[str, Any] | None, file: str | None
 ) -> nn.Module:
@@ -123,15 +113,15 @@ def _create(
             name, pretrained=file is not None, pretrained_cfg_overlay=changes or None, **arguments
         )
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"MODEL: timm cannot build {name!r}: {_first_line(error)}") from error
+        raise UserError(f"MODEL: timm cannot build {name!r}: {first_line(error)}") from error
 
 
 def _repository(full_name: str, overlay: dict[str, Any] | None) -> str | None:
     """The Hub's name for the pretrained weights."""
     if overlay is not None:
-        return overlay["hf_hub_id"]
-    cfg = timm.get_pretrained_cfg(full_name)
-    return cfg and cfg.hf_hub_id
+        return str(overlay["hf_hub_id"])
+    cfg: Any = timm.get_pretrained_cfg(full_name)
+    return cfg.hf_hub_id if cfg else None
 
 
 def _download(name: str, repository: str | None) -> str:
@@ -152,7 +142,7 @@ def _download(name: str, repository: str | None) -> str:
                 continue
             raise UserError(
                 f"MODEL: the weights of {name!r} could not be downloaded from {repository} "
-                f"({_first_line(error)}); give a local safetensors file with --weights"
+                f"({first_line(error)}); give a local safetensors file with --weights"
             ) from error
     raise UserError(
         f"MODEL: {repository} holds no safetensors weights, and vitquant reads no others; "
@@ -166,9 +156,14 @@ def _hub_config(name: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
         cfg, architecture, arguments = timm.models.load_model_config_from_hf(repository)
     except Exception as error:
         raise UserError(
-            f"MODEL: {name!r} could not be read from the Hub ({_first_line(error)}); "
+            f"MODEL: {name!r} could not be read from the Hub ({first_line(error)}); "
             f"accepted: {HUB}owner/name of a timm model"
         ) from error
+    if not timm.is_model(architecture):
+        raise UserError(
+            f"MODEL: {name!r} is a {architecture}, which the installed timm {timm.__version__} has "
+            f"not; accepted: {HUB}owner/name of a timm model"
+        )
     return cfg | {"hf_hub_id": repository}, architecture, arguments or {}
 
 
@@ -184,7 +179,7 @@ def read_tensors(path: Path, flag: str) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
-            f"{flag}: {path} is not a readable safetensors file ({_first_line(error)}); "
+            f"{flag}: {path} is not a readable safetensors file ({first_line(error)}); "
             f"it may be cut short or of another format"
         ) from error
 
@@ -215,29 +210,5 @@ def _load_weights(module: nn.Module, path: Path) -> None:
 
 def _classifiers(module: nn.Module) -> tuple[str, ...]:
     """Names of the layers that give the classes; a distilled model has two."""
-    found = module.pretrained_cfg.get("classifier") or ()
+    found = timm_cfg(module).get("classifier") or ()
     return (found,) if isinstance(found, str) else tuple(found)
-
-
-def class_names(module: nn.Module) -> ClassNames | None:
-    """What a timm model's outputs are called, as far as timm knows."""
-    names = module.pretrained_cfg.get("label_names")
-    count = getattr(module, "num_classes", 0)
-    if names and len(names) == count:
-        return ClassNames(tuple(names), tuple(names))
-    return imagenet_classes(count) if count else None
-
-
-def _near(name: str) -> str:
-    architecture = name.partition(".")[0]
-    known = [*ALIASES, *timm.list_models()]
-    near = difflib.get_close_matches(architecture, known, n=1, cutoff=0.7)
-    if near:
-        return f" (did you mean {near[0]}?)"
-    if os.sep in name or name.endswith(".safetensors"):
-        return ", and no file has that name"
-    return ""
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vitquant.core.errors import UserError
-from vitquant.models.adapter import num_prefix_tokens
+from vitquant.models.adapter import TokenLayout
 from vitquant.quantization.graph.trace import trace
 
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
@@ -38,9 +38,15 @@ class QuantizationPoints:
     unsupported: dict[str, str] = field(default_factory=dict)
 
 
-def find_points(model: nn.Module, images: Tensor) -> QuantizationPoints:
-    """Find the points of a float model in eval mode from two forward passes on ``images``."""
-    first, second = _Recorder(model), _Recorder(model)
+def find_points(
+    model: nn.Module, images: Tensor, tokens: TokenLayout | None = None
+) -> QuantizationPoints:
+    """Find the points of a float model in eval mode from two forward passes on ``images``.
+
+    tokens: which rows of an activation are tokens in front of the patches; by default none.
+    """
+    tokens = tokens or TokenLayout()
+    first, second = _Recorder(tokens), _Recorder(tokens)
     trace(model, images, first)
     trace(model, images.flip(-1) * 0.5, second)
     found = first.found
@@ -63,8 +69,8 @@ def check_supported(model: nn.Module, points: QuantizationPoints) -> None:
 
 
 class _Recorder:
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    def __init__(self, tokens: TokenLayout) -> None:
+        self.tokens = tokens
         self.found = QuantizationPoints()
         self.inputs: dict[str, Tensor] = {}
 
@@ -84,7 +90,7 @@ class _Recorder:
         self._rows((caller, index), left)
 
     def _rows(self, place: str | tuple[str, int], x: Tensor) -> None:
-        if prefix := num_prefix_tokens(self.model, x):
+        if prefix := self.tokens.num_prefix(x):
             self.found.prefix[place] = prefix
 
     def on_unsupported(self, caller: str, what: str) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.core.errors import UserError
-from vitquant.methods.settings import Settings
 from vitquant.quantization.ptq.context import PTQContext
 
 Run = Callable[[PTQContext], nn.Module]
@@ -27,7 +27,7 @@ class Method:
     supports_distributed: bool
     supports_resume: bool
 
-    def samples(self, settings: Settings) -> int:
+    def samples(self, settings: QuantizeSettings) -> int:
         """How many images it wants: one that does not train only searches scales."""
         return settings.samples if self.is_trained else min(settings.samples, settings.init_images)
 

@@ -17,6 +17,6 @@ from vitquant.quantization.ptq.correct import correct
 @register("dfq", is_trained=False)
 def dfq(context: PTQContext) -> nn.Module:
     """Scale search, then every layer corrected in closed form; no training (DFQ-ViT)."""
-    student = repq(context) if context.settings.reparameterise else rtn(context)
+    student = repq(context) if context.settings.reparameterize else rtn(context)
     correct(context, student)
     return student

@@ -8,6 +8,7 @@ replaced with a uniform one: integer kernels multiply evenly spaced values.
 from torch import nn
 
 from vitquant.quantization.methods.base import register
+from vitquant.quantization.ptq.bit_assignment import layer_bits
 from vitquant.quantization.ptq.calibrate import calibrate
 from vitquant.quantization.ptq.context import PTQContext
 from vitquant.quantization.ptq.prepare import prepare
@@ -21,8 +22,8 @@ from vitquant.quantization.transforms.reparameterization import (
 @register("repq", is_trained=False)
 def repq(context: PTQContext) -> nn.Module:
     """Channels behind a normalisation made alike, then scale search; no training (RepQ-ViT)."""
-    scheme = context.settings.scheme
-    bits = scheme.layer_bits(context.float_model, context.points)
+    assignment = context.settings.assignment
+    bits = layer_bits(assignment, context.model.classifier_names, context.points)
     # Where the input stays float there is nothing to make alike.
     folds = [
         fold
@@ -31,7 +32,7 @@ def repq(context: PTQContext) -> nn.Module:
     ]
     found = list(reparameterizations(context.float_model, folds, context.samples))
     shifted = with_offsets(context.float_model, found)
-    student = prepare(shifted, context.points, bits, scheme.bits, context.settings.prefix_bits)
+    student = prepare(shifted, context.points, bits, assignment.bits, context.settings.prefix_bits)
     add_factors(student, found)
     calibrate(student, context.sample(shifted))
     return student

@@ -3,6 +3,7 @@
 from torch import nn
 
 from vitquant.quantization.methods.base import register
+from vitquant.quantization.ptq.bit_assignment import layer_bits
 from vitquant.quantization.ptq.calibrate import calibrate
 from vitquant.quantization.ptq.context import PTQContext
 from vitquant.quantization.ptq.prepare import prepare
@@ -11,10 +12,10 @@ from vitquant.quantization.ptq.prepare import prepare
 @register("rtn", is_trained=False)
 def rtn(context: PTQContext) -> nn.Module:
     """Scale search only, no training: the baseline, and enough at 8 bits."""
-    scheme = context.settings.scheme
-    bits = scheme.layer_bits(context.float_model, context.points)
+    assignment = context.settings.assignment
+    bits = layer_bits(assignment, context.model.classifier_names, context.points)
     student = prepare(
-        context.float_model, context.points, bits, scheme.bits, context.settings.prefix_bits
+        context.float_model, context.points, bits, assignment.bits, context.settings.prefix_bits
     )
     calibrate(student, context.samples)
     return student

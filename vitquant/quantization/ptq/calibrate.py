@@ -8,6 +8,7 @@ from vitquant.core.distributed import Task, run_sharded
 from vitquant.quantization.graph.observe import ActivationSamples
 from vitquant.quantization.layers.base import FakeQuantLayer
 from vitquant.quantization.layers.linear import FakeQuantLinear
+from vitquant.quantization.ptq.bit_assignment import layer_bits
 from vitquant.quantization.ptq.context import PTQContext
 from vitquant.quantization.ptq.correct import correct
 from vitquant.quantization.ptq.prepare import add_rescaling, prepare
@@ -20,10 +21,10 @@ def calibrate_with_rescaling(context: PTQContext) -> nn.Module:
 
     Where the settings say so, its layers are corrected too.
     """
-    scheme = context.settings.scheme
-    bits = scheme.layer_bits(context.float_model, context.points)
+    assignment = context.settings.assignment
+    bits = layer_bits(assignment, context.model.classifier_names, context.points)
     student = prepare(
-        context.float_model, context.points, bits, scheme.bits, context.settings.prefix_bits
+        context.float_model, context.points, bits, assignment.bits, context.settings.prefix_bits
     )
     added = add_rescaling(student, context.folds, context.points.functional)
     initialize(added, student, context.samples)

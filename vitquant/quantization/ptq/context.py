@@ -6,11 +6,11 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.core import distributed
 from vitquant.core.progress import Progress
 from vitquant.data.image_source import ImageSource
 from vitquant.data.loader import load_batches
-from vitquant.methods.settings import Settings
 from vitquant.models.model import Model
 from vitquant.quantization.graph.observe import ActivationSamples, observe
 from vitquant.quantization.graph.points import QuantizationPoints
@@ -29,7 +29,7 @@ class PTQContext:
     model: Model
     points: QuantizationPoints
     images: ImageSource
-    settings: Settings
+    settings: QuantizeSettings
     progress: Progress
     device: torch.device
     history: list[dict[str, float | str]] = field(default_factory=list)
@@ -78,4 +78,6 @@ class PTQContext:
     @cached_property
     def folds(self) -> list[Fold]:
         """Where divisions of a Linear's input can go."""
-        return find_folds(self.float_model, self._loaded(range(1)), self.points)
+        return find_folds(
+            self.float_model, self._loaded(range(1)), self.points, self.model.adapter.forward
+        )

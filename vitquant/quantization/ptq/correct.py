@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from vitquant.core import distributed
-from vitquant.models.adapter import token_weights
+from vitquant.models.adapter import TokenLayout
 from vitquant.quantization.graph.trace import trace
 from vitquant.quantization.layers.linear import FakeQuantLinear
 from vitquant.quantization.ptq.context import PTQContext
@@ -44,7 +44,8 @@ def correct(context: PTQContext, student: nn.Module) -> None:
     Args:
         student: with searched scales, and rescaling where there is any.
     """
-    wanted = _Means(context.float_model)
+    tokens = context.model.tokens
+    wanted = _Means(context.float_model, tokens)
     trace(context.float_model, context.first_images, wanted)
     means = wanted.outputs(context.float_model)
     layers = {n: m for n, m in student.named_modules() if isinstance(m, FakeQuantLinear)}
@@ -54,7 +55,7 @@ def correct(context: PTQContext, student: nn.Module) -> None:
 
     def before(name: str, layer: FakeQuantLinear, x: Tensor) -> None:
         next(left, None)
-        weights = token_weights(context.float_model, x)
+        weights = tokens.weights(x)
         target = means[name] if settings.correct_bias and layer.bias is not None else None
         _correct(layer, x, weights, target, settings.damping)
 
@@ -115,14 +116,15 @@ def _sums(
 class _Means:
     """Watches a float model: the mean of each layer's input, rows weighed by their tokens."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, tokens: TokenLayout) -> None:
         self._model = model
+        self._tokens = tokens
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
 
     def on_layer(self, layer: str, caller: str, x: Tensor) -> None:
         if not isinstance(self._model.get_submodule(layer), nn.Linear):
             return
-        weights = token_weights(self._model, x)
+        weights = self._tokens.weights(x)
         each = x.new_ones(*x.shape[:-1], 1) if weights is None else weights
         each = each.expand(*x.shape[:-1], 1).double()
         self._sums[layer] = ((x * each).flatten(0, -2).sum(0), each.sum())

@@ -5,7 +5,7 @@ from collections.abc import Container
 
 from torch import nn
 
-from vitquant.bits import Bits
+from vitquant.config.bits import Bits
 from vitquant.quantization.graph.points import QuantizationPoints
 from vitquant.quantization.layers.attention import fake_quant_matmul
 from vitquant.quantization.layers.base import ChannelRescale, FoldTarget

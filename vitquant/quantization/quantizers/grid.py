@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-FLOAT_BITS = 16
-"""Activations of so many bits are not quantized."""
+from vitquant.config.bits import FLOAT_BITS
 
 
 @dataclass(frozen=True)

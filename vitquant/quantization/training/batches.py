@@ -26,7 +26,11 @@ def training_batches(context: PTQContext, done: int = 0) -> Iterator[tuple[Tenso
         list(range(len(context.images))),
         context.model.input_size[1:],
         Augmentation(
-            settings.min_crop, settings.flip, settings.color, settings.mixup, settings.cutmix
+            settings.min_crop,
+            settings.hflip,
+            settings.color_jitter,
+            settings.mixup,
+            settings.cutmix,
         ),
         settings.steps * settings.batch_size,
         settings.seed,

@@ -154,7 +154,7 @@ def _backward(
 ) -> float:
     """Gradients of the loss on some images, added up over its parts; returns the loss."""
     total = 0.0
-    for part in indices.chunk(context.settings.accumulate):
+    for part in indices.chunk(context.settings.grad_accum_steps):
         inputs, target = (x[part].to(context.device).float() for x in (data.inputs, data.targets))
         with precision.autocast():
             output = features(module(inputs, *data.args, **data.kwargs))

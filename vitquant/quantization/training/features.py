@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from vitquant.models.adapter import Forward
 from vitquant.quantization.training.batches import Key
 from vitquant.quantization.training.teacher_forcing import TeacherForcing
 
@@ -25,8 +26,15 @@ class FeatureExtractor(Protocol):
 
 
 @contextmanager
-def capture_features(module: nn.Module, blocks: list[str]) -> Iterator[FeatureExtractor]:
-    """A function that runs ``module`` on images and returns :class:`Outputs`."""
+def capture_features(
+    module: nn.Module,
+    blocks: list[str],
+    forward: Forward = nn.Module.__call__,
+) -> Iterator[FeatureExtractor]:
+    """A function that runs ``module`` on images and returns :class:`Outputs`.
+
+    forward: how to get logits from it, by default by calling it.
+    """
     features: dict[int, Tensor] = {}
     # Stays until the next run: blocks that are checkpointed are computed again on the way back.
     guides: list[TeacherForcing | None] = [None]
@@ -48,7 +56,7 @@ def capture_features(module: nn.Module, blocks: list[str]) -> Iterator[FeatureEx
 
     def run(images: Tensor, guide: TeacherForcing | None = None) -> Outputs:
         guides[0] = guide
-        logits = module(images)
+        logits = forward(module, images)
         return Outputs([features[i] for i in range(len(blocks))], logits)
 
     try:

@@ -1,8 +1,7 @@
 """Optimize all layers of a quantized model together against the float model."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 
 from torch import Tensor, nn
 
@@ -41,18 +40,18 @@ def train(context: PTQContext, student: nn.Module) -> None:
         settings, context.device, context.progress, context.model.parameters
     )
     context.progress.say(f"training in {precision}")
-    optimizer = build_optimizer(student, settings)
+    optimizer = build_optimizer(student, settings, context.model.classifier_names)
     # What went before may round differently on unlike GPUs.
     distributed.broadcast(list(student.parameters()))
     done = context.state.restore(student, optimizer, context.history) if context.state else 0
     if done:
         context.progress.say(f"going on after step {done} of {settings.steps}")
-    blocks = context.points.blocks
+    blocks, forward = context.points.blocks, context.model.adapter.forward
     with (
         precision.compiled_quantizers(),
-        _checkpointing(student, settings.checkpointing),
-        capture_features(context.float_model, blocks) as run_teacher,
-        capture_features(student, blocks) as run_student,
+        _checkpointing(context, student),
+        capture_features(context.float_model, blocks, forward) as run_teacher,
+        capture_features(student, blocks, forward) as run_student,
     ):
         teacher = CachedTeacher(run_teacher, remembers=settings.views > 0)
         left = settings.steps - done
@@ -73,19 +72,16 @@ def train(context: PTQContext, student: nn.Module) -> None:
     check_finite(context, student, "a parameter")
 
 
-@contextmanager
-def _checkpointing(model: nn.Module, wanted: bool) -> Iterator[None]:
-    """timm's own activation checkpointing, while training."""
-    if not wanted:
-        yield
-        return
-    if not hasattr(model, "set_grad_checkpointing"):
-        raise UserError("--checkpointing: this model has none; --accumulate saves memory too")
-    model.set_grad_checkpointing(True)
-    try:
-        yield
-    finally:
-        model.set_grad_checkpointing(False)
+def _checkpointing(context: PTQContext, student: nn.Module) -> AbstractContextManager[None]:
+    """Activation checkpointing, while training, where the settings ask for it."""
+    if not context.settings.grad_checkpointing:
+        return nullcontext()
+    checkpointing = context.model.adapter.grad_checkpointing(student)
+    if checkpointing is None:
+        raise UserError(
+            "--grad-checkpointing: this model has none; --grad-accum-steps saves memory too"
+        )
+    return checkpointing
 
 
 def _backward(
@@ -106,7 +102,7 @@ def _backward(
     settings = context.settings
     classifies = context.model.num_classes > 0
     sums = dict.fromkeys(("loss", "features", "logits"), 0.0)
-    for part in images.chunk(settings.accumulate):
+    for part in images.chunk(settings.grad_accum_steps):
         part_keys, keys = keys[: len(part)], keys[len(part) :]
         with precision.autocast():
             target = teacher(part, part_keys)

@@ -1,32 +1,37 @@
 """What training follows: Adam with a rate for each kind of parameter, held, then down to zero."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.core.errors import CheckFailedError, UserError
-from vitquant.methods.scheme import classifiers
-from vitquant.methods.settings import Settings
 from vitquant.quantization.layers.base import FakeQuantLayer
 from vitquant.quantization.ptq.context import PTQContext
 
 
-def build_optimizer(student: nn.Module, settings: Settings) -> torch.optim.Adam:
+def build_optimizer(
+    student: nn.Module, settings: QuantizeSettings, classifier_names: Collection[str] = ()
+) -> torch.optim.Adam:
     """Adam over what the settings have a rate for; the other parameters are frozen.
+
+    classifier_names: of the layers that learn at the head's rate.
 
     Raises:
         UserError: every rate is 0.
     """
-    groups = list(parameter_groups(student, settings))
+    groups = list(parameter_groups(student, settings, classifier_names))
     if not groups:
         raise UserError("--lr-weights: with this and the other rates at 0, nothing is trained")
     return LsbAdam(groups, (m for m in student.modules() if isinstance(m, FakeQuantLayer)))
 
 
-def set_learning_rates(optimizer: torch.optim.Optimizer, step: int, settings: Settings) -> None:
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, step: int, settings: QuantizeSettings
+) -> None:
     """Every group's learning rate in a step, counted from 1."""
     held = settings.hold * settings.steps
     factor = 1.0
@@ -52,10 +57,11 @@ def divergence_error(context: PTQContext, what: str) -> CheckFailedError:
     )
 
 
-def parameter_groups(student: nn.Module, settings: Settings) -> Iterator[dict]:
+def parameter_groups(
+    student: nn.Module, settings: QuantizeSettings, classifier_names: Collection[str] = ()
+) -> Iterator[dict]:
     """Adam's groups. What is in none of them stays as the float model's."""
     groups: dict[float, list[nn.Parameter]] = {}
-    heads = classifiers(student)
     for name, parameter in student.named_parameters():
         place, _, leaf = name.rpartition(".")
         owner = student.get_submodule(place)
@@ -64,11 +70,11 @@ def parameter_groups(student: nn.Module, settings: Settings) -> Iterator[dict]:
         elif leaf == "zero_point":
             rate = settings.lr_zero_points if owner.signed else 0.0
         elif leaf in ("channel_shift", "prefix_channel_shift"):
-            rate = settings.lr_offsets
+            rate = settings.lr_shifts
         elif leaf == "log":
             rate = settings.lr_rescaling
         elif isinstance(owner, FakeQuantLayer):
-            rate = settings.lr_head if place in heads else settings.lr_weights
+            rate = settings.lr_head if place in classifier_names else settings.lr_weights
         else:
             rate = settings.lr_norms
         parameter.requires_grad_(rate > 0)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.core.device import compute_dtype
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress
-from vitquant.methods.settings import Settings
 from vitquant.quantization.quantizers import compiled as kernels
 
 # Parameters times images trained on. Compiling takes about half a minute, as long as training does
@@ -40,7 +40,10 @@ class StepPrecision:
 
 
 def choose_precision(
-    settings: Settings, device: torch.device, progress: Progress, parameters: float = math.inf
+    settings: QuantizeSettings,
+    device: torch.device,
+    progress: Progress,
+    parameters: float = math.inf,
 ) -> StepPrecision:
     """What the settings ask for, or what this machine does fastest where they leave it open.
 

@@ -18,12 +18,13 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 import vitquant
+from vitquant.config.naming import OPTIONS
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.core import distributed
 from vitquant.core.errors import UserError
 from vitquant.core.files import write_whole
 from vitquant.core.progress import Progress
 from vitquant.data.image_source import ImageSource
-from vitquant.methods.settings import Settings
 from vitquant.models.model import Model
 
 _KEY = "vitquant-state"
@@ -162,22 +163,23 @@ def _tensors(student: nn.Module, optimizer: torch.optim.Adam) -> dict[str, Tenso
     return tensors
 
 
-_PLACES = {"bits": "--bits", "patch_embed": "--patch-embed-bits", "head": "--head-bits"}
+# What calibration images come from: they count themselves.
+_SOURCES = ("calib", "generator", "prompts")
 
 
-def run_fingerprint(model: Model, images: ImageSource, settings: Settings) -> dict[str, Any]:
+def run_fingerprint(
+    model: Model, images: ImageSource, settings: QuantizeSettings
+) -> dict[str, Any]:
     """JSON values by the names of the options that they come from.
 
     Machine, threads and processes are left out: they change no more than the rounding of sums.
     """
-    values = settings.to_json()
-    scheme = values.pop("scheme")
+    values = {name: value for name, value in settings.to_json().items() if name not in _SOURCES}
     run = {
         "version of vitquant": vitquant.__version__,
         "MODEL": model.identity.to_json(),
         "--calib": _digest(images),
-        **{_PLACES[place]: bits for place, bits in scheme.items()},
-        **{f"--{name.replace('_', '-')}": value for name, value in values.items()},
+        **{OPTIONS.option(name): value for name, value in values.items()},
     }
     return json.loads(json.dumps(run))
 

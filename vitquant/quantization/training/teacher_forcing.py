@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vitquant.methods.settings import Settings
+from vitquant.config.quantize import QuantizeSettings
 
 
 class TeacherForcing(NamedTuple):
@@ -30,7 +30,7 @@ class TeacherForcing(NamedTuple):
         return torch.lerp(feature, self.features[block].to(feature), self.ratio)
 
 
-def teacher_forcing_ratio(step: int, settings: Settings) -> float:
+def teacher_forcing_ratio(step: int, settings: QuantizeSettings) -> float:
     """The float model's share in a step, counted from 1: from 1 in even steps down to 0."""
     forced = settings.teacher_forcing * settings.steps
     return max(0.0, 1 - (step - 1) / forced) if forced else 0.0

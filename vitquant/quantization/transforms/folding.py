@@ -11,11 +11,13 @@ tried in the same way: padding with zeros, for one, passes factors on and offset
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vitquant.models.adapter import Forward
 from vitquant.quantization.graph.points import QuantizationPoints
 
 
@@ -35,14 +37,22 @@ class Fold:
     shift: bool
 
 
-def find_folds(model: nn.Module, images: Tensor, points: QuantizationPoints) -> list[Fold]:
-    """All folds of a float model in eval mode, found by probing with ``images`` (B, C, H, W)."""
+def find_folds(
+    model: nn.Module,
+    images: Tensor,
+    points: QuantizationPoints,
+    forward: Forward = nn.Module.__call__,
+) -> list[Fold]:
+    """All folds of a float model in eval mode, found by probing with ``images`` (B, C, H, W).
+
+    forward: how to get the model's output as a tensor from the model and images.
+    """
     linears = {n: model.get_submodule(n) for n in points.layers if n not in points.functional}
     linears = {n: m for n, m in linears.items() if isinstance(m, nn.Linear)}
     folds = []
     taken: set[str] = set()
     with torch.no_grad():
-        scopes = _scopes(model, images, linears, points.blocks)
+        scopes = _scopes(model, images, linears, points.blocks, forward)
         for source, start, channels, norm in _candidates(model, points, linears):
             scope = next(
                 (s for n, s in scopes.items() if n and source.startswith(f"{n}.")), scopes[""]
@@ -69,35 +79,38 @@ def _uneven(channels: int) -> Tensor:
 class _Scope:
     """A part of the model with what went in and came out: probing a block needs only the block."""
 
-    module: nn.Module
-    args: tuple
-    kwargs: dict
+    run: Callable[[], Any]
     output: Any
     inputs: dict[str, Tensor]
 
 
 def _scopes(
-    model: nn.Module, images: Tensor, linears: dict[str, nn.Linear], blocks: list[str]
+    model: nn.Module,
+    images: Tensor,
+    linears: dict[str, nn.Linear],
+    blocks: list[str],
+    forward: Forward,
 ) -> dict[str, _Scope]:
     inputs: dict[str, Tensor] = {}
     scopes: dict[str, _Scope] = {}
 
     def record(name: str):
         def hook(module, args, kwargs, output):
-            inside = {n: x for n, x in inputs.items() if not name or n.startswith(f"{name}.")}
-            scopes[name] = _Scope(module, args, kwargs, output, inside)
+            inside = {n: x for n, x in inputs.items() if n.startswith(f"{name}.")}
+            scopes[name] = _Scope(partial(module, *args, **kwargs), output, inside)
 
         return hook
 
     handles = [
         model.get_submodule(name).register_forward_hook(record(name), with_kwargs=True)
-        for name in (*blocks, "")
+        for name in blocks
     ]
     try:
         with _hooks(linears, inputs.__setitem__):
-            model(images)
+            output = forward(model, images)
     finally:
         _remove(handles)
+    scopes[""] = _Scope(partial(forward, model, images), output, inputs)
     return scopes
 
 
@@ -149,7 +162,7 @@ def _probe(
     handle = source.register_forward_hook(alter)
     try:
         with _hooks(linears, restore):
-            probed = scope.module(*scope.args, **scope.kwargs)
+            probed = scope.run()
     except RuntimeError:  # channels that are not the last dimension
         return ()
     finally:

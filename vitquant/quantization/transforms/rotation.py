@@ -9,16 +9,15 @@ QuaRot's models divide by the root mean square of their tokens; a ViT's LayerNor
 first. So the residual stream is rotated about the one direction that the mean is taken along.
 """
 
-from collections.abc import Iterator
-
 import torch
-from timm.layers import LayerScale
-from timm.models import VisionTransformer
 from torch import Tensor, nn
+
+from vitquant.models.adapter import ResidualStream
+from vitquant.models.model import Model
 
 
 @torch.no_grad()
-def rotate(model: nn.Module, images: Tensor, seed: int) -> bool:
+def rotate(model: Model, images: Tensor, seed: int) -> bool:
     """Rotate a float model in eval mode, in place: its residual stream and its heads.
 
     That is known for ViTs that add to their stream what follows a LayerNorm and nothing else, such
@@ -28,60 +27,46 @@ def rotate(model: nn.Module, images: Tensor, seed: int) -> bool:
     Returns whether it is; if it is not, the model is of no use afterwards.
     """
     before = model(images)
+    stream = model.adapter.residual_stream(model.module)
+    if stream is None:
+        return False
     generator = torch.Generator().manual_seed(seed)
     try:
-        model.double()
-        _rotate_stream(model, _mean_preserving_orthogonal(model.embed_dim, generator))
-        for block in model.blocks:
-            _rotate_heads(block.attn, generator)
-    except (AttributeError, RuntimeError, TypeError):  # parts that are missing, or have other sizes
+        model.module.double()
+        _rotate_stream(stream, _mean_preserving_orthogonal(stream.width, generator))
+        for qkv, out, heads in stream.attentions:
+            _rotate_heads(qkv, out, heads, generator)
+    except (AttributeError, RuntimeError, TypeError):  # biases that are missing, or other sizes
         return False
-    after = model.float()(images)
-    return torch.allclose(after, before, rtol=1e-3, atol=1e-3 * float(before.abs().max()))
+    model.module.float()
+    return torch.allclose(model(images), before, rtol=1e-3, atol=1e-3 * float(before.abs().max()))
 
 
-def _rotate_stream(model: VisionTransformer, turn: Tensor) -> None:
-    for norm, layers in _readers(model):
+def _rotate_stream(stream: ResidualStream, turn: Tensor) -> None:
+    for norm, layers in stream.readers:
         for layer in layers:
             layer.bias += layer.weight @ norm.bias
             layer.weight.copy_(layer.weight * norm.weight @ turn)
         norm.weight.fill_(1)
         norm.bias.zero_()
-    for layer, scale in _writers(model):
+    for layer, scale in stream.writers:
         weight = layer.weight.flatten(1)
-        if isinstance(scale, LayerScale):
-            weight = weight * scale.gamma[:, None]
-            layer.bias *= scale.gamma
-            scale.gamma.fill_(1)
+        if scale is not None:
+            weight = weight * scale[:, None]
+            layer.bias *= scale
+            scale.fill_(1)
         layer.weight.copy_((turn.mT @ weight).view_as(layer.weight))
         layer.bias.copy_(layer.bias @ turn)
-    for parameter in model.parameters(recurse=False):
+    for parameter in stream.parameters:
         parameter.copy_(parameter @ turn)
 
 
-def _readers(model: VisionTransformer) -> Iterator[tuple[nn.LayerNorm, list[nn.Linear]]]:
-    """Normalisations of the stream, each with the layers that see nothing else."""
-    for block in model.blocks:
-        yield block.norm1, [block.attn.qkv]
-        yield block.norm2, [block.mlp.fc1]
-    last = model.norm if isinstance(model.norm, nn.LayerNorm) else model.fc_norm
-    yield last, [model.head, *([model.head_dist] if hasattr(model, "head_dist") else [])]
-
-
-def _writers(model: VisionTransformer) -> Iterator[tuple[nn.Module, nn.Module | None]]:
-    """Layers whose output is added to the stream, with what scales that first."""
-    yield model.patch_embed.proj, None
-    for block in model.blocks:
-        yield block.attn.proj, block.ls1
-        yield block.mlp.fc2, block.ls2
-
-
-def _rotate_heads(attention: nn.Module, generator: torch.Generator) -> None:
+def _rotate_heads(qkv: nn.Linear, proj: nn.Linear, heads: int, generator: torch.Generator) -> None:
     """Queries and keys of a head by one matrix, which their product loses; values by another."""
-    heads, size = attention.num_heads, attention.head_dim
-    weight = attention.qkv.weight.view(3, heads, size, -1)
-    bias = attention.qkv.bias.view(3, heads, size)
-    out = attention.proj.weight.view(-1, heads, size)
+    size = proj.in_features // heads
+    weight = qkv.weight.view(3, heads, size, -1)
+    bias = qkv.bias.view(3, heads, size)
+    out = proj.weight.view(-1, heads, size)
     for head in range(heads):
         together, values = _orthogonal(size, generator), _orthogonal(size, generator)
         for kind, turn in enumerate((together, together, values)):

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from vitquant.config.names import PRECISIONS
 from vitquant.core import distributed
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress
-from vitquant.methods.settings import PRECISIONS
 from vitquant.models.sources.from_miniature import NAMES
 from vitquant.synthesis.diffusion.pipeline import (
     DEFAULT,

@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vitquant.config.synthesize import PromptSettings
 from vitquant.core.seeds import noise, seed_of
 from vitquant.synthesis.diffusion.generator import Generator
 from vitquant.synthesis.diffusion.prompt_file import ClassPrompts, PromptMetrics
 from vitquant.synthesis.diffusion.prompt_text import Prompt, adjective_templates
 from vitquant.synthesis.quality import Classifier, mean_pairwise_cosine
-from vitquant.synthesis.settings import PromptSettings
 from vitquant.synthesis.target_classes import TargetClass
 
 

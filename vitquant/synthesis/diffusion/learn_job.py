@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import vitquant
+from vitquant.config.synthesize import PromptSettings
 from vitquant.core.errors import UserError
 from vitquant.core.partial_results import PartialResults
 from vitquant.core.progress import Progress
@@ -20,7 +21,6 @@ from vitquant.synthesis.diffusion.prompt_file import (
 )
 from vitquant.synthesis.job import Steps
 from vitquant.synthesis.quality import Classifier
-from vitquant.synthesis.settings import PromptSettings
 from vitquant.synthesis.target_classes import TargetClass
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from vitquant.config.synthesize import DiffusionSettings, PromptSettings
 from vitquant.core import distributed
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress
@@ -20,7 +21,6 @@ from vitquant.synthesis.image_folder import Row
 from vitquant.synthesis.image_job import GenerationOptions, ImagePart, ImageSynthesizer
 from vitquant.synthesis.job import Steps
 from vitquant.synthesis.quality import Classifier
-from vitquant.synthesis.settings import DiffusionSettings, PromptSettings
 from vitquant.synthesis.target_classes import TargetClass, target_classes
 
 
@@ -149,8 +149,8 @@ def _prompt_settings(
     """Those of the options; else a prompt for each image of a class, up to the usual number."""
     if options.prompt_settings is not None:
         return options.prompt_settings
-    count = max(1, min(PromptSettings().prompts_per_class, settings.samples // classes))
-    return PromptSettings(prompts_per_class=count, seed=settings.seed)
+    count = max(1, min(PromptSettings.build().prompts_per_class, settings.samples // classes))
+    return PromptSettings.build(prompts_per_class=count, seed=settings.seed)
 
 
 def _learn(learner: PromptLearner, options: GenerationOptions, progress: Progress) -> PromptFile:

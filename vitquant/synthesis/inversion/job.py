@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from vitquant.config.synthesize import InversionSettings
 from vitquant.core.progress import Progress
 from vitquant.core.seeds import seed_of
 from vitquant.models.model import Model
@@ -18,7 +19,6 @@ from vitquant.synthesis.image_folder import GeneratedImage, Row
 from vitquant.synthesis.image_job import GenerationOptions, ImagePart, ImageSynthesizer
 from vitquant.synthesis.inversion.optimize import invert, normalization, pad_for_transform
 from vitquant.synthesis.job import Steps
-from vitquant.synthesis.settings import InversionSettings
 from vitquant.synthesis.target_classes import TargetClass, target_classes
 
 
@@ -94,7 +94,7 @@ class Inversion(ImageSynthesizer[list[InversionTarget]]):
         model = self.model
         mean, std = normalization(model, pixels.device)
         # The model sees what is written, not what was there before rounding.
-        scores = model.module((pixels.float() / 255 - mean) / std).float().softmax(-1).cpu()
+        scores = model((pixels.float() / 255 - mean) / std).float().softmax(-1).cpu()
         for wanted, image, score in zip(group, pixels, scores, strict=True):
             index = wanted.target.index
             yield GeneratedImage(

@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from vitquant.config.synthesize import InversionSettings
 from vitquant.core.device import compute_dtype
 from vitquant.core.seeds import noise, seed_of
 from vitquant.models.model import Model
 from vitquant.synthesis.inversion.crops import apply_crops, sample_crop
 from vitquant.synthesis.inversion.patch_entropy import attention_tokens, similarity_entropy
 from vitquant.synthesis.inversion.schedule import Schedule
-from vitquant.synthesis.settings import InversionSettings
 
 
 def invert(
@@ -45,7 +45,6 @@ def invert(
         targets: the class that each is to show.
         on_step: called after each iteration, with the loss terms in words.
     """
-    module = model.module
     min_crop = settings.min_crop if settings.crops else 1.0
     schedule = Schedule(settings.iterations, settings.lr_cycles, min_crop)
     dtype = compute_dtype(settings.precision, torch.device(device))
@@ -58,7 +57,7 @@ def invert(
     rngs = [random.Random(seed_of(settings.seed, "views", n)) for n in numbers]
     patch_rng = torch.Generator().manual_seed(seed_of(settings.seed, "patches"))
     optimizer = torch.optim.Adam([images], lr=settings.lr, betas=(0.5, 0.9))
-    with attention_tokens(module, attentions) as tokens:
+    with attention_tokens(model, attentions) as tokens:
         for iteration in range(settings.iterations):
             optimizer.param_groups[0]["lr"] = settings.lr * schedule.lr_scale(iteration)
             area, jitter = schedule.area(iteration), schedule.jitter(iteration, shape[1])
@@ -66,7 +65,7 @@ def invert(
             tokens.clear()
             inputs = apply_crops(images, crops)
             with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-                logits = module(inputs)
+                logits = model(inputs)
             # Sums, so that what is beside an image does not change its gradient.
             ce = F.cross_entropy(logits.float(), labels, reduction="sum")
             entropy = _entropy(tokens, settings, patch_rng)
@@ -122,7 +121,7 @@ def pad_for_transform(pixels: Tensor, preprocessing: Mapping[str, Any]) -> Image
     """The picture whose evaluation transform resizes nothing and crops to ``pixels``.
 
     Most models are shown the middle of an image. What goes round it here continues the image beyond
-    its edges, as the shifts during its optimisation did.
+    its edges, as the shifts during its optimization did.
 
     pixels: (3, H, W) uint8, of the size of the model's input. preprocessing: see
     :class:`vitquant.models.model.Model`.

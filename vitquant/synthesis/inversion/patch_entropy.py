@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vitquant.models.model import Model
+
 # The ends of the grid lie so many bandwidths beyond the least and the greatest similarity.
 _MARGIN = 2
 _NARROWEST = 1e-3
@@ -86,7 +88,7 @@ class _Entropy(torch.autograd.Function):
 
 
 @contextmanager
-def attention_tokens(model: nn.Module, attentions: list[str]) -> Iterator[list[Tensor]]:
+def attention_tokens(model: Model, attentions: list[str]) -> Iterator[list[Tensor]]:
     """A list that holds, after each forward pass, the patches in the output of each attention.
 
     Each is (B, N, C). The windows of a windowed attention are put together. Class and register
@@ -96,7 +98,7 @@ def attention_tokens(model: nn.Module, attentions: list[str]) -> Iterator[list[T
     attentions: names of the modules that compute attention products.
     """
     seen: list[Tensor] = []
-    prefix = int(getattr(model, "num_prefix_tokens", 0) or 0)
+    prefix = model.tokens.num_prefix_tokens
     images = 0
 
     def count(module: nn.Module, args: tuple) -> None:
@@ -111,8 +113,8 @@ def attention_tokens(model: nn.Module, attentions: list[str]) -> Iterator[list[T
         if tokens.shape[1] >= 2:
             seen.append(tokens)
 
-    handles = [model.register_forward_pre_hook(count)]
-    handles += [model.get_submodule(name).register_forward_hook(keep) for name in attentions]
+    handles = [model.module.register_forward_pre_hook(count)]
+    handles += [model.module.get_submodule(name).register_forward_hook(keep) for name in attentions]
     try:
         yield seen
     finally:

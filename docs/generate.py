@@ -1,0 +1,73 @@
+"""Write the pages of docs/ that follow from the code.
+
+``python docs/generate.py`` writes them; with ``--check`` it compares them and exits with code 1
+where one has to be written again.
+"""
+
+import sys
+from pathlib import Path
+
+import typer
+
+from vitquant.cli.main import app
+
+DOCS = Path(__file__).parent
+HEAD = (
+    "# Commands and options\n\n"
+    "<!-- Written by docs/generate.py: edit the declarations in vitquant/config/ instead. -->\n\n"
+    "`vitquant COMMAND --help` prints the same. Exit codes, what `--json` prints, and environment "
+    "variables are on [another page](json.md). An option that has no effect with the others given "
+    "is refused.\n\n"
+    "Options of the program itself stand before the command: `vitquant --debug quantize …`.\n"
+)
+
+
+def command_line() -> str:
+    """The reference of all commands, in Markdown."""
+    program = typer.main.get_command(app)
+    parts = [HEAD, *_table(program.params)]
+    for name, command in program.commands.items():  # type: ignore[attr-defined]
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        usage = " ".join(["vitquant", name, *(a.metavar or a.name.upper() for a in arguments)])
+        parts += [f"\n## `{usage}`\n", command.help, ""]
+        parts += [f"`{a.metavar}`: {a.help}\n" for a in arguments]
+        options = [p for p in command.params if p.param_type_name == "option"]
+        panels = dict.fromkeys(p.rich_help_panel for p in options)
+        for panel in panels:
+            parts += [f"\n### {panel}\n"] if panel else []
+            parts += _table([p for p in options if p.rich_help_panel == panel])
+    return "\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
+
+
+def _table(options: list) -> list[str]:
+    lines = ["| option | |", "| --- | --- |"]
+    for option in options:
+        names = ", ".join([*option.opts, *option.secondary_opts])
+        value = f" {option.metavar}" if option.metavar else ""
+        lines.append(f"| `{names}{value}` | {(option.help or '').replace('|', chr(92) + '|')} |")
+    return lines
+
+
+PAGES = {"reference/cli.md": command_line}
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the pages; returns the exit code."""
+    stale = [n for n, page in PAGES.items() if _read(DOCS / n) != page()]
+    if arguments == ["--check"]:
+        for name in stale:
+            print(f"docs/{name} is out of date; python docs/generate.py writes it", file=sys.stderr)
+        return 1 if stale else 0
+    for name in stale:
+        (DOCS / name).parent.mkdir(exist_ok=True)
+        (DOCS / name).write_text(PAGES[name](), encoding="utf-8")
+        print(f"docs/{name}")
+    return 0
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,92 @@
+"""Settings as TOML."""
+
+import shlex
+
+import pytest
+
+from vitquant.config.bits import Bits
+from vitquant.config.quantize import METHODS, QuantizeSettings
+from vitquant.config.recipe import (
+    bundled,
+    quantize_command,
+    read_recipe,
+    stored_settings,
+    write_toml,
+)
+from vitquant.core.errors import UserError
+
+FIGURES = ("deit_tiny-w3a3-joint", "deit_tiny-w4a4-joint", "deit_tiny-w4a4-prefix8")
+DEIT = {"name": "deit_tiny", "tag": "fb_in1k"}
+
+
+@pytest.mark.parametrize("name", bundled())
+def test_every_bundled_recipe_builds(name):
+    recipe = read_recipe(name)
+    given = {} if "bits" in recipe.values else {"bits": "w4a4"}
+    settings = QuantizeSettings.build(recipe, **given)
+    assert settings.method == "joint"
+
+
+def test_what_is_bundled():
+    assert bundled() == sorted([*FIGURES, "paper", "quick"])
+    found = QuantizeSettings.build(read_recipe("deit_tiny-w4a4-prefix8"))
+    assert (found.bits, found.prefix_bits, found.steps) == (Bits(4, 4), 8, 800)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("more", [{}, {"calib": 'a "b"\\c\n\x7fä', "rotate": True, "seed": 2**62}])
+def test_what_is_written_is_read_back(method, more, tmp_path):
+    settings = QuantizeSettings.build(bits="w1.58a8", method=method, init_images=3, **more)
+    stored = settings.to_json()
+    file = tmp_path / "mine.toml"
+    file.write_text(write_toml(stored_settings("w1.58a8", stored), "Mine."))
+    assert file.read_text().startswith("# Mine.\n\n[basics]\n")
+    assert QuantizeSettings.build(read_recipe(file)) == settings
+
+
+def test_tables_have_no_meaning(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('steps = 3\n[whatever]\nmethod = "block"\nlr_scales = 1e-05\n')
+    assert read_recipe(file).values == {"steps": 3, "method": "block", "lr_scales": 1e-5}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"steps = ", "is not TOML: "),
+        (b"\xff", "is not UTF-8; a TOML file is accepted"),
+        (b"a = 1\n[b]\na = 2", "a is there twice; once is accepted"),
+    ],
+)
+def test_an_unusable_file_is_named(text, words, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_bytes(text)
+    with pytest.raises(UserError, match=f"^--recipe: {file}:? {words}"):
+        read_recipe(file)
+
+
+def test_an_unknown_name_is_told_those_that_there_are():
+    with pytest.raises(UserError, match=r"^--recipe: mine cannot be read .*; accepted: .*, quick$"):
+        read_recipe("mine")
+
+
+def test_a_checkpoint_gives_the_command_that_made_it():
+    settings = QuantizeSettings.build(
+        bits="w4a4", calib="my images", steps=5, per_head=False, seed=1, compile=True, start="dfq"
+    )
+    command = quantize_command(DEIT, "w4a4", settings.to_json())
+    assert shlex.split(command) == [
+        "vitquant", "quantize", "deit_tiny", "--bits", "w4a4", "--calib", "my images",
+        "--method", "joint", "--seed", "1", "--no-per-head", "--steps", "5", "--start", "dfq",
+        "--compile",
+    ]  # fmt: skip
+
+
+def test_what_an_older_checkpoint_stores_does_not_disturb():
+    older = {"method": "rtn", "steps": 800, "accumulate": 1, "scheme": {"bits": "w4a4"}, "seed": 3}
+    assert stored_settings("w4a4", older) == {"bits": "w4a4", "method": "rtn", "seed": 3}
+    custom = {"name": "deit_tiny", "arguments": {"num_classes": 7}}
+    assert quantize_command(custom, "w4a4", older) == (
+        "vitquant quantize deit_tiny --bits w4a4 --calib SOURCE --method rtn --weights FILE "
+        "--num-classes 7 --seed 3"
+    )

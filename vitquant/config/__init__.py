@@ -1,0 +1,1 @@
+"""Every setting, declared once: option, keyword, recipe key, check and help. No torch."""

@@ -1,0 +1,40 @@
+"""Every setting of an evaluation."""
+
+from vitquant.config.declare import setting
+from vitquant.config.setting import Settings
+from vitquant.config.values import AT_LEAST_1, Check
+
+RUNTIMES = ("onnxruntime", "openvino")
+"""What runs an ONNX file; the first is the default."""
+FRACTION_OF_IMAGES = Check(lambda x: 0 <= x <= 1, "a fraction from 0 to 1, such as 0.7")
+
+
+class EvaluateSettings(Settings):
+    """Options"""
+
+    data: str = setting(
+        None,
+        "Labeled images: folders named by WordNet id or class name, a .tar of such, digits, or a "
+        "data set such as hfds/… that timm reads.",
+        metavar="SOURCE",
+        required=True,
+    )
+    reference: str | None = setting(
+        None,
+        "Evaluate this model beside it; float means the float model that a checkpoint was made "
+        "from.",
+        metavar="MODEL",
+    )
+    min_top1: float | None = setting(
+        None,
+        "Exit with code 1 where top-1 is below this fraction.",
+        FRACTION_OF_IMAGES,
+    )
+    ignore_unknown: bool = setting(False, "Leave out folders that no class of the model matches.")
+    batch_size: int = setting(64, "Images at a time.", AT_LEAST_1)
+    runtime: str | None = setting(
+        None,
+        f"What runs an ONNX file; by default {RUNTIMES[0]}.",
+        metavar="NAME",
+        choices=RUNTIMES,
+    )

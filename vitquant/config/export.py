@@ -1,0 +1,85 @@
+"""Every setting of an export."""
+
+from vitquant.config.declare import UsedBy, setting
+from vitquant.config.evaluate import FRACTION_OF_IMAGES
+from vitquant.config.setting import Settings
+from vitquant.config.values import AT_LEAST_1, When
+
+FORMATS = ("onnx", "safetensors")
+WEIGHT_TYPES = ("int2", "int4", "int8")
+"""Types of ONNX for weights, narrowest first."""
+MARGIN = 0.25
+"""How much less than the model agrees with itself an exported file may agree with it."""
+
+_ONNX: UsedBy = {"format": ("onnx",)}
+
+
+class Format(Settings):
+    """Options"""
+
+    format: str = setting(
+        "onnx",
+        "onnx, or safetensors: a folder that the library compressed-tensors reads.",
+        metavar="F",
+        choices=FORMATS,
+    )
+
+
+class OnnxSettings(Settings):
+    """ONNX file (--format onnx)"""
+
+    used_by = _ONNX
+
+    weight_type: str = setting(
+        WEIGHT_TYPES[0],
+        "Narrowest type that weights are stored in. OpenVINO needs int4.",
+        metavar="TYPE",
+        choices=WEIGHT_TYPES,
+    )
+    opset: int | None = setting(
+        None, "ONNX opset; by default the lowest that has the types of the weights.", AT_LEAST_1
+    )
+    float_attention: bool = setting(False, "Leave the two matmuls of attention float.")
+    with_preprocessing: bool = setting(
+        False, "Let the graph take raw uint8 images and resize, crop and normalize them."
+    )
+
+
+class Verification(Settings):
+    """Verification (--format onnx)"""
+
+    used_by = _ONNX
+
+    data: str | None = setting(
+        None,
+        "Images to verify the file with, labeled or not; by default smooth noise.",
+        metavar="SOURCE",
+    )
+    images: int = setting(32, "How many images to verify with.", AT_LEAST_1)
+    min_agreement: float | None = setting(
+        None,
+        "Exit with code 1 where the file's top-1 prediction is the quantized model's for less than "
+        f"this fraction of the images. By default {MARGIN} less than that model agrees with itself "
+        "under accumulation noise.",
+        FRACTION_OF_IMAGES,
+    )
+    weights: str | None = setting(
+        None, "The float model's weights, to compare with it as well.", metavar="FILE"
+    )
+
+
+class Publication(Settings):
+    """Hugging Face Hub (--format onnx)"""
+
+    used_by = _ONNX
+
+    push_to_hub: str | None = setting(
+        None,
+        "Upload checkpoint, ONNX file and a model card to this repository of the Hub.",
+        metavar="OWNER/NAME",
+    )
+    private: bool = setting(False, "Into a private repository.", used_by={"push_to_hub": When()})
+
+
+class ExportSettings(Publication, Verification, OnnxSettings, Format):
+    """What ``export`` does."""

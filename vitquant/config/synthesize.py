@@ -1,0 +1,232 @@
+"""Every setting of making calibration images, and of learning prompts for them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from vitquant.config.declare import UsedBy, setting
+from vitquant.config.names import DEFAULT_GENERATOR, MINIATURE_GENERATOR, PRECISIONS
+from vitquant.config.naming import KEYWORDS, Naming
+from vitquant.config.setting import Recipe, Settings
+from vitquant.config.values import AT_LEAST_1, NOT_NEGATIVE, SEED, Check, When
+from vitquant.core.errors import UserError
+
+SYNTHESIZERS = {
+    "prompts": "A text-to-image model generates images, from prompts that are learned.",
+    "template": "Generate from texts such as 'a bright photo of a small CLASS', not from prompts.",
+    "inversion": "Use no generator: optimize images through MODEL itself.",
+}
+"""What makes images."""
+RUN_FILE = "vitquant.json"
+"""The file of a folder of images that says what they were made with."""
+
+_CROP = Check(lambda x: 0 < x <= 1, "above 0 and at most 1, a fraction of the image's area")
+_CONFIDENCE = Check(lambda x: 0 <= x < 1, "from 0 up to, but without, 1")
+_GENERATED: UsedBy = {"synthesizer": ("prompts", "template")}
+_TEMPLATE: UsedBy = {"synthesizer": ("template",)}
+_INVERTED: UsedBy = {"synthesizer": ("inversion",)}
+
+
+def is_inverted(folder: Path) -> bool:
+    """Whether a folder holds images that were optimized through a model."""
+    try:
+        found = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    run = found.get("run") if isinstance(found, dict) else None
+    return isinstance(run, dict) and "inversion" in run
+
+
+class Basics(Settings):
+    """Options"""
+
+    seed: int = setting(0, "Seed of everything random.", SEED)
+
+
+class Images(Basics):
+    """Images"""
+
+    samples: int = setting(
+        1024, "Images, spread evenly over the classes; one for each class at least.", AT_LEAST_1
+    )
+    batch_size: int = setting(20, "Images made at once.", AT_LEAST_1)
+
+
+class Precision(Settings):
+    """Compute"""
+
+    precision: str = setting(
+        "auto",
+        "Of matrix products; auto is bfloat16 on a GPU, and for inversion on a CPU that has such "
+        "products.",
+        metavar="P",
+        choices=PRECISIONS,
+    )
+
+
+class GeneratorChoice(Settings):
+    """Options"""
+
+    used_by = _GENERATED
+
+    generator: str | None = setting(
+        None,
+        "One-step Stable Diffusion model: a name on the Hub or a folder; by default "
+        f"{DEFAULT_GENERATOR}, or {MINIATURE_GENERATOR} for a miniature.",
+        metavar="ID",
+    )
+    classes: str | None = setting(
+        None,
+        "A class a line: some of the model's, or what its outputs are called if it does not say.",
+        metavar="FILE",
+        used_by={},
+    )
+    prompts_per_class: int = setting(20, "Learned prompts, or texts, of each class.", AT_LEAST_1)
+
+
+class PromptSettings(Basics):
+    """Learning"""
+
+    prompts_per_class: int = setting(20, "Prompts of each class.", AT_LEAST_1)
+    steps: int = setting(40, "Steps of Adam for each class.", AT_LEAST_1)
+    lr: float = setting(
+        0.3,
+        "Learning rate, in standard deviations of the embeddings that a prompt starts from.",
+        NOT_NEGATIVE,
+    )
+    batch_size: int = setting(
+        20, "Images generated at once. Classes with few prompts share a batch.", AT_LEAST_1
+    )
+    ce_weight: float = setting(
+        1.0, "Weight of the cross-entropy of the generated images.", NOT_NEGATIVE
+    )
+    prompt_diversity: float = setting(
+        0.1, "Weight of the mean cosine between the prompts of a class.", NOT_NEGATIVE
+    )
+    image_diversity: float = setting(
+        0.1, "Weight of the mean cosine between the features of a class's images.", NOT_NEGATIVE
+    )
+    text_weight: float = setting(
+        0.1, "Weight of the distance from the embeddings of the text.", NOT_NEGATIVE
+    )
+
+
+class LearnPromptsSettings(Precision, PromptSettings, GeneratorChoice):
+    """What ``learn-prompts`` does."""
+
+
+class DiffusionSettings(Images):
+    """Rejection"""
+
+    used_by = _GENERATED
+
+    min_confidence: float = setting(
+        0.0, "Reject images to whose class the model gives a lower probability.", _CONFIDENCE
+    )
+    max_attempts: int = setting(
+        4,
+        "How often an image is generated at most.",
+        AT_LEAST_1,
+        used_by={"min_confidence": When()},
+    )
+
+
+class InversionSettings(Precision, Images):
+    """Inversion (--inversion)"""
+
+    used_by = _INVERTED
+
+    samples: int = setting(32, "Images, spread evenly over the classes.", AT_LEAST_1)
+    iterations: int = setting(200, "Iterations of Adam for each image.", AT_LEAST_1)
+    lr: float = setting(
+        0.2, "Adam's learning rate, in units of the model's normalized input.", NOT_NEGATIVE
+    )
+    lr_cycles: int = setting(2, "How often the learning rate rises and falls.", AT_LEAST_1)
+    crops: bool = setting(True, "Go on from the whole image to smaller and smaller parts.")
+    min_crop: float = setting(
+        0.2,
+        "Fraction of the image's area that is looked at in the end.",
+        _CROP,
+        used_by={"crops": (True,)},
+    )
+    ce_weight: float = setting(1.0, "Weight of the cross-entropy to the class.", NOT_NEGATIVE)
+    entropy_weight: float = setting(
+        1.0, "Weight of the entropy of the patches' similarities.", NOT_NEGATIVE
+    )
+    tv_weight: float = setting(
+        100.0, "Weight of the distance of the total variation from --tv-target.", NOT_NEGATIVE
+    )
+    tv_target: float = setting(
+        0.3,
+        "Root mean square difference between neighboring pixels, in units of the model's "
+        "normalized input.",
+        NOT_NEGATIVE,
+    )
+    points: int = setting(
+        16, "Points of the grid that the density of similarities is estimated on.", AT_LEAST_1
+    )
+    patches: int = setting(
+        64, "Patches of an attention at most; of more, so many are sampled.", AT_LEAST_1
+    )
+
+
+class Source(Settings):
+    """Options"""
+
+    synthesizer: str = setting(
+        "prompts",
+        "What makes the images.",
+        choices=tuple(SYNTHESIZERS),
+        flags=SYNTHESIZERS,
+    )
+    prompts: str | None = setting(
+        None,
+        "Learned prompts: a file, or hf://owner/name; by default they are learned if they are not "
+        "in the cache.",
+        metavar="FILE",
+        used_by={"synthesizer": ("prompts",)},
+    )
+    text: str | None = setting(
+        None, "A text of your own, {} for the class.", metavar="TEXT", used_by=_TEMPLATE
+    )
+    adjectives: bool = setting(
+        True,
+        "Texts with adjectives such as 'a bright photo of a small CLASS', not 'a photo of a "
+        "CLASS' alone.",
+        used_by=_TEMPLATE,
+    )
+
+
+class SynthesizeSettings(InversionSettings, DiffusionSettings, GeneratorChoice, Source):
+    """What ``synthesize`` does."""
+
+    samples: int = setting(
+        1024,
+        "Images, spread evenly over the classes; one for each class at least, but for inversion.",
+        AT_LEAST_1,
+        unless={"inversion": 32},
+    )
+    real_images: str | None = setting(
+        None, "Real images, of which the coverage is measured.", metavar="SOURCE", used_by={}
+    )
+
+    @classmethod
+    def build(cls, recipe: Recipe | None = None, naming: Naming = KEYWORDS, **given: Any) -> Self:
+        if given.get("text") is not None and given.get("synthesizer") is None:
+            given["synthesizer"] = "template"
+        return super().build(recipe, naming, **given)
+
+    @classmethod
+    def cases(cls, values: Mapping[str, Any]) -> set[str]:
+        return {values["synthesizer"]}
+
+    def check(self, labels: Mapping[str, str]) -> None:
+        if self.text is not None and "adjectives" in labels:
+            raise UserError(f"{labels['adjectives']}: the text says it; leave one of them out")
+        one = self.prompts or self.text or (self.synthesizer == "template" and not self.adjectives)
+        if one and "prompts_per_class" in labels:
+            raise UserError(
+                f"{labels['prompts_per_class']}: there are as many prompts as the file or the text "
+                f"has; leave it out"
+            )

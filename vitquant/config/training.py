@@ -1,0 +1,114 @@
+"""The settings of the methods that train."""
+
+from vitquant.config.declare import SameAs, UsedBy, setting
+from vitquant.config.setting import Settings
+from vitquant.config.values import AT_LEAST_0, AT_LEAST_1, FRACTION, NOT_NEGATIVE
+
+STARTS = ("search", "dfq")
+TERNARY_WEIGHTS = "ternary weights"
+LOW_BIT_HEAD = "a head below 3 bits"
+TRAINED: UsedBy = {"method": ("joint", "block")}
+JOINT: UsedBy = {"method": ("joint",)}
+
+
+class Training(Settings):
+    """Training (joint, block)"""
+
+    used_by = TRAINED
+
+    steps: int = setting(800, "Optimizer steps; with block, of each transformer block.", AT_LEAST_1)
+    batch_size: int = setting(16, "Images in a step.", AT_LEAST_1)
+    start: str = setting(
+        "search",
+        "Start from the scale search, or from layers that are corrected too.",
+        metavar="NAME",
+        choices=STARTS,
+    )
+    hold: float = setting(
+        0.5,
+        "Fraction of the steps at the full learning rates, before they fall to 0 along half a "
+        "cosine.",
+        FRACTION,
+        unless={TERNARY_WEIGHTS: 0.0},
+    )
+    teacher_forcing: float = setting(
+        0.3,
+        "Fraction of the steps in which blocks are fed the float model's features too, less and "
+        "less of them.",
+        FRACTION,
+        unless={TERNARY_WEIGHTS: 0.0},
+        used_by=JOINT,
+    )
+
+
+class LearningRates(Settings):
+    """Learning rates (joint, block)"""
+
+    used_by = TRAINED
+
+    lr_weights: float = setting(
+        3e-3,
+        "Of weights and biases, in quantization steps of the weights.",
+        NOT_NEGATIVE,
+        unless={TERNARY_WEIGHTS: 5e-3},
+    )
+    lr_head: float = setting(
+        0.0,
+        "The same, of the classifier.",
+        NOT_NEGATIVE,
+        unless={LOW_BIT_HEAD: SameAs("lr_weights")},
+        used_by=JOINT,
+    )
+    lr_scales: float = setting(3e-3, "Of log scales.", NOT_NEGATIVE)
+    lr_zero_points: float = setting(3e-2, "Of zero points, in quantization steps.", NOT_NEGATIVE)
+    lr_shifts: float = setting(1e-2, "Of channel shifts, in quantization steps.", NOT_NEGATIVE)
+    lr_rescaling: float = setting(3e-3, "Of log rescaling factors.", NOT_NEGATIVE)
+    lr_norms: float = setting(
+        1e-3,
+        "Of what stays float: normalizations, embeddings, tokens.",
+        NOT_NEGATIVE,
+        unless={TERNARY_WEIGHTS: 0.0},
+    )
+
+
+class Loss(Settings):
+    """Loss (joint)"""
+
+    used_by = JOINT
+
+    feature_weight: float = setting(100.0, "Weight of the features.", NOT_NEGATIVE)
+    logit_weight: float = setting(1.0, "Weight of the logits.", NOT_NEGATIVE)
+
+
+class Augmentation(Settings):
+    """Augmentation (joint)"""
+
+    used_by = JOINT
+
+    min_crop: float = setting(
+        0.4, "Smallest random crop, as a fraction of the image's area; 1 for none.", FRACTION
+    )
+    hflip: float = setting(0.5, "Probability of a horizontal flip.", FRACTION)
+    color_jitter: float = setting(
+        0.3,
+        "How far brightness, contrast and saturation may each be multiplied, up or down.",
+        FRACTION,
+    )
+    mixup: float = setting(
+        0.0,
+        "Probability that a view is blended with another image, which weighs up to one half.",
+        FRACTION,
+        unless={TERNARY_WEIGHTS: 0.3},
+    )
+    cutmix: float = setting(
+        0.0,
+        "Probability that a part of a view, 10 to 50% of its area, shows another image.",
+        FRACTION,
+        unless={TERNARY_WEIGHTS: 0.5},
+    )
+    views: int = setting(
+        0,
+        "Different views of each image. With a number, views recur, and the float model's outputs "
+        "for them are kept in memory; 0 is a new view at every step.",
+        AT_LEAST_0,
+    )

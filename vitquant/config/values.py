@@ -1,0 +1,69 @@
+"""Which values a setting accepts, and what one given in Python, TOML or a shell becomes."""
+
+import os
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+from vitquant.config.bits import Bits, parse_bits
+from vitquant.core.errors import UserError
+
+
+class Check(NamedTuple):
+    """What a value has to be, and how a message says so after "is not"."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+class When(NamedTuple):
+    """Values of a setting with which another has an effect. words: what they have in common; empty
+    for any value but none."""
+
+    holds: Callable[[Any], bool] = bool
+    words: str = ""
+
+    def __contains__(self, value: object) -> bool:
+        return self.holds(value)
+
+
+AT_LEAST_1 = Check(lambda x: x >= 1, "1 or more")
+AT_LEAST_0 = Check(lambda x: x >= 0, "0 or more")
+FRACTION = Check(lambda x: 0 <= x <= 1, "from 0 to 1")
+NOT_NEGATIVE = Check(lambda x: 0 <= x < float("inf"), "0 or a positive number")
+POSITIVE = Check(lambda x: 0 < x < float("inf"), "a positive number")
+SEED = Check(lambda x: 0 <= x < 2**63, "from 0 to 2**63 - 1")
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def cast(value: Any, kind: type, label: str, check: Check | None) -> Any:
+    """``value`` as the type ``kind``, checked.
+
+    Args:
+        kind: bool, int, float, str or :class:`vitquant.config.bits.Bits`.
+        label: what messages call the setting.
+
+    Raises:
+        UserError: it is of another type, or the check does not hold.
+    """
+    if kind is Bits:
+        return value if isinstance(value, Bits) else parse_bits(str(value), label)
+    found = _converted(value, kind)
+    if found is None:
+        words = _WORDS[kind] + (f", {check.words}" if check else "")
+        raise UserError(f"{label}: {value!r} is not {words}")
+    if check and not check.holds(found):
+        raise UserError(f"{label}: {found} is not {check.words}")
+    return found
+
+
+def _converted(value: Any, kind: type) -> Any:
+    """``value`` as ``kind``, or None where it is of another type."""
+    if isinstance(value, bool) or kind is bool:
+        return value if isinstance(value, bool) and kind is bool else None
+    if kind is int:
+        return int(value) if isinstance(value, Integral) else None
+    if kind is float:
+        return float(value) if isinstance(value, Real) else None
+    return os.fspath(value) if isinstance(value, str | os.PathLike) else None

@@ -1,0 +1,1 @@
+"""Settings of published runs, as TOML files: ``vitquant quantize --recipe NAME``."""

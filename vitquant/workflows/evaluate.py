@@ -1,0 +1,187 @@
+"""Measure a model by its name: behind ``vitquant eval`` and ``vitquant.evaluate``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitquant.config.evaluate import EvaluateSettings
+from vitquant.core import distributed
+from vitquant.core.device import describe_device
+from vitquant.core.errors import CheckFailedError, UserError
+from vitquant.core.progress import Progress, Silent
+from vitquant.data.open import Role
+from vitquant.evaluation import accuracy
+from vitquant.evaluation.accuracy import Evaluation
+from vitquant.models.model import Model
+from vitquant.workflows.open import (
+    ExportedFile,
+    FloatName,
+    Named,
+    images_for,
+    open_float_of,
+    open_model,
+    resolve,
+)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A model's scores.
+
+    name: as given. model, reference: what was measured. data: the images, in words. found: the
+    figures.
+    """
+
+    name: str
+    model: Model
+    reference: Model | None
+    data: str
+    found: Evaluation
+    settings: EvaluateSettings
+
+    def check(self) -> None:
+        """Raises CheckFailedError where top-1 is below the setting ``min_top1``."""
+        least, top1 = self.settings.min_top1, self.found.accuracy.top1
+        if least is not None and top1 < least:
+            flag = self.settings.naming.option("min_top1")
+            raise CheckFailedError(f"{flag}: top-1 is {top1:.4f}, below {least}")
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``vitquant eval --json`` prints."""
+        found = self.found
+        result: dict[str, Any] = {
+            "model": self.name,
+            "float_model": self.model.identity.to_json(),
+            "data": self.data,
+            "images": found.images,
+            "top1": found.accuracy.top1,
+            "top5": found.accuracy.top5,
+            "images_per_second": round(found.images_per_second, 2),
+        }
+        if self.reference is not None and found.reference is not None:
+            result["reference"] = {
+                "model": self.reference.identity.name,
+                "weights_sha256": self.reference.identity.weights_sha256,
+                "top1": found.reference.top1,
+                "top5": found.reference.top5,
+            }
+            result["agreement"] = found.agreement
+            result["drop"] = found.reference.top1 - found.accuracy.top1
+        return result
+
+
+def evaluate(
+    model: str | Path,
+    data: str | Path,
+    *,
+    weights: str | Path | None = None,
+    num_classes: int | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Evaluated:
+    """Top-1 and top-5 accuracy of a float or quantized model, alone or beside a reference.
+
+    Args:
+        model: a name as on the command line, such as the path of a checkpoint.
+        data: labeled images, as ``--data``.
+        weights, num_classes: as on the command line.
+        progress: a listener; by default nothing is printed.
+        settings: of :class:`vitquant.config.evaluate.EvaluateSettings`, such as ``reference``.
+
+    Raises:
+        UserError: an argument cannot be used.
+        CheckFailedError: top-1 is below ``min_top1``.
+    """
+    chosen = EvaluateSettings.build(data=data, **settings)
+    path = None if weights is None else Path(weights)
+    evaluated = run_evaluation(
+        resolve(str(model)), chosen, path, num_classes, device, progress or Silent()
+    )
+    evaluated.check()
+    return evaluated
+
+
+def run_evaluation(
+    named: Named,
+    settings: EvaluateSettings,
+    weights: Path | None,
+    num_classes: int | None,
+    device: str,
+    progress: Progress,
+) -> Evaluated:
+    """As :func:`evaluate`, with settings at hand and without the check."""
+    opened, reference = _open(named, settings, weights, num_classes)
+    _check_pair(opened, reference)
+    flag = settings.naming.option("data")
+    images = images_for(
+        opened, settings.data, flag, Role.EVALUATION, ignore_unknown=settings.ignore_unknown
+    )
+    if images.skipped:
+        progress.warn(
+            f"{sum(images.skipped.values())} images left out, of "
+            f"{len(images.skipped)} folders that no class matches"
+        )
+    progress.say(f"{len(images)} images of {images.name} on {describe_device(device)}")
+    if reference is not None:
+        reference.to(device)
+    size = min(settings.batch_size, opened.max_batch or settings.batch_size)
+    found = accuracy.evaluate(opened.to(device), images, size, reference, progress, device)
+    return Evaluated(named.name, opened, reference, images.name, found, settings)
+
+
+def check_evaluated(evaluated: Evaluated) -> None:
+    """:meth:`Evaluated.check`, once all processes are done."""
+    distributed.barrier()  # a process that fails takes the one that prints with it
+    evaluated.check()
+
+
+def _open(
+    named: Named, settings: EvaluateSettings, weights: Path | None, num_classes: int | None
+) -> tuple[Model, Model | None]:
+    reference = settings.reference
+    for_model: tuple[Path | None, int | None] = (None, None)
+    for_reference = (weights, num_classes)
+    if isinstance(named, FloatName):
+        for_model, for_reference = for_reference, for_model
+    elif reference is None and weights is not None:
+        raise UserError(
+            f"--weights: {named.name} is a checkpoint and holds its own; with --reference "
+            f"the file is accepted, for the reference"
+        )
+    elif num_classes is not None and reference in (None, "float"):
+        raise UserError(
+            f"--num-classes: {named.name} is a checkpoint and knows its own; with --reference "
+            f"MODEL it is accepted, for the reference"
+        )
+    opened = open_model(named, *for_model, settings.runtime)
+    if reference is None:
+        return opened, None
+    if reference == "float":
+        return opened, open_float_of(opened.identity, for_reference[0])
+    return opened, open_model(reference, *for_reference)
+
+
+def _check_pair(model: Model, reference: Model | None) -> None:
+    if model.num_classes == 0:
+        raise UserError(
+            f"MODEL: {model.identity.name} has no classifier; a model with classes is accepted"
+        )
+    if reference is not None and reference.num_classes != model.num_classes:
+        raise UserError(
+            f"--reference: {reference.identity.name} has {reference.num_classes} classes, the "
+            f"model {model.num_classes}; a model of the same classes is accepted"
+        )
+
+
+def device_of(named: Named, device: str) -> str:
+    """``device``, or the CPU for an exported file.
+
+    Raises:
+        UserError: another device is asked for, and the file cannot use it.
+    """
+    if not isinstance(named, ExportedFile):
+        return device
+    if device not in ("auto", "cpu"):
+        raise UserError(f"--device: {named.name} runs on the CPU; leave it out")
+    return "cpu"

@@ -1,0 +1,201 @@
+"""Write a checkpoint in another format: behind ``vitquant export`` and ``vitquant.export``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
+from vitquant.config.export import ExportSettings
+from vitquant.config.names import MINIATURES
+from vitquant.core.files import check_writable
+from vitquant.core.progress import Progress, Silent
+from vitquant.data.open import Role
+from vitquant.exporters.compressed_tensors import check_folder
+from vitquant.exporters.onnx.export import OnnxOptions
+from vitquant.exporters.onnx.graph import get_weight_type
+from vitquant.exporters.targets import ONNX, SAFETENSORS, get_target
+from vitquant.exporters.verify import Verification
+from vitquant.hub.publish import push
+from vitquant.hub.repository import check_identifier
+from vitquant.models.model import Model
+from vitquant.workflows.open import (
+    CheckpointFile,
+    HubCheckpoint,
+    images_for,
+    open_float_of,
+    resolve_checkpoint,
+)
+from vitquant.workflows.ptq import Quantized
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    path: the file, or the folder. bytes: its size. verification: of an ONNX file, how it compares
+    with the model. about: what ``vitquant export --json`` prints of it.
+    """
+
+    path: Path
+    format: str
+    bytes: int
+    verification: Verification | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``vitquant export --json`` prints."""
+        head = {"output": str(self.path), "format": self.format, "bytes": self.bytes}
+        return head | self.about
+
+    def check(self) -> None:
+        """Raises CheckFailedError where an ONNX file does not pass its verification."""
+        if self.verification is not None:
+            self.verification.check()
+
+
+def export(
+    checkpoint: str | Path | Quantized,
+    out: str | Path,
+    *,
+    revision: str | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Exported:
+    """Write a quantized model in another format.
+
+    Args:
+        checkpoint: a file that vitquant wrote, ``hf-hub:owner/name``, or what ``quantize``
+            returned.
+        out: the file to write, or the folder with ``format="safetensors"``.
+        revision: a branch, tag or commit on the Hub.
+        settings: of :class:`vitquant.config.export.ExportSettings`, such as ``format``.
+
+    Raises:
+        UserError: the checkpoint, a setting or the place to write to cannot be used.
+        CheckFailedError: the ONNX file was written, but does not pass its verification.
+    """
+    chosen = ExportSettings.build(**settings)
+    with _file(checkpoint, revision) as path:
+        exported = run_export(path, chosen, Path(out), progress or Silent())
+    exported.check()
+    return exported
+
+
+def run_export(
+    file: Path,
+    settings: ExportSettings,
+    out: Path,
+    progress: Progress,
+    command: str | None = None,
+) -> Exported:
+    """As :func:`export`, with settings at hand and without the check.
+
+    What is published has passed its check. command: for the model card.
+    """
+    label = settings.naming.option("out")
+    if settings.push_to_hub is not None:
+        check_identifier(settings.push_to_hub)
+    checkpoint = read_checkpoint(file)
+    if settings.format == SAFETENSORS.name:
+        check_folder(out, label)
+        return Exported(out, settings.format, SAFETENSORS.write(checkpoint, out, label))
+    check_writable(out, label, inputs=(file, settings.weights))
+    exported = _to_onnx(checkpoint, settings, out, progress)
+    if settings.push_to_hub is None:
+        return exported
+    exported.check()
+    done = push(
+        file,
+        settings.push_to_hub,
+        private=settings.private,
+        onnx=out,
+        exported=exported.to_json(),
+        command=command,
+    )
+    progress.say(f"uploaded to {done.url}")
+    exported.about["hub"] = done.to_json()
+    return exported
+
+
+def default_out(named: CheckpointFile | HubCheckpoint, settings: ExportSettings) -> Path:
+    """Where ``vitquant export`` writes what a checkpoint becomes: beside it."""
+    # What comes from the Hub lies in a cache, which is no place for a result.
+    beside = Path(named.name.split("/")[-1]) if isinstance(named, HubCheckpoint) else named.path
+    return get_target(settings.format).default_path(beside)
+
+
+def _to_onnx(
+    checkpoint: Checkpoint, settings: ExportSettings, out: Path, progress: Progress
+) -> Exported:
+    model = restore(checkpoint)
+    options = OnnxOptions(
+        get_weight_type(settings.weight_type),
+        settings.opset,
+        settings.float_attention,
+        settings.with_preprocessing,
+    )
+    images = None
+    if settings.data is not None:
+        flag = settings.naming.option("data")
+        images = images_for(model, settings.data, flag, Role.CALIBRATION, limit=settings.images)
+    found = ONNX.write(
+        model,
+        checkpoint.header,
+        out,
+        options,
+        size=checkpoint.bytes,
+        images=images,
+        count=settings.images,
+        float_model=_float(model, settings.weights),
+        min_agreement=settings.min_agreement,
+        progress=progress,
+    )
+    about = _about(found) | {
+        "model": checkpoint.header.model["name"],
+        "bits": checkpoint.header.bits,
+    }
+    return Exported(out, settings.format, found.exported[0].bytes, found, about)
+
+
+def _float(model: Model, weights: str | None) -> Model | None:
+    """The float model, if it is at hand: nothing is downloaded for a comparison."""
+    if weights is None and model.identity.name not in MINIATURES:
+        return None
+    return open_float_of(model.identity, None if weights is None else Path(weights))
+
+
+def _about(found: Verification) -> dict[str, Any]:
+    return {
+        "integer_kernels": len(found.expected) - len(found.in_float),
+        "expected_integer_kernels": len(found.expected),
+        "agreement": found.agreement,
+        "min_agreement": found.min_agreement,
+        "images": found.images,
+        "data": found.source,
+        "self_agreement": found.self_agreement.agreement,
+        "runs": [
+            {
+                "name": run.name,
+                "bytes": run.bytes,
+                "milliseconds": round(run.milliseconds, 3),
+                "agreement": run.outputs and run.outputs.agreement,
+                "difference": run.outputs and run.outputs.difference,
+            }
+            for run in (*found.compared, *found.exported)
+        ],
+        "notes": found.notes,
+    }
+
+
+@contextmanager
+def _file(checkpoint: str | Path | Quantized, revision: str | None) -> Iterator[Path]:
+    if not isinstance(checkpoint, Quantized):
+        yield resolve_checkpoint(str(checkpoint), revision).path
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        checkpoint.save(path)
+        yield path

@@ -1,0 +1,235 @@
+"""Post-training quantization of a model that is open, with images and settings at hand."""
+
+import copy
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import timm
+import torch
+from torch import nn
+
+import vitquant
+from vitquant.checkpoint.header import Header, LayerRecord, ProductRecord
+from vitquant.checkpoint.write import write_checkpoint
+from vitquant.config.quantize import QuantizeSettings
+from vitquant.core import distributed
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Progress, Silent
+from vitquant.data.image_source import ImageSource, ListSource
+from vitquant.data.sampling import stratified_sample
+from vitquant.evaluation.agreement import Fidelity, compare
+from vitquant.models.model import Model
+from vitquant.quantization.graph.points import (
+    QuantizationPoints,
+    check_supported,
+    example_inputs,
+    find_points,
+)
+from vitquant.quantization.layers.base import IntLayer
+from vitquant.quantization.layers.interception import intercepted
+from vitquant.quantization.methods.base import METHODS, Method, get_method
+from vitquant.quantization.ptq.context import PTQContext
+from vitquant.quantization.ptq.convert import convert
+from vitquant.quantization.training.state import TrainingState, run_fingerprint
+from vitquant.quantization.transforms.rotation import rotate
+
+
+@dataclass
+class Quantized:
+    """A quantized model, what its checkpoint says of it, and how the run went.
+
+    history: losses by step. seconds: that it took, once there were calibration images. samples: how
+    many of these were used. fidelity: how much the model has in common with the float one.
+    """
+
+    model: Model
+    header: Header
+    samples: int
+    seconds: float
+    fidelity: Fidelity
+    history: list[dict[str, float | str]] = field(default_factory=list)
+
+    @property
+    def module(self) -> nn.Module:
+        """The quantized network, with timm's interface."""
+        return self.model.module
+
+    def save(self, path: Path | str) -> int:
+        """Write the checkpoint; returns its size in bytes. Raises UserError if it cannot."""
+        return write_checkpoint(Path(path), self.model.module, self.header)
+
+
+def quantize(
+    model: Model,
+    images: ImageSource | Callable[[], ImageSource],
+    settings: QuantizeSettings,
+    progress: Progress | None = None,
+    device: str = "cpu",
+    state: TrainingState | None = None,
+) -> Quantized:
+    """Quantize a float model; the model itself is left as it was.
+
+    Where several processes are connected, all of them call this with the same
+    arguments but for the device, and each returns the whole result.
+
+    Args:
+        model: from :func:`vitquant.workflows.open.open_model`.
+        images: calibration images; labels are used only to spread the sample over the classes. Or
+            what makes them, which can take hours: it is called once the model and the settings are
+            known to go together.
+        state: a file to go on from after an interruption. It is left in place at the end: remove it
+            once the result is safe.
+
+    Raises:
+        UserError: part of the model cannot be quantized (and ``allow_float`` is off), or an image
+            or the state cannot be read, or the method cannot be divided, or not resumed.
+        CheckFailedError: training diverged.
+    """
+    progress = progress if progress is not None and distributed.is_main() else Silent()
+    method = get_method(settings.method)
+    _check_processes(method, settings)
+    if state is not None:
+        check_supports_resume(method)
+    model, points = _points(model, settings, device, progress)
+    images = images() if callable(images) else images
+    start = time.monotonic()
+    _seed(settings.seed)  # Making images has used up random numbers, unless they were kept.
+    chosen = _decode(images, settings, progress)
+    if state is not None:
+        state.begin(run_fingerprint(model, chosen, settings))
+    context = PTQContext(
+        model, points, chosen, settings, progress, torch.device(device), state=state
+    )
+    student = method.run(context)
+    layers = convert(student, model.module)
+    header = _header(model, points, settings, student, layers)
+    header.settings.update(calib=images.name, samples=len(chosen))
+    student.eval().requires_grad_(False)
+    result = replace(model, module=student)
+    fidelity = compare(result, model, chosen, device)
+    seconds = time.monotonic() - start
+    return Quantized(result, header, len(chosen), seconds, fidelity, context.history)
+
+
+def _points(
+    model: Model, settings: QuantizeSettings, device: str, progress: Progress
+) -> tuple[Model, QuantizationPoints]:
+    """A copy of the float model on the device, and what of it will be quantized.
+
+    Raises:
+        UserError: the settings do not go with the model.
+    """
+    if any(isinstance(module, IntLayer) for module in model.module.modules()):
+        raise UserError("MODEL: it is quantized already; a float model is accepted")
+    model = replace(model, module=copy.deepcopy(model.module))
+    if settings.rotate:
+        _rotate(model, settings)
+    model.module.to(device)
+    points = find_points(model.module, example_inputs(model.input_size).to(device), model.tokens)
+    if not points.layers:
+        raise UserError(f"MODEL: {model.identity.name} has no Linear or Conv2d to quantize")
+    if not settings.allow_float:
+        check_supported(model.module, points)
+    for name, why in points.unsupported.items():
+        progress.warn(f"{name} stays float: {why}")
+    if not settings.per_head:
+        points.heads.clear()
+    if settings.prefix_bits and not points.prefix:
+        raise UserError(
+            f"{settings.naming.option('prefix_bits')}: {model.identity.name} has no class tokens "
+            f"or registers; leave it out"
+        )
+    if not settings.prefix_scales:
+        points.prefix.clear()
+    return model, points
+
+
+def _header(
+    model: Model,
+    points: QuantizationPoints,
+    settings: QuantizeSettings,
+    student: nn.Module,
+    layers: list[LayerRecord],
+) -> Header:
+    products = []
+    for name, module in intercepted(student):
+        matmuls: Any = module.products
+        heads = tuple(matmul.left.heads for matmul in matmuls)
+        prefixes = tuple(matmul.left.prefix.count for matmul in matmuls)
+        products.append(
+            ProductRecord(name, len(matmuls), settings.bits.activation, heads, prefixes)
+        )
+    return Header(
+        model=model.identity.to_json(),
+        preprocessing=model.preprocessing,
+        classes=None if model.classes is None else model.classes.to_json(),
+        bits=str(settings.bits),
+        layers=layers,
+        products=products,
+        unreached=points.unsupported,
+        constant=points.constant,
+        settings=settings.to_json(),
+        versions=_versions(),
+    )
+
+
+def _rotate(model: Model, settings: QuantizeSettings) -> None:
+    model.module.cpu()
+    if not rotate(model, example_inputs(model.input_size), settings.seed):
+        raise UserError(
+            f"{settings.naming.option('rotate')}: {model.identity.name} is not a ViT whose "
+            f"residual stream can be rotated, such as DeiT or DINOv2 with a classifier; leave it "
+            f"out"
+        )
+
+
+def check_supports_resume(method: Method) -> None:
+    """Raise a UserError if the method cannot go on from a saved state."""
+    if not method.supports_resume:
+        others = ", ".join(m.name for m in METHODS.values() if m.supports_resume)
+        raise UserError(f"--resume: method {method.name} keeps no state; accepted with: {others}")
+
+
+def _check_processes(method: Method, settings: QuantizeSettings) -> None:
+    count = distributed.world_size()
+    if count > 1 and not method.supports_distributed:
+        others = ", ".join(m.name for m in METHODS.values() if m.supports_distributed)
+        raise UserError(
+            f"--method: {method.name} works in one process, not in {count}; accepted in several: "
+            f"{others}"
+        )
+    if method.is_trained and settings.batch_size < count:
+        raise UserError(
+            f"--batch-size: {settings.batch_size} cannot be divided between {count} processes; "
+            f"{count} or more"
+        )
+
+
+def _decode(images: ImageSource, settings: QuantizeSettings, progress: Progress) -> ImageSource:
+    """The chosen images, in memory: every one is looked at many times."""
+    indices = stratified_sample(
+        images, get_method(settings.method).samples(settings), settings.seed
+    )
+    track = progress.track(indices, len(indices), "reading calibration images")
+    return ListSource(images.name, [images.image(i) for i in track])
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+
+
+def _versions() -> dict[str, Any]:
+    return {
+        "vitquant": vitquant.__version__,
+        "torch": str(torch.__version__),
+        "timm": timm.__version__,
+        "safetensors": safetensors.__version__,
+        "python": platform.python_version(),
+    }

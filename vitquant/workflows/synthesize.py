@@ -1,0 +1,235 @@
+"""Make images, or learn prompts for them, for a model by its name.
+
+Behind ``vitquant synthesize``, ``vitquant learn-prompts`` and the functions of the same names.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitquant.config.synthesize import LearnPromptsSettings, PromptSettings, SynthesizeSettings
+from vitquant.core import distributed
+from vitquant.core.device import describe_device
+from vitquant.core.errors import UserError
+from vitquant.core.files import check_writable
+from vitquant.core.progress import Progress, Silent
+from vitquant.data.open import Role
+from vitquant.models.model import Model
+from vitquant.models.sources import load_float
+from vitquant.synthesis.diffusion.generator import load_generator
+from vitquant.synthesis.diffusion.learn_job import PromptLearner
+from vitquant.synthesis.diffusion.prompt_file import PromptMetrics, summarize
+from vitquant.synthesis.diffusion.prompt_text import PLAIN
+from vitquant.synthesis.image_folder import GeneratedFolder, GeneratedSource
+from vitquant.synthesis.image_job import GenerationOptions
+from vitquant.synthesis.job import run
+from vitquant.synthesis.quality import ImageSetMetrics, measure
+from vitquant.synthesis.registry import SYNTHESIZERS
+from vitquant.synthesis.target_classes import target_classes
+from vitquant.workflows.calibration_images import Confirm, go_on, resumable
+from vitquant.workflows.open import as_file_name, images_for
+
+
+@dataclass(frozen=True)
+class Synthesized:
+    """A folder of images. classes: how many they show. generator: what it is, if there was one."""
+
+    images: GeneratedFolder
+    model: Model
+    classes: int
+    generator: dict[str, Any] | None
+    quality: ImageSetMetrics
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``vitquant synthesize --json`` prints."""
+        return {
+            "output": str(self.images.path),
+            "model": self.model.identity.name,
+            "classes": self.classes,
+            "generator": self.generator,
+            "images": len(self.images.rows),
+            "rejected": self.images.rejected,
+            "top1": self.quality.top1,
+            "similarity": self.quality.similarity,
+            "coverage": self.quality.coverage,
+            "contact_sheet": str(self.images.sheet),
+        }
+
+
+@dataclass(frozen=True)
+class LearnedPrompts:
+    """A file of prompts. before, after: metrics of the texts that learning starts from, and of the
+    prompts."""
+
+    path: Path
+    model: Model
+    generator: dict[str, Any]
+    classes: int
+    settings: PromptSettings
+    before: PromptMetrics
+    after: PromptMetrics
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``vitquant learn-prompts --json`` prints."""
+        return {
+            "output": str(self.path),
+            "model": self.model.identity.name,
+            "generator": self.generator,
+            "classes": self.classes,
+            "prompts": self.classes * self.settings.prompts_per_class,
+            "top1": self.after.top1,
+            "confidence": self.after.confidence,
+            "similarity": self.after.similarity,
+            "template": vars(self.before),
+            "seed": self.settings.seed,
+            "bytes": self.path.stat().st_size,
+            "settings": self.settings.to_json(),
+        }
+
+
+def synthesize(
+    model: str,
+    out: str | Path | None = None,
+    *,
+    weights: str | Path | None = None,
+    num_classes: int | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Synthesized:
+    """Make images of a model's classes, in a folder with an index and a contact sheet.
+
+    Args:
+        model: name of a float model.
+        out: the folder; by default MODEL-images in the current folder.
+        settings: of :class:`vitquant.config.synthesize.SynthesizeSettings`, such as
+            ``synthesizer``, which is ``"prompts"``, ``"template"`` or ``"inversion"``.
+
+    Raises:
+        UserError: an argument cannot be used.
+    """
+    chosen = SynthesizeSettings.build(**settings)
+    path = None if weights is None else Path(weights)
+    folder = None if out is None else Path(out)
+    silent = progress or Silent()
+    done = run_synthesis(model, chosen, folder, path, num_classes, device, silent)
+    assert done is not None
+    return done
+
+
+def learn_prompts(
+    model: str,
+    out: str | Path | None = None,
+    *,
+    weights: str | Path | None = None,
+    num_classes: int | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    **settings: Any,
+) -> LearnedPrompts:
+    """Learn prompts with which a generator makes what a model recognizes, for every class.
+
+    Args:
+        model: name of a float model.
+        out: the file; by default MODEL-prompts.safetensors in the current folder.
+        settings: of :class:`vitquant.config.synthesize.LearnPromptsSettings`.
+
+    Raises:
+        UserError: an argument cannot be used.
+    """
+    chosen = LearnPromptsSettings.build(**settings)
+    path = None if weights is None else Path(weights)
+    file = None if out is None else Path(out)
+    done = run_learning(model, chosen, file, path, num_classes, device, progress or Silent())
+    assert done is not None
+    return done
+
+
+def run_synthesis(
+    name: str,
+    settings: SynthesizeSettings,
+    out: Path | None,
+    weights: Path | None,
+    num_classes: int | None,
+    device: str,
+    progress: Progress,
+    confirm: Confirm = go_on,
+) -> Synthesized | None:
+    """As :func:`synthesize`, with settings at hand; None in all processes but the main one."""
+    path = out or Path(f"{as_file_name(name)}-images")
+    if not path.parent.is_dir():
+        raise UserError(f"--out: the folder {path.parent} does not exist; create it first")
+    opened = load_float(name, weights, num_classes)
+    real = None
+    if settings.real_images is not None:
+        flag = settings.naming.option("real_images")
+        real = images_for(opened, settings.real_images, flag, Role.CALIBRATION)
+    shorter = "fewer --samples or --iterations"
+    if settings.synthesizer != "inversion":
+        shorter = "fewer --samples, --prompts-per-class or --classes"
+    on_estimate = confirm(shorter)
+    kind = SYNTHESIZERS[settings.synthesizer]
+    with resumable():
+        options = _options(settings, device, lambda shorter: on_estimate)
+        synthesizer = kind.build(opened, settings.part(kind.settings), options, progress)
+        progress.say(f"{synthesizer} on {describe_device(device)}")
+        images = run(synthesizer, path, progress, on_estimate)
+    if not distributed.is_main():
+        return None
+    quality = measure(opened, GeneratedSource(images.path, str(images.path)), device, real)
+    generator = synthesizer.header().get("generator")
+    return Synthesized(images, opened, len(synthesizer.classes), generator, quality)
+
+
+def run_learning(
+    name: str,
+    settings: LearnPromptsSettings,
+    out: Path | None,
+    weights: Path | None,
+    num_classes: int | None,
+    device: str,
+    progress: Progress,
+    confirm: Confirm = go_on,
+) -> LearnedPrompts | None:
+    """As :func:`learn_prompts`, with settings at hand; None in all processes but the main one."""
+    path = out or Path(f"{as_file_name(name)}-prompts.safetensors")
+    if distributed.is_main():
+        check_writable(path, settings.naming.option("out"), inputs=(weights,))
+    opened = load_float(name, weights, num_classes)
+    chosen = target_classes(opened, _path(settings.classes))
+    source = load_generator(settings.generator, name, settings.precision, device, progress)
+    progress.say(
+        f"{settings.prompts_per_class} prompts for each of {len(chosen)} classes of "
+        f"{opened.identity.name}, {settings.steps} steps, generated by {source.identity.name} on "
+        f"{describe_device(device)}"
+    )
+    kept = settings.part(PromptSettings)
+    on_estimate = confirm("fewer --steps, --prompts-per-class or --classes")
+    with resumable():
+        learner = PromptLearner(opened, source, chosen, kept)
+        learned = run(learner, path, progress, on_estimate)
+    if not distributed.is_main():
+        return None
+    before, after = summarize(learned, progress)
+    identity = source.identity.to_json()
+    return LearnedPrompts(path, opened, identity, len(chosen), kept, before, after)
+
+
+def _options(settings: SynthesizeSettings, device: str, confirm: Confirm) -> GenerationOptions:
+    templates = None
+    if settings.synthesizer == "template" and (settings.text or not settings.adjectives):
+        templates = (settings.text or PLAIN,)
+    return GenerationOptions(
+        classes=_path(settings.classes),
+        generator=settings.generator,
+        prompts=settings.prompts,
+        prompt_settings=settings.part(PromptSettings),
+        templates=templates,
+        precision=settings.precision,
+        device=device,
+        confirm_duration=confirm,
+    )
+
+
+def _path(name: str | None) -> Path | None:
+    return None if name is None else Path(name)
