@@ -107,12 +107,12 @@ def _quantizing(options: argparse.Namespace, steps: int) -> float:
 
 
 def _learning(options: argparse.Namespace, steps: int) -> float:
+    from vitquant.config.synthesize import PromptSettings
     from vitquant.core.progress import Silent
-    from vitquant.models.sources.from_timm import load_float
+    from vitquant.models.sources import load_float
     from vitquant.synthesis.diffusion.generator import load_generator
     from vitquant.synthesis.diffusion.learn_job import PromptLearner
     from vitquant.synthesis.job import run
-    from vitquant.synthesis.settings import PromptSettings
     from vitquant.synthesis.target_classes import target_classes
 
     model = load_float(options.model)

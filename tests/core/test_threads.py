@@ -11,8 +11,8 @@ import torch
 from vitquant.core.threads import bound_spinning, suited_to
 from vitquant.data.sources.noise import NoiseSource
 from vitquant.models.model import Model
-from vitquant.models.sources.from_timm import load_float
-from vitquant.workflows import quantize as workflow
+from vitquant.models.sources import load_float
+from vitquant.workflows import ptq
 
 SMALL, LARGE = 1e6, 1e12
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -111,10 +111,10 @@ def test_the_bundled_models_are_small_and_deit_tiny_is_not(free):
 
 def test_quantizing_a_small_model_takes_one_thread(free, make_small, settings, monkeypatch):
     found = []
-    compare = workflow.compare
+    compare = ptq.compare
     monkeypatch.setattr(
-        workflow, "compare", lambda *a: found.append(torch.get_num_threads()) or compare(*a)
+        ptq, "compare", lambda *a: found.append(torch.get_num_threads()) or compare(*a)
     )
-    workflow.quantize(make_small("vit"), NoiseSource(4, (32, 32), 0), settings())
+    ptq.quantize(make_small("vit"), NoiseSource(4, (32, 32), 0), settings())
     assert found == [1]
     assert torch.get_num_threads() == 2

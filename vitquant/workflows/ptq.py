@@ -17,7 +17,7 @@ import vitquant
 from vitquant.checkpoint.header import Header, LayerRecord, ProductRecord
 from vitquant.checkpoint.write import write_checkpoint
 from vitquant.config.quantize import QuantizeSettings
-from vitquant.core import distributed
+from vitquant.core import distributed, threads
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
@@ -105,13 +105,14 @@ def quantize(
     context = PTQContext(
         model, points, chosen, settings, progress, torch.device(device), state=state
     )
-    student = method.run(context)
-    layers = convert(student, model.module)
-    header = _header(model, points, settings, student, layers)
-    header.settings.update(calib=images.name, samples=len(chosen))
-    student.eval().requires_grad_(False)
-    result = replace(model, module=student)
-    fidelity = compare(result, model, chosen, device)
+    with threads.suited_to(model.image_cost):
+        student = method.run(context)
+        layers = convert(student, model.module)
+        header = _header(model, points, settings, student, layers)
+        header.settings.update(calib=images.name, samples=len(chosen))
+        student.eval().requires_grad_(False)
+        result = replace(model, module=student)
+        fidelity = compare(result, model, chosen, device)
     seconds = time.monotonic() - start
     return Quantized(result, header, len(chosen), seconds, fidelity, context.history)
 
