@@ -16,6 +16,7 @@ class Letters:
     """Five groups of two letters, three steps each."""
 
     kind, suffix, task, steps = "letters", ".txt", "writing", STEPS
+    image_cost = 0
 
     def __init__(self, letters="abcdefghij"):
         self.letters, self.made = letters, []

@@ -87,6 +87,13 @@ class Model:
         return sum(parameter.numel() for parameter in self.module.parameters())
 
     @property
+    def image_cost(self) -> int:
+        """Parameters of the float model times pixels of an image; grows as its operations do."""
+        _, height, width = self.input_size
+        # The integers of a quantized model are no parameters.
+        return max(self.parameters, self.identity.float_bytes // 4) * height * width
+
+    @property
     def input_size(self) -> tuple[int, int, int]:
         channels, height, width = self.preprocessing["input_size"]
         return channels, height, width

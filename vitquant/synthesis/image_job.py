@@ -82,6 +82,10 @@ class ImageSynthesizer(ABC, Generic[Group]):
     def steps(self) -> int:
         return 1
 
+    @property
+    def image_cost(self) -> float:
+        return self.model.image_cost
+
     @abstractmethod
     def header(self) -> dict[str, Any]:
         """Everything that the images depend on, as JSON; extends what is here."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from vitquant.core import distributed
+from vitquant.core import distributed, threads
 from vitquant.core.duration import DurationEstimate, OnEstimate, ignore_estimate
 from vitquant.core.partial_results import PartialResults
 from vitquant.core.progress import Progress
@@ -54,7 +54,8 @@ class Synthesizer(Protocol[Group, Part, Result_co]):
     which leaves three methods to be written.
 
     kind: what is made, in the plural; names a folder of the cache. suffix: of the result's file
-    name. task: beside the progress bar. steps: of each group.
+    name. task: beside the progress bar. steps: of each group. image_cost: see
+    :func:`vitquant.core.threads.suited_to`.
     """
 
     @property
@@ -68,6 +69,9 @@ class Synthesizer(Protocol[Group, Part, Result_co]):
 
     @property
     def steps(self) -> int: ...
+
+    @property
+    def image_cost(self) -> float: ...
 
     def header(self) -> dict[str, Any]:
         """Everything that the result depends on, as JSON."""
@@ -129,7 +133,8 @@ def run(
     if mine:
         steps = Steps(len(mine) * synthesizer.steps, synthesizer.task, progress, on_estimate)
         for done, number in enumerate(mine, 1):
-            part = synthesizer.make(groups[number], steps)
+            with threads.suited_to(synthesizer.image_cost):
+                part = synthesizer.make(groups[number], steps)
             synthesizer.save_part(partial, number, part)
             steps.advance_to(done * synthesizer.steps)
     distributed.barrier()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vitquant.config.evaluate import EvaluateSettings
-from vitquant.core import distributed
+from vitquant.core import distributed, threads
 from vitquant.core.device import describe_device
 from vitquant.core.errors import CheckFailedError, UserError
 from vitquant.core.progress import Progress, Silent
@@ -126,7 +126,8 @@ def run_evaluation(
     if reference is not None:
         reference.to(device)
     size = min(settings.batch_size, opened.max_batch or settings.batch_size)
-    found = accuracy.evaluate(opened.to(device), images, size, reference, progress, device)
+    with threads.suited_to(opened.image_cost):
+        found = accuracy.evaluate(opened.to(device), images, size, reference, progress, device)
     return Evaluated(named.name, opened, reference, images.name, found, settings)
 
 

@@ -17,7 +17,7 @@ import vitquant
 from vitquant.checkpoint.header import Header, LayerRecord, layer_records, product_records
 from vitquant.checkpoint.write import write_checkpoint
 from vitquant.config.quantize import QuantizeSettings
-from vitquant.core import distributed
+from vitquant.core import distributed, threads
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
@@ -114,13 +114,14 @@ def quantize(
         resume=None if state is None else state.path,
         save_every=None if state is None else state.every,
     )
-    student = method.run(context)
-    layers = layer_records(student, convert(student, model.module))
-    header = _header(model, points, settings, student, layers)
-    header.settings.update(calib=images.name, samples=len(chosen))
-    student.eval().requires_grad_(False)
-    result = replace(model, module=student)
-    fidelity = compare(result, model, chosen, device)
+    with threads.suited_to(model.image_cost):
+        student = method.run(context)
+        layers = layer_records(student, convert(student, model.module))
+        header = _header(model, points, settings, student, layers)
+        header.settings.update(calib=images.name, samples=len(chosen))
+        student.eval().requires_grad_(False)
+        result = replace(model, module=student)
+        fidelity = compare(result, model, chosen, device)
     seconds = time.monotonic() - start
     return Quantized(result, header, len(chosen), seconds, fidelity, context.history)
 

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-from vitquant.bits import Bits, parse_bits
 
 from vitquant.checkpoint.header import (
     FORMAT_VERSION,
@@ -15,6 +14,7 @@ from vitquant.checkpoint.header import (
 )
 from vitquant.checkpoint.read import Checkpoint, restore
 from vitquant.checkpoint.write import stored_tensors
+from vitquant.config.bits import Bits, parse_bits
 from vitquant.quantization.graph.points import example_inputs, find_points
 from vitquant.quantization.layers.base import FakeQuantLayer
 from vitquant.quantization.layers.interception import intercepted

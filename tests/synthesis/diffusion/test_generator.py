@@ -46,6 +46,10 @@ def test_gradients_reach_the_embeddings_and_nothing_else(generator):
     assert all(p.grad is None and not p.requires_grad for p in generator.parameters())
 
 
+def test_an_image_costs_all_parameters_at_every_pixel(generator):
+    assert generator.image_cost == sum(p.numel() for p in generator.parameters()) * 32 * 32
+
+
 def test_noise_depends_on_its_seed_alone():
     assert torch.equal(noise((2, 3), 5), noise((2, 3), 5))
     assert not torch.equal(noise((2, 3), 5), noise((2, 3), 6))

@@ -54,6 +54,16 @@ class Generator:
         return self._unet.dtype
 
     @property
+    def image_cost(self) -> int:
+        """Parameters times pixels of an image."""
+        modules = (self._text_encoder, self._unet, self._vae)
+        _, height, width = self.noise_shape
+        # The decoder doubles the side between each two of its stages.
+        scale = 2 ** (len(self._vae.config.block_out_channels) - 1)
+        parameters = sum(p.numel() for module in modules for p in module.parameters())
+        return parameters * height * width * scale**2
+
+    @property
     def noise_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the noise that one image is generated from."""
         side = self._unet.config.sample_size

@@ -41,6 +41,10 @@ class PromptLearner:
     def steps(self) -> int:
         return self.settings.steps
 
+    @property
+    def image_cost(self) -> float:
+        return self.model.image_cost + self.generator.image_cost
+
     def header(self) -> dict[str, Any]:
         """Everything that the prompts depend on."""
         named = [[target.index, target.name] for target in self.classes]

@@ -43,6 +43,10 @@ class DiffusionSampler(ImageSynthesizer[list[TargetClass]]):
         )
 
     @property
+    def image_cost(self) -> float:
+        return self.model.image_cost + self.generator.image_cost
+
+    @property
     def per_class(self) -> int:
         return max(1, self.settings.samples // len(self.classes))
 
