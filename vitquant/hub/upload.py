@@ -160,7 +160,7 @@ class _Attempt:
         bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None and not are_progress_bars_disabled()
         if bars:
             disable_progress_bars()
-        session.timeout = self.silence  # type: ignore[assignment]
+        session.timeout = self.silence
         session.event_hooks = {**hooks, "response": [*hooks.get("response", []), note_answer]}
         try:
             yield
