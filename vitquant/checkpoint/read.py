@@ -7,10 +7,11 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from vitquant.checkpoint.header import FORMAT_VERSION, KEY, Header, load_header
+from vitquant.checkpoint.header import FORMAT_VERSION, KEY, Header, LayerRecord, load_header
 from vitquant.checkpoint.packing import unpack
 from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
+from vitquant.core.modules import submodule
 from vitquant.data.class_names import ClassNames
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.sources.from_timm import create_model
@@ -109,26 +110,10 @@ def fit(module: nn.Module, header: Header) -> nn.Module:
     """Replace the layers of a float architecture, in place, by those that ``header`` lists.
 
     Raises:
-        AttributeError, ValueError: the architecture has not the layers that ``header`` lists.
+        AttributeError, TypeError, ValueError: the architecture lacks layers that ``header`` lists.
     """
     for record in header.layers:
-        layer = module.get_submodule(record.name)
-        if tuple(layer.weight.shape) != record.shape:
-            raise ValueError(f"{record.name} is {tuple(layer.weight.shape)}, not {record.shape}")
-        weight, activation = grids(record.weight_bits, record.activation_bits)
-        shared = {"bias": layer.bias is not None, "weight": weight, "activation": activation}
-        if record.kind == "conv2d":
-            made = IntConv2d(record.shape, conv_arguments(layer), **shared)
-        else:
-            stored = record.rescaling == "stored"
-            made = IntLinear(
-                record.shape,
-                **shared,
-                multiplier=stored,
-                shift=record.shifted,
-                prefix=prefix_format(record.prefix, activation, record.prefix_bits),
-            )
-        module.set_submodule(record.name, made)
+        module.set_submodule(record.name, _layer(module, record))
     for product in header.products:
         own = zip(product.matmul_bits(), product.heads, product.prefix, strict=True)
         matmuls = [_matmul(activation_grid(bits), heads, prefix) for bits, heads, prefix in own]
@@ -138,3 +123,28 @@ def fit(module: nn.Module, header: Header) -> nn.Module:
 
 def _matmul(grid: Grid, heads: int, prefix: int) -> QuantizedMatmul:
     return frozen_matmul(grid, heads, prefix_format(prefix, grid))
+
+
+def _layer(module: nn.Module, record: LayerRecord) -> IntLayer:
+    layer: nn.Conv2d | nn.Linear
+    if record.kind == "conv2d":
+        layer = submodule(module, record.name, nn.Conv2d)
+    else:
+        layer = submodule(module, record.name, nn.Linear)
+    if tuple(layer.weight.shape) != record.shape:
+        raise ValueError(f"{record.name} is {tuple(layer.weight.shape)}, not {record.shape}")
+    weight, activation = grids(record.weight_bits, record.activation_bits)
+    bias = layer.bias is not None
+    if isinstance(layer, nn.Conv2d):
+        return IntConv2d(
+            record.shape, conv_arguments(layer), bias=bias, weight=weight, activation=activation
+        )
+    return IntLinear(
+        record.shape,
+        bias=bias,
+        weight=weight,
+        activation=activation,
+        multiplier=record.rescaling == "stored",
+        shift=record.shifted,
+        prefix=prefix_format(record.prefix, activation, record.prefix_bits),
+    )

@@ -6,6 +6,7 @@ view is drawn from its own generator: the order in which threads reach it does n
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageEnhance
@@ -45,7 +46,7 @@ class Views:
             every time.
     """
 
-    labels = None
+    labels: Sequence[int] | None = None
 
     def __init__(
         self,

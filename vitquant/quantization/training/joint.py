@@ -90,7 +90,7 @@ def _train(
                 raise divergence_error(f"the loss is {losses['loss']} at step {step}", settings)
             optimizer.step()
             schedule.step()
-            context.history.append({"step": step} | losses)
+            context.history.append({"step": step, **losses})
             if state is not None:
                 state.save_if_due(step, student, optimizer, context.history, context.progress)
             context.progress.status("loss {loss:.4f} (logits {logits:.4f})".format(**losses))

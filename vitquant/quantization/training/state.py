@@ -157,6 +157,7 @@ def saved_state(context: PTQContext) -> TrainingState | None:
 def _tensors(student: nn.Module, optimizer: torch.optim.Adam) -> dict[str, Tensor]:
     """Everything that a step changes, or could: what a run is at the end of a step."""
     names = {id(parameter): name for name, parameter in student.named_parameters()}
+    tensors: dict[str, Tensor]
     tensors = {f"parameter/{name}": parameter for name, parameter in student.named_parameters()}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
