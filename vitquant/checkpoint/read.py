@@ -11,6 +11,7 @@ from vitquant.checkpoint.header import FORMAT_VERSION, KEY, Header, LayerRecord,
 from vitquant.checkpoint.packing import unpack
 from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
+from vitquant.core.modules import submodule
 from vitquant.data.class_names import ClassNames
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.sources import adapter_of
@@ -112,10 +113,10 @@ def fit(module: nn.Module, header: Header) -> nn.Module:
     """Replace the layers of a float architecture, in place, by those that ``header`` lists.
 
     Raises:
-        AttributeError, ValueError: the architecture has not the layers that ``header`` lists.
+        AttributeError, TypeError, ValueError: the architecture lacks layers that ``header`` lists.
     """
     for record in header.layers:
-        module.set_submodule(record.name, _layer(module.get_submodule(record.name), record))
+        module.set_submodule(record.name, _layer(module, record))
     for product in header.products:
         own = zip(product.matmul_bits(), product.heads, product.prefix, strict=True)
         matmuls = [_matmul(activation_grid(bits), heads, prefix) for bits, heads, prefix in own]
@@ -123,29 +124,30 @@ def fit(module: nn.Module, header: Header) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
-def _layer(layer: nn.Module, record: LayerRecord) -> IntLayer:
-    weight, activation = grids(record.weight_bits, record.activation_bits)
-    made: IntLayer
-    if isinstance(layer, nn.Conv2d):
-        bias = layer.bias is not None
-        arguments = conv_arguments(layer)
-        made = IntConv2d(record.shape, arguments, bias=bias, weight=weight, activation=activation)
-    elif isinstance(layer, nn.Linear):
-        made = IntLinear(
-            record.shape,
-            bias=layer.bias is not None,
-            weight=weight,
-            activation=activation,
-            multiplier=record.rescaling == "stored",
-            shift=record.shifted,
-            prefix=prefix_format(record.prefix, activation, record.prefix_bits),
-        )
-    else:
-        raise ValueError(f"{record.name} is a {type(layer).__name__}, not a {record.kind}")
-    if tuple(layer.weight.shape) != record.shape:
-        raise ValueError(f"{record.name} is {tuple(layer.weight.shape)}, not {record.shape}")
-    return made
-
-
 def _matmul(grid: Grid, heads: int, prefix: int) -> QuantizedMatmul:
     return frozen_matmul(grid, heads, prefix_format(prefix, grid))
+
+
+def _layer(module: nn.Module, record: LayerRecord) -> IntLayer:
+    layer: nn.Conv2d | nn.Linear
+    if record.kind == "conv2d":
+        layer = submodule(module, record.name, nn.Conv2d)
+    else:
+        layer = submodule(module, record.name, nn.Linear)
+    if tuple(layer.weight.shape) != record.shape:
+        raise ValueError(f"{record.name} is {tuple(layer.weight.shape)}, not {record.shape}")
+    weight, activation = grids(record.weight_bits, record.activation_bits)
+    bias = layer.bias is not None
+    if isinstance(layer, nn.Conv2d):
+        return IntConv2d(
+            record.shape, conv_arguments(layer), bias=bias, weight=weight, activation=activation
+        )
+    return IntLinear(
+        record.shape,
+        bias=bias,
+        weight=weight,
+        activation=activation,
+        multiplier=record.rescaling == "stored",
+        shift=record.shifted,
+        prefix=prefix_format(record.prefix, activation, record.prefix_bits),
+    )
