@@ -20,9 +20,8 @@ from divergence import divergence
 from vitquant.cli.console import Terminal
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.data.image_source import ImageSource, ListSource
-from vitquant.data.loader import load_batches
+from vitquant.data.loader import load_batches, stratified_sample
 from vitquant.data.open import Role, open_source
-from vitquant.data.sampling import stratified_sample
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
 from vitquant.quantization.graph.points import example_inputs, find_points

@@ -29,9 +29,8 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from vitquant.core.errors import UserError
-from vitquant.data.loader import load_batches
+from vitquant.data.loader import load_batches, stratified_sample
 from vitquant.data.open import Role, open_source
-from vitquant.data.sampling import stratified_sample
 from vitquant.exporters.onnx.trace import INPUT, trace
 from vitquant.exporters.runtimes.openvino_runtime import OpenVinoModule
 from vitquant.exporters.runtimes.ort_runtime import OnnxModule

@@ -132,7 +132,7 @@ def test_a_file_that_computes_something_else_fails(
                 tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
         return graph
 
-    monkeypatch.setattr("vitquant.exporters.onnx.write.to_onnx", wrong)
+    monkeypatch.setattr("vitquant.exporters.onnx.export.to_onnx", wrong)
     out = tmp_path / "wrong.onnx"
     asked = ("--out", out, "--data", "digits", "--min-agreement", 0.9, "--json")
     ended = vitquant("export", checkpoint, *asked)
@@ -217,6 +217,6 @@ def test_a_disk_that_refuses(vitquant, checkpoint, monkeypatch, tmp_path):
     out = tmp_path / "x.onnx"
     out.write_bytes(b"before")
     monkeypatch.setattr("vitquant.core.files.os.fsync", full)
-    monkeypatch.setattr("vitquant.exporters.onnx.write.to_onnx", lambda *_: onnx.ModelProto())
+    monkeypatch.setattr("vitquant.exporters.onnx.export.to_onnx", lambda *_: onnx.ModelProto())
     vitquant("export", checkpoint, "--out", out).refused("--out", "No space left")
     assert out.read_bytes() == b"before"

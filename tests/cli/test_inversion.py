@@ -8,8 +8,8 @@ import time
 import pytest
 
 from vitquant.config.synthesize import InversionSettings
-from vitquant.synthesis.cache import VARIABLE
 from vitquant.synthesis.image_folder import read_index
+from vitquant.synthesis.job import VARIABLE
 from vitquant.synthesis.registry import SynthesizerKind
 
 BRIEF = ("--inversion", "--samples", "4", "--iterations", "2", "--device", "cpu")

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from vitquant.config.synthesize import PromptSettings
-from vitquant.synthesis.cache import VARIABLE
 from vitquant.synthesis.image_folder import read_index
+from vitquant.synthesis.job import VARIABLE
 
 
 @pytest.fixture(autouse=True)

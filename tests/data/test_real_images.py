@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from vitquant.data.class_names import LabelSpace
+from vitquant.data.loader import stratified_sample
 from vitquant.data.open import Role, open_source
-from vitquant.data.sampling import stratified_sample
 from vitquant.models.timm_adapter import imagenet_classes
 
 IMAGENET = Path(__file__).parents[3] / "shared" / "data" / "imagenet"

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from vitquant.data.image_source import ListSource
-from vitquant.data.sampling import stratified_sample
+from vitquant.data.loader import stratified_sample
 
 
 def source(labels: list[int] | None, n: int) -> ListSource:

@@ -14,7 +14,7 @@ from vitquant.config.quantize import QuantizeSettings
 from vitquant.config.training import TRAINED
 from vitquant.data.sources.noise import SmoothNoiseSource
 from vitquant.exporters.onnx.export import OnnxOptions, to_onnx
-from vitquant.exporters.onnx.weights import int32_bias
+from vitquant.exporters.onnx.qdq import int32_bias
 from vitquant.models.model import Model
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.workflows.ptq import quantize

@@ -6,7 +6,7 @@ import pytest
 
 from vitquant.config.synthesize import PromptSettings
 from vitquant.core.progress import Silent
-from vitquant.synthesis import cache
+from vitquant.synthesis import job
 from vitquant.synthesis.diffusion.learn_job import PromptLearner
 
 
@@ -24,7 +24,7 @@ class Listener(Silent):
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(job.VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -36,13 +36,13 @@ def test_prompts_are_learned_once_and_again_if_damaged(folder, model, generator,
     learner = PromptLearner(
         model, generator, chosen, PromptSettings.build(prompts_per_class=2, steps=1, batch_size=6)
     )
-    path = cache.run_cached(learner, Silent(), ignored).path
+    path = job.run_cached(learner, Silent(), ignored).path
     assert path.parent == folder / "prompts"
     whole = path.read_bytes()
     for damaged in (False, True):
         path.write_bytes(whole[:100] if damaged else whole)
         listener = Listener()
-        assert cache.run_cached(learner, listener, ignored).path == path
+        assert job.run_cached(learner, listener, ignored).path == path
         assert path.read_bytes() == whole
         assert bool(listener.tracked) is damaged
         assert [str(path) in warning for warning in listener.warnings] == [True] * damaged
@@ -51,7 +51,7 @@ def test_prompts_are_learned_once_and_again_if_damaged(folder, model, generator,
 @pytest.fixture
 def sampled(sampler, finished, folder):
     """The images of a sampler, put into the cache as if it had made them there."""
-    place = cache._place(sampler())
+    place = job._place(sampler())
     shutil.copytree(finished.path, place)
     return place
 
@@ -63,7 +63,7 @@ def test_damaged_images_are_reported_and_made_again(damage, sampler, sampled, fi
     whole = file.read_bytes()
     file.write_bytes(whole[:20])
     listener = Listener()
-    cache.run_cached(sampler(), listener, ignored)
+    job.run_cached(sampler(), listener, ignored)
     assert file.read_bytes() == whole
     assert len(listener.warnings) == 1
     assert str(sampled) in listener.warnings[0]
@@ -71,5 +71,5 @@ def test_damaged_images_are_reported_and_made_again(damage, sampler, sampled, fi
 
 def test_whole_images_are_used_again(sampler, sampled):
     listener = Listener()
-    images = cache.run_cached(sampler(), listener, ignored)
+    images = job.run_cached(sampler(), listener, ignored)
     assert (images.path, listener.tracked, listener.warnings) == (sampled, 0, [])

@@ -6,7 +6,7 @@ import pytest
 
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Silent
-from vitquant.synthesis import cache
+from vitquant.synthesis import job
 from vitquant.synthesis.job import Synthesizer, run
 
 STEPS = 3
@@ -129,7 +129,7 @@ def test_a_finished_result_is_returned_and_another_is_refused(tmp_path):
 
 
 def test_it_can_be_stopped_once_it_is_known_how_long_it_takes(tmp_path, monkeypatch):
-    monkeypatch.setattr("vitquant.core.duration._SECONDS", 0)
+    monkeypatch.setattr("vitquant.core.progress._SECONDS", 0)
 
     def refuse(seconds):
         assert seconds > 0
@@ -141,10 +141,10 @@ def test_it_can_be_stopped_once_it_is_known_how_long_it_takes(tmp_path, monkeypa
 
 
 def test_the_cache_keeps_a_result_by_its_header(tmp_path, monkeypatch):
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(job.VARIABLE, str(tmp_path / "cache"))
 
     def cached(letters, listener):
-        return cache.run_cached(letters, listener, lambda seconds: None)
+        return job.run_cached(letters, listener, lambda seconds: None)
 
     cached(Letters(), Silent())
     letters, listener = Letters(), Listener()
@@ -157,10 +157,10 @@ def test_the_cache_keeps_a_result_by_its_header(tmp_path, monkeypatch):
 
 
 def test_a_damaged_result_in_the_cache_is_reported_and_made_again(tmp_path, monkeypatch):
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
-    cache.run_cached(Letters(), Silent(), lambda seconds: None)
+    monkeypatch.setenv(job.VARIABLE, str(tmp_path))
+    job.run_cached(Letters(), Silent(), lambda seconds: None)
     (path,) = (tmp_path / "letters").iterdir()
     path.write_text("abc")
     listener = Listener()
-    assert cache.run_cached(Letters(), listener, lambda seconds: None) == "abcdefghij"
-    assert listener.said[0] == f"{cache.VARIABLE}: {path} is damaged; it is made again"
+    assert job.run_cached(Letters(), listener, lambda seconds: None) == "abcdefghij"
+    assert listener.said[0] == f"{job.VARIABLE}: {path} is damaged; it is made again"

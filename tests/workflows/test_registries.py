@@ -3,16 +3,15 @@
 from vitquant.config import export
 from vitquant.config.evaluate import RUNTIMES
 from vitquant.config.export import FORMATS, WEIGHT_TYPES
-from vitquant.config.names import ALIASES, DEFAULT_GENERATOR, MINIATURES
 from vitquant.config.quantize import METHODS
 from vitquant.config.synthesize import SYNTHESIZERS
 from vitquant.config.training import JOINT, TRAINED
+from vitquant.config.values import ALIASES, DEFAULT_GENERATOR, MINIATURES
 from vitquant.exporters.onnx import graph
 from vitquant.exporters.runtimes.registry import RUNTIME_NAMES
 from vitquant.exporters.targets import TARGETS
 from vitquant.exporters.verify import MARGIN
 from vitquant.models.sources import from_miniature, from_timm
-from vitquant.quantization import methods  # noqa: F401 - they register themselves
 from vitquant.quantization.methods.base import METHODS as REGISTERED
 from vitquant.synthesis import registry
 from vitquant.synthesis.diffusion import generator

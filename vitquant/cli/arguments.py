@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vitquant.cli.console import Terminal
-from vitquant.config.names import MODEL
+from vitquant.config.values import MODEL
 from vitquant.core.errors import UserError
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help=f"{MODEL}; - reads it from stdin.")]
@@ -74,7 +74,7 @@ def confirmation(yes: bool, terminal: Terminal) -> Callable[[str], Callable[[flo
 
 def _confirm(seconds: float, yes: bool, terminal: Terminal, shorter: str) -> None:
     from vitquant.core import distributed
-    from vitquant.core.duration import format_duration
+    from vitquant.core.progress import format_duration
 
     terminal.say(f"this takes about {format_duration(seconds)}")
     if seconds <= _LONG or yes or not distributed.is_main():

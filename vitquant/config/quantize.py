@@ -6,7 +6,6 @@ from typing import Any
 
 from vitquant.config.bits import ACTIVATION_BITS, FLOAT_BITS, TERNARY, BitAssignment, Bits
 from vitquant.config.declare import SameAs, UsedBy, setting
-from vitquant.config.names import DEFAULT_GENERATOR, MINIATURE_GENERATOR, PRECISIONS
 from vitquant.config.setting import Settings
 from vitquant.config.synthesize import is_inverted
 from vitquant.config.training import (
@@ -21,7 +20,10 @@ from vitquant.config.training import (
 )
 from vitquant.config.values import (
     AT_LEAST_1,
+    DEFAULT_GENERATOR,
+    MINIATURE_GENERATOR,
     POSITIVE,
+    PRECISIONS,
     SEED,
     When,
 )

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vitquant.config.bits import parse_bits
-from vitquant.config.names import HUB
 from vitquant.config.naming import OPTIONS
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.config.setting import Recipe, Settings
+from vitquant.config.values import HUB
 from vitquant.core.errors import UserError
 
 

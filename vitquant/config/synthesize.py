@@ -6,10 +6,18 @@ from pathlib import Path
 from typing import Any, Self
 
 from vitquant.config.declare import UsedBy, setting
-from vitquant.config.names import DEFAULT_GENERATOR, MINIATURE_GENERATOR, PRECISIONS
 from vitquant.config.naming import KEYWORDS, Naming
 from vitquant.config.setting import Recipe, Settings
-from vitquant.config.values import AT_LEAST_1, NOT_NEGATIVE, SEED, Check, When
+from vitquant.config.values import (
+    AT_LEAST_1,
+    DEFAULT_GENERATOR,
+    MINIATURE_GENERATOR,
+    NOT_NEGATIVE,
+    PRECISIONS,
+    SEED,
+    Check,
+    When,
+)
 from vitquant.core.errors import UserError
 
 SYNTHESIZERS = {

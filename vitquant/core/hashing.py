@@ -1,4 +1,4 @@
-"""A hash that tells two sets of weights apart."""
+"""Hashes of tensors, and seeds and noise that depend on names, not on what else is in a batch."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,3 +15,14 @@ def sha256(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def seed_of(*parts: int | str) -> int:
+    """A seed for what ``parts`` name, 0 to 2**63 - 1."""
+    text = "/".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def noise(shape: tuple[int, ...], seed: int) -> Tensor:
+    """Standard normal float32, generated on the CPU so that it is the same for every device."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

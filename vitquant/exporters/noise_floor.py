@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from vitquant.exporters.lowering import lowered
-from vitquant.exporters.onnx.weights import int32_bias
+from vitquant.exporters.onnx.qdq import int32_bias
 from vitquant.quantization.layers.attention import QuantizedMatmul
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.quantizers.matmul import quantized_matmul

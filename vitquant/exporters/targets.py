@@ -7,7 +7,7 @@ from typing import Any
 
 from vitquant.core.errors import UserError
 from vitquant.exporters import compressed_tensors
-from vitquant.exporters.onnx.write import export_onnx
+from vitquant.exporters.onnx.export import export_onnx
 
 
 @dataclass(frozen=True)

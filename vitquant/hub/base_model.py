@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vitquant.config.names import HUB, MINIATURES
+from vitquant.config.values import HUB, MINIATURES
 from vitquant.core.errors import UserError
 from vitquant.hub.repository import Repository, read_config
 from vitquant.models.hub_config import known_weights

@@ -9,8 +9,8 @@ from typing import Any
 from huggingface_hub import ModelCardData
 
 from vitquant.checkpoint.read import Checkpoint
-from vitquant.config.names import HUB
 from vitquant.config.recipe import quantize_command
+from vitquant.config.values import HUB
 from vitquant.core.errors import UserError
 from vitquant.hub.base_model import BaseModel
 from vitquant.hub.repository import CHECKPOINT, ONNX

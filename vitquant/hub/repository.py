@@ -9,7 +9,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from vitquant.config.names import HUB
+from vitquant.config.values import HUB
 from vitquant.core.errors import UserError, first_line
 from vitquant.hub.deadline import Deadline
 from vitquant.hub.errors import redact

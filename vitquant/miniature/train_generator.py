@@ -23,9 +23,8 @@ from transformers import CLIPTokenizer
 from vitquant.data.sources.digits import digits
 from vitquant.miniature.captioned_digits import CaptionedDigits, all_captions, sample_captions
 from vitquant.miniature.drift import drift
-from vitquant.miniature.generator_parts import CHANNELS, LATENT_SIDE, untrained
+from vitquant.miniature.generator_parts import CHANNELS, LATENT_SIDE, untrained, write_tokenizer
 from vitquant.miniature.measure_generator import report
-from vitquant.miniature.tokenizer import write_tokenizer
 from vitquant.synthesis.diffusion.pipeline import generator_path
 
 STEPS = 800

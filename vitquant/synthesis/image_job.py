@@ -9,10 +9,9 @@ from typing import Any, Generic, TypeVar
 
 import vitquant
 from vitquant.config.synthesize import PromptSettings
-from vitquant.core.duration import OnEstimate, ignore_estimate
 from vitquant.core.errors import UserError
 from vitquant.core.partial_results import PartialResults
-from vitquant.core.progress import Progress
+from vitquant.core.progress import OnEstimate, Progress, ignore_estimate
 from vitquant.models.model import Model
 from vitquant.synthesis import image_folder
 from vitquant.synthesis.contact_sheet import write_sheet

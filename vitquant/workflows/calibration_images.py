@@ -5,14 +5,13 @@ from contextlib import contextmanager
 
 from vitquant.config.quantize import SYNTHESIZERS_OF_CALIB, QuantizeSettings
 from vitquant.core import distributed
-from vitquant.core.duration import OnEstimate, ignore_estimate
 from vitquant.core.errors import Interrupted
-from vitquant.core.progress import Progress
+from vitquant.core.progress import OnEstimate, Progress, ignore_estimate
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role
 from vitquant.data.sources.noise import NoiseSource
 from vitquant.models.model import Model
-from vitquant.synthesis import cache
+from vitquant.synthesis import job
 from vitquant.synthesis.image_folder import GeneratedSource
 from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.synthesis.registry import SYNTHESIZERS
@@ -66,8 +65,8 @@ def calibration_images(
     with resumable():
         chosen = kind.calibration_settings(settings.samples, settings.seed)
         synthesizer = kind.build(model, chosen, options, progress)
-        progress.say(f"{synthesizer}, kept in {cache.root()}")
-        images = cache.run_cached(synthesizer, progress, confirm(kind.shorter))
+        progress.say(f"{synthesizer}, kept in {job.root()}")
+        images = job.run_cached(synthesizer, progress, confirm(kind.shorter))
     if distributed.is_main():
         correct = sum(row["correct"] for row in images.rows) / len(images.rows)
         progress.say(f"{len(images.rows)} images, top-1 {correct:.1%}: {images.path}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.config.export import ExportSettings
-from vitquant.config.names import MINIATURES
+from vitquant.config.values import MINIATURES
 from vitquant.core.files import check_writable
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from vitquant.checkpoint.read import read_checkpoint, restore
-from vitquant.config.names import HUB, MINIATURES
+from vitquant.config.values import HUB, MINIATURES
 from vitquant.core.errors import UserError
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role, open_source

@@ -21,7 +21,7 @@ from vitquant.core import distributed, threads
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
-from vitquant.data.sampling import stratified_sample
+from vitquant.data.loader import stratified_sample
 from vitquant.evaluation.agreement import Fidelity, compare
 from vitquant.models.model import Model
 from vitquant.quantization.graph.points import (

@@ -8,9 +8,9 @@ from torch import nn
 
 from vitquant.exporters.onnx.graph import INT2
 from vitquant.exporters.onnx.lower import lower
+from vitquant.exporters.onnx.qdq import int32_bias
 from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
 from vitquant.exporters.onnx.trace import trace
-from vitquant.exporters.onnx.weights import int32_bias
 from vitquant.exporters.runtimes.ort_runtime import OnnxModule
 from vitquant.quantization.layers.linear import FakeQuantLinear
 from vitquant.quantization.quantizers.grid import grids

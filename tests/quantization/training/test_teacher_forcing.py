@@ -2,8 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from vitquant.quantization.training.features import capture_features
-from vitquant.quantization.training.teacher_forcing import TeacherForcing, teacher_forcing_ratio
+from vitquant.quantization.training.features import (
+    TeacherForcing,
+    capture_features,
+    teacher_forcing_ratio,
+)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vitquant.core.errors import UserError
-from vitquant.core.seeds import noise, seed_of
+from vitquant.core.hashing import noise, seed_of
 from vitquant.synthesis.diffusion.generator import Generator
 
 

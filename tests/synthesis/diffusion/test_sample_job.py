@@ -7,8 +7,8 @@ from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from vitquant.core.errors import UserError
+from vitquant.core.hashing import noise
 from vitquant.core.progress import Silent
-from vitquant.core.seeds import noise
 from vitquant.data.open import Role, open_source
 from vitquant.synthesis.image_folder import GeneratedSource
 from vitquant.synthesis.job import run

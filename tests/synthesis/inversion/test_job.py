@@ -9,11 +9,10 @@ from vitquant.config.synthesize import InversionSettings
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Silent
 from vitquant.data.decode import decode
-from vitquant.synthesis.cache import VARIABLE, run_cached
 from vitquant.synthesis.image_folder import read_index
 from vitquant.synthesis.inversion.job import Inversion
 from vitquant.synthesis.inversion.optimize import pad_for_transform
-from vitquant.synthesis.job import run
+from vitquant.synthesis.job import VARIABLE, run, run_cached
 from vitquant.synthesis.target_classes import target_classes
 
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from timm.data.dataset_factory import create_dataset
 
 from vitquant.core.errors import first_line
+from vitquant.data.decode import unreadable
 from vitquant.data.image_source import ImageSource, ListSource, Role, SourceRequest
 from vitquant.data.match_labels import match_declared
 from vitquant.data.sources.reader import ReaderSource, drop_unknown
 from vitquant.data.sources.stream import StreamSource, as_label
-from vitquant.data.sources.torchvision_dataset import TorchvisionSource
 
 
 def open_dataset(prefix: str, request: SourceRequest) -> ImageSource:
@@ -180,3 +181,40 @@ def _arguments(prefix: str, source: str, split: str) -> tuple[str, str | None, d
             return "wds/shards", folder, {"split": last}
         return "wds/shards", rest, {"split": split}
     return source, None, {"split": split, "download": prefix == "tfds"}
+
+
+class TorchvisionSource:
+    """Images by index from a map-style data set of (PIL image, label).
+
+    indices: which of its samples, in order. labels: one for each of them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dataset: Any,
+        request: SourceRequest,
+        indices: Sequence[int],
+        labels: Sequence[int],
+        skipped: Mapping[str, int],
+    ) -> None:
+        self.name = name
+        self.labels: Sequence[int] | None = labels
+        self.skipped = skipped
+        self._dataset = dataset
+        self._request = request
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def image(self, i: int) -> Image.Image:
+        """Image i, RGB. Raises UserError, with its file or number, if it cannot be read."""
+        index = self._indices[i]
+        try:
+            image: Image.Image = self._dataset[index][0].convert("RGB")
+            return image
+        except (OSError, SyntaxError, ValueError) as error:
+            samples = getattr(self._dataset, "samples", None)
+            file = samples[index][0] if samples else f"image {index} of {self.name}"
+            raise unreadable(first_line(error), file, self._request.flag) from error

@@ -9,9 +9,8 @@ from onnx import ModelProto, NodeProto
 
 from vitquant.core.errors import UserError
 from vitquant.exporters.onnx import symbolic_ops
-from vitquant.exporters.onnx.conv import convolution
 from vitquant.exporters.onnx.graph import Graph, OnnxIntType
-from vitquant.exporters.onnx.linear import linear
+from vitquant.exporters.onnx.layers import convolution, linear
 from vitquant.exporters.onnx.qdq import clip_to_grid, quantize_dequantize
 from vitquant.quantization.layers.attention import QuantizedMatmul
 from vitquant.quantization.layers.base import IntLayer

@@ -15,12 +15,7 @@ from vitquant.quantization.layers.conv import FakeQuantConv2d
 from vitquant.quantization.layers.interception import intercept
 from vitquant.quantization.layers.linear import FakeQuantLinear
 from vitquant.quantization.ptq.bit_assignment import PointBits
-from vitquant.quantization.quantizers.grid import (
-    FLOAT_BITS,
-    activation_grid,
-    grids,
-    prefix_format,
-)
+from vitquant.quantization.quantizers.grid import FLOAT_BITS, activation_grid, grids, prefix_format
 from vitquant.quantization.transforms.folding import Fold
 
 

@@ -1,4 +1,13 @@
-"""Features and logits of a model, and a cache of the float model's, the teacher's."""
+"""Features and logits of a model, a cache of the teacher's, and teacher forcing.
+
+The float model is the teacher. With few bits, the outputs of the first blocks of a quantized model
+are wrong at the start, and later blocks would learn to correct errors that soon are gone. So at
+first each block gets the teacher's features in place of those of the block before it, then a
+mixture with less and less of the teacher's. As with recurrent networks (Williams and Zipser, 1989;
+scheduled sampling, Bengio et al., arXiv 1506.03099) and quantized language models (Teacher
+Intervention, Kim et al., arXiv 2302.11812). Gradients cross from block to block as far as features
+do: from the local ones of BRECQ to those of joint training.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,9 +16,28 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.models.adapter import Forward
 from vitquant.quantization.training.batches import Key
-from vitquant.quantization.training.teacher_forcing import TeacherForcing
+
+
+class TeacherForcing(NamedTuple):
+    """What blocks are fed: ``ratio`` (0 to 1) of each of the float model's ``features``."""
+
+    features: list[Tensor]
+    ratio: float
+
+    def mix(self, block: int, feature: Tensor) -> Tensor:
+        """What follows a block, in their order, that has put out ``feature``."""
+        if not self.ratio:
+            return feature
+        return torch.lerp(feature, self.features[block].to(feature), self.ratio)
+
+
+def teacher_forcing_ratio(step: int, settings: QuantizeSettings) -> float:
+    """The float model's share in a step, counted from 1: from 1 in even steps down to 0."""
+    forced = settings.teacher_forcing * settings.steps
+    return max(0.0, 1 - (step - 1) / forced) if forced else 0.0
 
 
 class Outputs(NamedTuple):

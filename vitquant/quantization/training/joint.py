@@ -13,7 +13,9 @@ from vitquant.quantization.training.batches import Key, training_batches
 from vitquant.quantization.training.features import (
     CachedTeacher,
     FeatureExtractor,
+    TeacherForcing,
     capture_features,
+    teacher_forcing_ratio,
 )
 from vitquant.quantization.training.losses import feature_loss, logit_loss
 from vitquant.quantization.training.optimizer import (
@@ -24,7 +26,6 @@ from vitquant.quantization.training.optimizer import (
 )
 from vitquant.quantization.training.precision import StepPrecision, choose_precision
 from vitquant.quantization.training.state import TrainingState, saved_state
-from vitquant.quantization.training.teacher_forcing import TeacherForcing, teacher_forcing_ratio
 
 
 def train(context: PTQContext, student: nn.Module) -> None:

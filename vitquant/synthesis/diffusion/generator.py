@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from vitquant.config.names import PRECISIONS
+from vitquant.config.values import PRECISIONS
 from vitquant.core import distributed
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vitquant.config.synthesize import PromptSettings
-from vitquant.core.seeds import noise, seed_of
+from vitquant.core.hashing import noise, seed_of
 from vitquant.synthesis.diffusion.generator import Generator
 from vitquant.synthesis.diffusion.prompt_file import ClassPrompts, PromptMetrics
 from vitquant.synthesis.diffusion.prompt_text import Prompt, adjective_templates

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vitquant.core.seeds import noise, seed_of
+from vitquant.core.hashing import noise, seed_of
 from vitquant.synthesis.diffusion.generator import Generator
 from vitquant.synthesis.diffusion.prompt_sets import PromptSet
 from vitquant.synthesis.image_folder import GeneratedImage

@@ -10,7 +10,7 @@ from vitquant.core import distributed
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress
 from vitquant.models.model import Model
-from vitquant.synthesis import cache
+from vitquant.synthesis import job
 from vitquant.synthesis.diffusion.generator import Generator, load_generator
 from vitquant.synthesis.diffusion.learn_job import PromptLearner
 from vitquant.synthesis.diffusion.prompt_file import PromptFile, prompt_file, summarize
@@ -157,10 +157,10 @@ def _learn(learner: PromptLearner, options: GenerationOptions, progress: Progres
     settings = learner.settings
     progress.say(
         f"learning {settings.prompts_per_class} prompts for each of {len(learner.classes)} "
-        f"classes, {settings.steps} steps, unless they are in {cache.root()}"
+        f"classes, {settings.steps} steps, unless they are in {job.root()}"
     )
     shorter = "fewer --samples, or prompts learned elsewhere (--prompts),"
-    file = cache.run_cached(learner, progress, options.confirm_duration(shorter))
+    file = job.run_cached(learner, progress, options.confirm_duration(shorter))
     if distributed.is_main():
         summarize(file, progress)
     return file

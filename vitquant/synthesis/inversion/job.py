@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from vitquant.config.synthesize import InversionSettings
+from vitquant.core.hashing import seed_of
 from vitquant.core.progress import Progress
-from vitquant.core.seeds import seed_of
 from vitquant.models.model import Model
 from vitquant.quantization.graph.points import example_inputs, find_points
 from vitquant.synthesis.image_folder import GeneratedImage, Row

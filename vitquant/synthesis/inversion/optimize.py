@@ -3,11 +3,14 @@
 PSAQ-ViT (arXiv 2203.02250): pixels are optimized by Adam so that the model is sure of a class,
 patches are as varied as in a photograph, and neighboring pixels as alike. Each iteration shows the
 model another crop of each image.
+
+The schedule goes from easy to hard: from the whole image to small crops.
 """
 
 import math
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,11 +20,10 @@ from torch import Tensor
 
 from vitquant.config.synthesize import InversionSettings
 from vitquant.core.device import compute_dtype
-from vitquant.core.seeds import noise, seed_of
+from vitquant.core.hashing import noise, seed_of
 from vitquant.models.model import Model
 from vitquant.synthesis.inversion.crops import apply_crops, sample_crop
 from vitquant.synthesis.inversion.patch_entropy import attention_tokens, similarity_entropy
-from vitquant.synthesis.inversion.schedule import Schedule
 
 
 def invert(
@@ -140,3 +142,54 @@ def _resized(size: int, preprocessing: Mapping[str, Any]) -> int:
     if preprocessing.get("crop_mode", "center") != "center":
         return size
     return math.floor(size / (preprocessing.get("crop_pct") or 1.0))
+
+
+_WARM_UP = 0.2
+# PSAQ-ViT shifts by up to 15 of 224 pixels in the first cycle and 30 in the second.
+_JITTER = 15 / 224
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What is done in each iteration, counted from 0, of ``iterations`` in ``lr_cycles`` equal
+    parts.
+
+    min_crop: the share of the image's area that is looked at in the last iteration; 1 for the whole
+    image throughout.
+    """
+
+    iterations: int
+    lr_cycles: int
+    min_crop: float
+
+    def area(self, iteration: int) -> float:
+        """The share of the image's area that is looked at: from 1 down in equal steps of its side.
+
+        DFQ-ViT (arXiv 2507.14481) synthesizes images in order of increasing difficulty, to balance
+        global and local features. A whole image is easy; the smaller a part, the harder it is to
+        show the class in it.
+        """
+        progress = iteration / max(1, self.iterations - 1)
+        side = 1 + (math.sqrt(self.min_crop) - 1) * progress
+        return side * side
+
+    def lr_scale(self, iteration: int) -> float:
+        """The learning rate, as a share of its maximum: up a line, down a cosine in each cycle."""
+        done, length = self._within(iteration)
+        warm_up = max(1, round(_WARM_UP * length))
+        if done < warm_up:
+            return (done + 1) / warm_up
+        return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / max(1, length - warm_up)))
+
+    def jitter(self, iteration: int, side: int) -> int:
+        """By how many pixels of ``side`` the image is shifted at most; more in each cycle."""
+        return round(_JITTER * side * (1 + self._cycle(iteration)))
+
+    def _cycle(self, iteration: int) -> int:
+        return min(self.lr_cycles - 1, iteration * self.lr_cycles // self.iterations)
+
+    def _within(self, iteration: int) -> tuple[int, int]:
+        """Iterations done of the cycle, and its length."""
+        number = self._cycle(iteration)
+        start, end = (-(-self.iterations * n // self.lr_cycles) for n in (number, number + 1))
+        return iteration - start, end - start

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitquant.core.duration import DurationEstimate, format_duration
+from vitquant.core.progress import DurationEstimate, format_duration
 
 
 @pytest.mark.parametrize(

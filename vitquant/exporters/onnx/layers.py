@@ -1,7 +1,8 @@
-"""A quantized Conv2d that is no Linear on patches: where windows overlap, or groups are kept apart.
+"""A quantized Linear or Conv2d as the nodes that runtimes compute as one integer product.
 
-Runtimes fuse a convolution between quantizations only if its output is quantized as well, which
-the checkpoint does not do. So the integer product is written out.
+A convolution on patches that do not overlap is a Linear on patches. Of any other, runtimes fuse a
+convolution between quantizations only if its output is quantized as well, which the checkpoint does
+not do; so the integer product is written out.
 """
 
 from typing import Any
@@ -11,8 +12,8 @@ from onnx import TensorProto
 from torch import Tensor
 
 from vitquant.exporters.onnx.graph import Graph, OnnxIntType
-from vitquant.exporters.onnx.qdq import quantize_linear
-from vitquant.exporters.onnx.weights import float_weight, integer_weight
+from vitquant.exporters.onnx.qdq import float_weight, int32_bias, integer_weight, quantize_linear
+from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.conv import IntConv2d
 
 
@@ -81,3 +82,52 @@ def _pair(value: int | tuple[int, int]) -> list[int]:
 def _by_channel(values: Tensor) -> np.ndarray:
     """(O,) → (O, 1, 1), to go with (B, O, h, w)."""
     return values.numpy().reshape(-1, 1, 1)
+
+
+def linear(
+    graph: Graph,
+    layer: IntLayer,
+    name: str,
+    x: str,
+    output: str,
+    min_weight_type: OnnxIntType,
+    with_bias: bool,
+) -> bool:
+    """Add the nodes of a layer; returns whether it is an integer product.
+
+    Args:
+        layer: a Linear, or a convolution on patches side by side, each of which is a row.
+        x: rows (N, I), which are on the grid of the layer's input.
+        output: what to call the result, (N, O).
+        with_bias: whether the layer's own bias is added.
+    """
+    bias = layer.bias if with_bias else None
+    if layer.input is None:
+        weight = float_weight(graph, layer, name, min_weight_type, flat=True)
+        inputs = [x, weight, *([] if bias is None else [_float_bias(graph, bias, name)])]
+        graph.add("Gemm", inputs, name, output, transB=1)
+        return False
+    codes = integer_weight(graph, layer, name, min_weight_type, flat=True)
+    scale = graph.constant(f"{name}.weight_scale", layer.scale.numpy())
+    # ONNX takes zero for a zero point that is left out; ONNX Runtime then computes in float.
+    zeros = graph.constant(f"zeros.{len(layer.scale)}", np.zeros(len(layer.scale), np.int8))
+    weight = graph.add("DequantizeLinear", [codes, scale, zeros], f"{name}/weight", axis=0)
+    if bias is None:
+        graph.add("Gemm", [x, weight], name, output, transB=1)
+        return True
+    in_units = int32_bias(layer)
+    if in_units is None:
+        y = graph.add("Gemm", [x, weight], name, transB=1)
+        graph.add("Add", [y, _float_bias(graph, bias, name)], f"{name}/add_bias", output)
+        return True
+    inputs = [
+        graph.constant(f"{name}.bias", in_units[0]),
+        graph.constant(f"{name}.bias_scale", in_units[1]),
+    ]
+    added = graph.add("DequantizeLinear", inputs, f"{name}/bias", axis=0)
+    graph.add("Gemm", [x, weight, added], name, output, transB=1)
+    return True
+
+
+def _float_bias(graph: Graph, bias: Tensor, name: str) -> str:
+    return graph.constant(f"{name}.bias", bias.numpy())
