@@ -95,7 +95,8 @@ def exported(quantized, tmp_path_factory, _done):
         own = {"per_head": per_head, "prefix_scales": prefix_scales, "prefix_bits": prefix_bits}
         key = (family, bits, method, *own.values(), *options.items())
         if key not in _done:
-            model, header = quantized(family, bits, method, **own)
+            changed = {name: v for name, v in own.items() if v not in (True, None)}
+            model, header = quantized(family, bits, method, **changed)
             graph = to_onnx(model, header, OnnxOptions(**options))
             path = tmp_path_factory.mktemp("exported") / f"{family}.onnx"
             path.write_bytes(graph.SerializeToString())

@@ -18,7 +18,7 @@ from vitquant.data.image_source import ListSource
 from vitquant.data.sources.digits import digits
 from vitquant.exporters.compressed_tensors import pack_words, write
 from vitquant.quantization.layers.conv import IntConv2d
-from vitquant.quantization.layers.interception import intercepted
+from vitquant.quantization.layers.interception import intercepted, set_matmuls
 from vitquant.quantization.layers.linear import IntLinear
 from vitquant.workflows.open import open_model
 from vitquant.workflows.ptq import quantize
@@ -77,8 +77,8 @@ def test_the_library_computes_the_same(name, method, checkpoint, library, pictur
     write(ours, tmp_path / "folder")
     theirs = library(tmp_path / "folder")
     model = restore(ours)
-    for _, module in intercepted(model.module):
-        module.products = nn.ModuleList([_Float() for _ in module.products])
+    for _, module, matmuls in list(intercepted(model.module)):
+        set_matmuls(module, [_Float() for _ in matmuls])
     for module in model.module.modules():
         if isinstance(module, IntConv2d):
             module.input = None

@@ -14,7 +14,7 @@ from vitquant.synthesis.inversion.optimize import invert, total_variation
 def make(model):
     """make(numbers, targets, iterations, ...) → images of digits, uint8."""
     model.module.requires_grad_(False)
-    attentions = list(find_points(model.module, example_inputs(model.input_size)).products)
+    attentions = list(find_points(model.module, example_inputs(model.input_size)).attentions)
 
     def run(numbers, targets, iterations=3, **changes):
         settings = InversionSettings.build(iterations=iterations, precision="float32", **changes)

@@ -62,15 +62,15 @@ def test_identical_patches_have_an_entropy_and_a_gradient():
 @pytest.mark.parametrize(("family", "count"), [("vit", 16), ("distilled", 16), ("dinov2", 16)])
 def test_class_and_register_tokens_are_left_out(family, count, make_small):
     model = make_small(family)
-    points = find_points(model.module, example_inputs(model.input_size))
-    with attention_tokens(model, list(points.products)) as tokens:
+    points = find_points(model.module, example_inputs(model.input_size), model.tokens)
+    with attention_tokens(model, list(points.attentions)) as tokens:
         model.module(torch.randn(3, 3, 32, 32))
         assert [t.shape for t in tokens] == [(3, count, 48)] * 2
 
 
 def test_windows_are_put_together(make_small):
     model = make_small("swin")
-    points = find_points(model.module, example_inputs(model.input_size))
-    with attention_tokens(model, list(points.products)) as tokens:
+    points = find_points(model.module, example_inputs(model.input_size), model.tokens)
+    with attention_tokens(model, list(points.attentions)) as tokens:
         model.module(torch.randn(3, 3, 32, 32))
         assert [t.shape for t in tokens] == [(3, 256, 24)] * 2 + [(3, 64, 48)] * 2
