@@ -42,7 +42,9 @@ def test_nothing_that_can_be_quantized_stays_float(small, images, settings):
     module = quantized.model.module
     left = {n for n, m in module.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))}
     assert left == set(quantized.header.constant)
-    assert sum(len(matmuls) for _, _, matmuls in intercepted(module)) == 2 * len(list_blocks(module))
+    assert sum(len(matmuls) for _, _, matmuls in intercepted(module)) == 2 * len(
+        list_blocks(module)
+    )
 
 
 def list_blocks(module):
