@@ -31,7 +31,7 @@ def test_what_stayed_float_says_why(vitquant, checkpoint):
     found = vitquant("inspect", checkpoint, "--json").json
     why = {row["name"]: row["why"] for row in found["kept_float"]}
     assert why["pos_embed"] == "added to the residual stream"
-    assert why["norm.weight"] == "normalisation"
+    assert why["norm.weight"] == "normalization"
     assert found["float_operations"]
 
 
@@ -41,7 +41,7 @@ def test_the_table_is_whole_in_a_pipe(vitquant, checkpoint):
     assert ended.err == ""
     assert all(f"blocks.{i}.attn.qkv" in ended.out for i in range(4))
     assert "SQNR dB" in ended.out
-    assert "normalisation" in ended.out
+    assert "normalization" in ended.out
     assert "times smaller" in ended.out
     assert "\x1b" not in ended.out
 

@@ -9,8 +9,8 @@ from vitquant.core.errors import UserError
 
 @pytest.fixture
 def third_of_four(monkeypatch):
-    monkeypatch.setattr(distributed, "_size", 4)
-    monkeypatch.setattr(distributed, "_rank", 2)
+    monkeypatch.setattr(distributed, "world_size", lambda: 4)
+    monkeypatch.setattr(distributed, "rank", lambda: 2)
     monkeypatch.setenv("LOCAL_RANK", "2")
 
 

@@ -41,9 +41,9 @@ def test_it_exports_verifies_and_uploads(hub, export, checkpoint, token, tmp_pat
     ("arguments", "words"),
     [
         (("--push-to-hub", "nobody"), "--push-to-hub: 'nobody' names no repository"),
-        (("--private",), "--private: it says how --push-to-hub uploads"),
-        (("--push-to-hub", NAME, "--format", "safetensors"), "--format onnx is accepted"),
-        (("--format", "tflite"), "--format: 'tflite' is not known; onnx, safetensors"),
+        (("--private",), "--private: it goes with --push-to-hub"),
+        (("--push-to-hub", NAME, "--format", "safetensors"), "choose --format onnx"),
+        (("--format", "tflite"), "--format: 'tflite' is not one; accepted: onnx, safetensors"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(arguments, words, export, tmp_path):

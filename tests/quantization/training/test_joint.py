@@ -96,7 +96,7 @@ def test_a_model_that_cannot_checkpoint_is_refused(wrapped, exact, make_context)
     context = make_context(
         wrapped(Attention().eval().requires_grad_(False)), exact(grad_checkpointing=True)
     )
-    with pytest.raises(UserError, match=r"--checkpointing: .*--accumulate"):
+    with pytest.raises(UserError, match=r"--grad-checkpointing: .*--grad-accum-steps"):
         train(context, calibrate_with_rescaling(context))
 
 
