@@ -21,7 +21,7 @@ def tree(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("tree")
     shutil.copytree(PACKAGE, root / "vitquant", ignore=shutil.ignore_patterns("__pycache__"))
     blocks = re.findall(
-        r"```python\n# (\S+?)(?:, after: (.+))?\n(.*?)```", DOCUMENT.read_text(), re.S
+        r"```python\n# (\S+?)(?:, after: ([^\n]+))?\n(.*?)```", DOCUMENT.read_text(), re.S
     )
     assert len(blocks) == 8
     for name, anchor, text in blocks:

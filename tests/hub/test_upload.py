@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -170,6 +171,8 @@ def test_a_program_does_not_wait_for_what_it_has_given_up(hub, token, interrupte
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background jobs ignore SIGINT, and what they start inherits that.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     if interrupted:
         while not any(request.startswith("PUT") for request in hub.requests):

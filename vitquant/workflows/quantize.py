@@ -150,7 +150,8 @@ def quantize_to_file(
         )
     path = out or Path(f"{as_file_name(name)}-{settings.bits}.safetensors")
     if distributed.is_main():
-        check_writable(path, settings.naming.option("out"), inputs=(weights,))
+        inputs = (weights, settings.calib, settings.prompts)
+        check_writable(path, settings.naming.option("out"), inputs=inputs)
     state = _state(path, settings.method, save_every) if resume else None
     progress = progress or Silent()
     opened = load_float(name, weights, num_classes)

@@ -194,7 +194,8 @@ def run_learning(
     """As :func:`learn_prompts`, with settings at hand; None in all processes but the main one."""
     path = out or Path(f"{as_file_name(name)}-prompts.safetensors")
     if distributed.is_main():
-        check_writable(path, settings.naming.option("out"), inputs=(weights,))
+        inputs = (weights, settings.classes)
+        check_writable(path, settings.naming.option("out"), inputs=inputs)
     opened = load_float(name, weights, num_classes)
     chosen = target_classes(opened, _path(settings.classes))
     source = load_generator(settings.generator, name, settings.precision, device, progress)
