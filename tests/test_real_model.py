@@ -65,6 +65,7 @@ def test_float_weights_know_the_photographs(deit, validation):
     assert (_guesses(deit, images) == labels).float().mean() > 0.6
 
 
+@pytest.mark.slow
 def test_eight_bits_agree_with_float(deit, calibration, validation, tmp_path):
     run = _quantized(deit, calibration, "w8a8")
     images, _ = validation
@@ -76,6 +77,7 @@ def test_eight_bits_agree_with_float(deit, calibration, validation, tmp_path):
         assert torch.equal(restored.module(images[:8]), run.model.module(images[:8]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bits", "megabytes"), [("w4a4", 3.4), ("w3a3", 2.8), ("w1.58a8", 1.9)])
 def test_the_file_is_small(bits, megabytes, deit, calibration, tmp_path):
     run = _quantized(deit, calibration, bits, init_images=2)

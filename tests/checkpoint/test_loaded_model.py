@@ -70,6 +70,7 @@ def test_a_copy_computes_the_same(again, loaded, x):
     assert not same
 
 
+@pytest.mark.slow
 def test_a_pool_of_spawned_processes_runs_it(load, x):
     model = load("vit")
     context = multiprocessing.get_context("spawn")
@@ -78,6 +79,7 @@ def test_a_pool_of_spawned_processes_runs_it(load, x):
     torch.testing.assert_close(found, outputs(model, x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "backend"),
     [("vit", "eager"), ("vit", "aot_eager"), ("swin", "aot_eager"), ("eva02", "aot_eager")],
@@ -91,6 +93,7 @@ def test_it_is_compiled_in_one_graph(family, backend, load, x):
     assert innermost_function_mode() is None
 
 
+@pytest.mark.slow
 def test_inductor_compiles_it(load, x):
     if reason := compiled.unavailable_reason("cpu"):
         pytest.skip(f"nothing can be compiled here: {reason}")
@@ -101,6 +104,7 @@ def test_inductor_compiles_it(load, x):
     torch.testing.assert_close(found, outputs(model, x), rtol=0, atol=0.3)
 
 
+@pytest.mark.slow
 def test_it_is_exported_with_an_open_batch(loaded, x):
     batch = ({0: Dim("batch", min=1, max=64)},)
     program = torch.export.export(loaded, (x,), dynamic_shapes=batch)

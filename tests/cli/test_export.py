@@ -58,6 +58,7 @@ def test_the_table_goes_to_stderr(exported):
     assert "32 images of digits" in err
 
 
+@pytest.mark.slow
 def test_the_path_is_all_that_stdout_has(vitquant, checkpoint, monkeypatch, tmp_path):
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(checkpoint.read_bytes())
@@ -96,6 +97,7 @@ def test_a_runtime_that_cannot_be(vitquant, exported, checkpoint, digits_by_clas
     asked(exported[0], "openvino").refused("--runtime", "pip install openvino")
 
 
+@pytest.mark.slow
 def test_eval_of_a_file_that_takes_images_of_any_size(vitquant, raw, checkpoint, tmp_path):
     for i, (image, label) in enumerate(digits("test")[:12]):
         folder = tmp_path / "mixed" / CLASS_NAMES[label]

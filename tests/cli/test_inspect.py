@@ -67,6 +67,7 @@ def test_files_that_cannot_be_used(make, vitquant, checkpoint, tmp_path):
     vitquant("inspect", path, "--json").refused(str(path))
 
 
+@pytest.mark.slow
 def test_the_command_and_the_recipe_are_what_was_run(vitquant, tmp_path):
     first = ["quantize", "vit_digits", "--bits", "w3a4", "--calib", "digits", "--method", "rtn"]
     first += ["--seed", "5", "--samples", "16", "--init-images", "16", "--head-bits", "w8a8"]

@@ -51,6 +51,7 @@ def test_calibration_makes_them_once(vitquant, tmp_path, monkeypatch):
     assert "images from" in vitquant(*arguments, "--calib", "inversion").err
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on(vitquant, tmp_path):
     arguments = ["synthesize", "vit_digits", "--inversion", "--samples", "3", "--batch-size", "1"]
     arguments += ["--iterations", "20", "--device", "cpu", "--out"]

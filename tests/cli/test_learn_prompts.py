@@ -41,6 +41,7 @@ def test_it_writes_prompts_of_the_chosen_classes(vitquant, three, tmp_path):
     assert list(read_prompts(tmp_path / "vit_digits-prompts.safetensors").prompts) == [1, 2, 7]
 
 
+@pytest.mark.slow
 def test_learning_helps_at_the_defaults(vitquant, three):
     """The model is surer of what it sees; and the JSON object says so."""
     found = vitquant("learn-prompts", "vit_digits", "--classes", three, "--json").json
@@ -52,6 +53,7 @@ def test_learning_helps_at_the_defaults(vitquant, three):
     assert found["top1"] >= found["template"]["top1"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_ends_with_the_same_file(vitquant, three, tmp_path):
     arguments = (*SHORT, "--classes", str(three), "--batch-size", "2")
     killed = start(tmp_path, "p", *arguments)
@@ -69,6 +71,7 @@ def test_a_run_that_is_killed_ends_with_the_same_file(vitquant, three, tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["p", "three.txt", "whole"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_that_what_is_done_stays(three, tmp_path):
     process = start(tmp_path, "p", "--classes", str(three), "--steps", "100000")
     while not (tmp_path / ".p.parts").exists():
@@ -82,6 +85,7 @@ def test_ctrl_c_says_that_what_is_done_stays(three, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_the_same_file(vitquant, three, processes, tmp_path):
     arguments = ["learn-prompts", "vit_digits", *SHORT, "--classes", three, "--batch-size", 2]
     assert vitquant(*arguments, "--out", "one").code == 0

@@ -73,6 +73,7 @@ def test_joint_reports_its_losses(quantize):
     assert [entry["step"] for entry in found["history"]] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_the_agreement_is_told_and_a_collapse_too(quantize):
     ended = quantize(bits="w8a8")
     assert re.search(r"agreement with float \d+\.\d% on 8 calibration images", ended.err)
@@ -82,6 +83,7 @@ def test_the_agreement_is_told_and_a_collapse_too(quantize):
     assert "warning: the model has collapsed: it agrees with the float one on fewer" in ended.err
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_writes_nothing(quantize, tmp_path):
     ended = quantize("--method", "joint", "--lr-weights", "1e38", "--steps", 3, "--batch-size", 2)
     assert (ended.code, ended.out) == (1, "")
@@ -90,6 +92,7 @@ def test_a_run_that_diverges_writes_nothing(quantize, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rtn", "joint"])
 def test_the_same_seed_gives_the_same_bytes(method, quantize, tmp_path):
     for name in ("a", "b"):
@@ -111,6 +114,7 @@ def test_layers_have_bits_of_their_own(quantize, vitquant):
     assert bits["blocks.0.mlp.fc1"] == (4, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "part"), [("--no-per-head", "left.scale"), ("--no-prefix-scales", "prefix_scale")]
 )
@@ -142,6 +146,7 @@ def test_bits_that_class_tokens_cannot_have(quantize):
     quantize("--prefix-bits", 8, model="swin_digits").refused("--prefix-bits: swin_digits has no")
 
 
+@pytest.mark.slow
 def test_a_model_is_rotated_first(quantize, vitquant, tmp_path):
     path = tmp_path / "rotated.safetensors"
     assert quantize("--rotate", "--out", path, bits="w8a8").code == 0
@@ -265,6 +270,7 @@ def program(*arguments):
     return [sys.executable, "-m", "vitquant", *map(str, arguments)]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_behind(digits_by_class, tmp_path):
     arguments = ("--calib", digits_by_class, "--steps", 100000, "--batch-size", 4)
     command = program("quantize", "vit_digits", "--bits", "w4a4", *arguments)

@@ -20,6 +20,7 @@ def start(folder, out, calib, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again(digits_by_class, tmp_path):
     steps = ("--steps", "60")
     plain = start(tmp_path, "plain", digits_by_class, *steps)
@@ -54,6 +55,7 @@ def test_a_run_that_is_killed_again_and_again(digits_by_class, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["killed", "plain"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_state(digits_by_class, tmp_path):
     arguments = ("--steps", "100000", "--resume", "--save-every", "1")
     process = start(tmp_path, "a.safetensors", digits_by_class, *arguments)

@@ -56,6 +56,7 @@ def test_json_has_the_figures(vitquant):
     assert 0 < found["coverage"] <= 1
 
 
+@pytest.mark.slow
 def test_synthesize_and_quantize_take_a_file_of_prompts(vitquant, prompts, tmp_path):
     ended = vitquant("synthesize", "vit_digits", "--prompts", prompts, "--samples", 20)
     assert ended.code == 0, ended.err
@@ -75,6 +76,7 @@ def test_prompts_that_are_not_given_are_learned_once(vitquant, cache, brief):
     assert file.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_synthetic_calibration_is_the_default_and_is_kept(vitquant, cache, brief):
     arguments = ("quantize", "vit_digits", "--bits", "w4a4", "--method", "rtn", "--samples", 20)
     found = vitquant(*arguments, "--json").json
@@ -85,6 +87,7 @@ def test_synthetic_calibration_is_the_default_and_is_kept(vitquant, cache, brief
     assert "images from" in again.err
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_the_same_folder(vitquant, processes, tmp_path):
     """Also where an image is generated again until the model is sure of it."""
     arguments = ["synthesize", "vit_digits", "--template", "--no-adjectives", "--samples", 20]

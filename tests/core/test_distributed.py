@@ -63,6 +63,7 @@ def quantized(tmp_path_factory):
     return folder, found
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(quantized):
     folder, [(one, _), (two, _)] = quantized
     assert (one["processes"], two["processes"]) == (1, 2)
@@ -88,6 +89,7 @@ def test_two_processes_find_what_one_finds(quantized):
     assert (outputs[0] - outputs[1]).square().mean().sqrt() < 0.03 * outputs[0].std()
 
 
+@pytest.mark.slow
 def test_one_process_talks(quantized):
     _, [(_, alone), (_, together)] = quantized
     assert "2 processes, each on cpu" in together
@@ -95,6 +97,7 @@ def test_one_process_talks(quantized):
     assert together.count("agreement with float") == 1
 
 
+@pytest.mark.slow
 def test_two_processes_count_what_one_counts(quantized):
     folder, _ = quantized
     asked = ["eval", folder / "two.safetensors", "--data", "digits", "--reference", "float"]
@@ -108,6 +111,7 @@ def complaints(ended):
     return [line for line in ended.stderr.splitlines() if line.startswith("vitquant: ")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -135,6 +139,7 @@ def test_an_error_is_told_once(arguments, words, tmp_path):
     assert not list(tmp_path.glob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_exchanges(tmp_path):
     ended = run([*TORCHRUN, 2, __file__, tmp_path], tmp_path)
     assert ended.returncode == 0, ended.stderr

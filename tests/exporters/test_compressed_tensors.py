@@ -70,6 +70,7 @@ def test_the_library_reads_the_weights(bits, checkpoint, library, tmp_path):
             assert torch.equal(theirs.get_submodule(name).weight, layer.weight), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vit_digits", "swin_digits"])
 @pytest.mark.parametrize("method", ["rtn", "joint"])
 def test_the_library_computes_the_same(name, method, checkpoint, library, pictures, tmp_path):

@@ -90,6 +90,7 @@ def test_the_bound_that_was_asked_for(exported, verified):
         dataclasses.replace(found, exported=[run]).check()
 
 
+@pytest.mark.slow
 def test_float_attention_is_compared_with_float_attention(exported, verified):
     found = verified(exported("vit", "w4a4", float_attention=True))
     found.check()
@@ -119,6 +120,7 @@ def test_the_noise_floor_is_the_model_with_other_rounding(quantized, batch):
     assert all(layer.bias is bias for layer, bias in zip(layers, biases, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not openvino_runtime.OpenVino().installed(), reason="no OpenVINO")
 @pytest.mark.parametrize("bits", ["w8a8", "w4a4", "w1.58a8"])
 def test_openvino_computes_it_too(bits, exported, pictures, make_small):

@@ -24,6 +24,7 @@ def export(checkpoint, tmp_path, monkeypatch, capfd):
     return run
 
 
+@pytest.mark.slow
 def test_it_exports_verifies_and_uploads(hub, export, checkpoint, token, tmp_path):
     path = tmp_path / "model.onnx"
     code, out, err = export("--out", path, "--images", 8, "--push-to-hub", NAME, "--json")

@@ -52,6 +52,7 @@ def test_revisions(hub, checkpoint, tmp_path):
         vitquant.load(checkpoint, revision="main")
 
 
+@pytest.mark.slow
 def test_inspect_and_export_take_it_from_there(hub, checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     push(checkpoint, NAME)

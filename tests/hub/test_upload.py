@@ -67,6 +67,7 @@ def test_the_same_command_publishes_once_the_hub_is_well(hub):
     assert set(hub.repositories[NAME].files) == set(FILES)
 
 
+@pytest.mark.slow
 def test_a_failing_hub_is_tried_again_for_a_bounded_time(hub, impatient, caplog):
     hub.broken["preupload"] = 500
     start = time.monotonic()
@@ -89,6 +90,7 @@ def test_a_hub_that_fails_at_once(hub):
     assert hub.repositories == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["GET /api/models", "repos/create", "PUT"])
 def test_a_hub_that_hangs(hub, impatient, stage):
     hub.broken[stage] = "hang"
@@ -111,6 +113,7 @@ def test_a_hub_that_hangs_from_the_commit_on(hub, impatient):
     refused(*words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [False, True])
 def test_a_commit_whose_answer_is_lost(hub, there):
     if there:
@@ -137,6 +140,7 @@ def test_what_was_given_up_does_not_commit_later(hub, impatient):
     assert hub.repositories[NAME].commits == []
 
 
+@pytest.mark.slow
 def test_a_hub_that_wants_one_to_wait_for_a_day(hub, impatient):
     hub.broken["preupload"], hub.headers = 503, {"Retry-After": "86400"}
     refused("has failed (503) again and again")
@@ -160,6 +164,7 @@ def test_somebody_elses_commit_in_between_is_a_conflict(hub):
     assert hub.repositories[NAME].files == {"x": b""}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_a_program_does_not_wait_for_what_it_has_given_up(hub, token, interrupted):
     hub.broken["PUT"], hub.headers = 503, {"Retry-After": "86400"}

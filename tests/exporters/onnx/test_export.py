@@ -59,6 +59,7 @@ def all_products(made):
     return len(layers) + sum(record.count for record in made.header.products)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "bits"),
     [*(("vit", bits) for bits in WIDTHS), ("swin", "w8a8"), ("swin", "w1.58a8")],
@@ -69,6 +70,7 @@ def test_every_width_is_computed_in_integers(family, bits, exported, batch):
     assert len(integer_kernels(made.path)) == all_products(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_head", [True, False])
 @pytest.mark.parametrize("prefix_scales", [True, False])
 def test_with_and_without_scales_of_parts(per_head, prefix_scales, exported, batch):
@@ -77,6 +79,7 @@ def test_with_and_without_scales_of_parts(per_head, prefix_scales, exported, bat
     assert len(integer_kernels(made.path)) == all_products(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "method", "bits"),
     [  # each two of the three go together once
@@ -90,6 +93,7 @@ def test_more_bits_at_class_tokens(family, method, bits, exported, batch):
     assert len(integer_kernels(made.path)) == all_products(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", OTHERS)
 def test_every_family_is_computed_in_integers(family, exported, batch):
     made = exported(family)
@@ -97,6 +101,7 @@ def test_every_family_is_computed_in_integers(family, exported, batch):
     assert len(integer_kernels(made.path)) == all_products(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "bits"), [("vit", "w3a3"), ("swinv2", "w4a4")])
 def test_stored_rescaling(family, bits, exported, batch):
     made = exported(family, bits, "joint")
@@ -105,6 +110,7 @@ def test_stored_rescaling(family, bits, exported, batch):
     assert len(integer_kernels(made.path)) == all_products(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "bits"), [("vit", "w1.58a16"), ("swin", "w4a16")])
 def test_weights_alone(family, bits, exported, batch):
     made = exported(family, bits)
@@ -114,6 +120,7 @@ def test_weights_alone(family, bits, exported, batch):
     assert not any(node.op_type == "Attention" for node in made.graph.graph.node)
 
 
+@pytest.mark.slow
 def test_float_attention(exported, batch):
     made = exported("swin", "w4a4", float_attention=True)
     with float_matmuls(made.model.module):
@@ -123,6 +130,7 @@ def test_float_attention(exported, batch):
     assert not any("products" in name for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bits", "weight_type", "stored", "opset"),
     [
@@ -148,6 +156,7 @@ def test_the_smallest_type_and_the_lowest_opset(bits, weight_type, stored, opset
     assert [o.version for o in made.graph.opset_import] == [opset]
 
 
+@pytest.mark.slow
 def test_weight_types_compute_the_same(exported, batch):
     narrow, wide = exported("vit", "w1.58a8"), exported("vit", "w1.58a8", min_weight_type=INT4)
     found = [logits(open_exported(made.path), batch) for made in (narrow, wide)]
@@ -175,6 +184,7 @@ def test_what_stays_float_is_half_as_large(exported):
     assert made.tensor("pos_embed.half").dtype == "float16"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "opset"), [("vit", 22), ("swin", 25)])
 def test_a_later_opset(family, opset, exported, batch):
     made = exported(family, "w4a4", opset=opset)
@@ -199,6 +209,7 @@ def test_an_opset_that_cannot_be(bits, weight_type, opset, words, quantized):
     assert all(word in str(raised.value) for word in words)
 
 
+@pytest.mark.slow
 def test_the_file_tells_nothing_of_the_machine_it_was_made_on(exported):
     data = exported("swin", "w8a8").path.read_bytes()
     assert b"site-packages" not in data

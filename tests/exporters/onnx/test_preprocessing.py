@@ -77,6 +77,7 @@ def test_what_has_no_such_form(changes, words):
     assert all(word in str(raised.value) for word in words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["vit", "swin"])
 def test_raw_images_of_any_size_go_in(family, exported):
     made = exported(family, "w8a8", raw_images=True)

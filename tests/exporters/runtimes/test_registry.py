@@ -22,6 +22,7 @@ def test_identity_preprocessing_and_classes_travel_along():
     assert found["preprocessing"] == '{"crop_pct":0.9}'
 
 
+@pytest.mark.slow
 def test_a_file_opens_like_any_model(exported):
     made = exported("vit", "w4a4")
     opened = open_model(str(made.path))

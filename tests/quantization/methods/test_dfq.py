@@ -43,6 +43,7 @@ def test_where_activations_stay_float_weights_are_corrected_all_the_same(
     assert errors[1] < errors[0]
 
 
+@pytest.mark.slow
 def test_an_exported_model_has_no_more_kernels(make_small, images, settings, tmp_path):
     found = []
     for method in ("rtn", "dfq"):

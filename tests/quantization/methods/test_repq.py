@@ -51,6 +51,7 @@ def test_where_activations_stay_float_nothing_is_made_alike(make_small, images, 
     assert torch.equal(*found)
 
 
+@pytest.mark.slow
 def test_four_bits_on_digits_lose_less_than_rounding_alone():
     model = open_model("vit_digits")
     train, test = (
