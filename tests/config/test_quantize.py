@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vitquant.config.bits import BitAssignment, Bits, default_bits
+from vitquant.config.bits import BitAssignment, Bits
 from vitquant.config.naming import OPTIONS
 from vitquant.config.quantize import METHODS, QuantizeSettings
 from vitquant.core.errors import UserError
@@ -53,8 +53,8 @@ def test_only_a_classifier_of_few_bits_is_trained(bits, rate):
 @pytest.mark.parametrize("bits", ["w4a4", "w1.58a8", "w4a16"])
 def test_the_patch_embedding_has_8_bits(bits):
     found = build(bits)
-    assert found.assignment == default_bits(found.bits)
-    assert found.patch_embed_bits == Bits(8, 16 if bits == "w4a16" else 8)
+    first = Bits(8, 16 if bits == "w4a16" else 8)
+    assert found.assignment == BitAssignment(found.bits, first, found.bits)
     given = build(bits, patch_embed_bits="W6A6", head_bits="w5a5").assignment
     assert given == BitAssignment(found.bits, Bits(6, 6), Bits(5, 5))
 

@@ -9,7 +9,7 @@ import yaml
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.core.errors import UserError
 from vitquant.hub.base_model import BaseModel, base_model
-from vitquant.hub.card import Published, card, check_evaluation, read_evaluation
+from vitquant.hub.card import Published, card, check_evaluation
 from vitquant.hub.errors import redact
 from vitquant.hub.publish import config
 from vitquant.models.model import ModelIdentity
@@ -114,16 +114,11 @@ def test_the_config(checkpoint):
     assert found["vitquant"]["content_sha256"] == read.header.content_sha256
 
 
-def test_evaluations(tmp_path):
-    path = tmp_path / "eval.json"
-    path.write_text(json.dumps(EVALUATION | REFERENCE))
-    assert read_evaluation(path)["agreement"] == 0.976
-    for text, words in (("", "not JSON"), ("[]", "lacks top1"), ('{"top1": 1}', "lacks top1")):
-        path.write_text(text)
-        with pytest.raises(UserError, match=words):
-            read_evaluation(path)
-    with pytest.raises(UserError, match="cannot be read"):
-        read_evaluation(tmp_path / "none")
+def test_evaluations():
+    check_evaluation(EVALUATION | REFERENCE)
+    for found in ([], {"top1": 1}):
+        with pytest.raises(UserError, match="lacks top1"):
+            check_evaluation(found)
     with pytest.raises(UserError, match="fractions"):
         check_evaluation(EVALUATION | {"top1": 98})
     with pytest.raises(UserError, match="fractions"):

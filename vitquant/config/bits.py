@@ -44,16 +44,6 @@ class BitAssignment:
     head: Bits
 
 
-def default_bits(
-    bits: Bits, patch_embed: Bits | None = None, head: Bits | None = None
-) -> BitAssignment:
-    """``bits`` throughout, but for the layer that sees the image: 8 bits, activations float where
-    those of ``bits`` are. ``patch_embed`` and ``head`` replace this.
-    """
-    first = Bits(8, 8 if bits.quantizes_activations else FLOAT_BITS)
-    return BitAssignment(bits, patch_embed=patch_embed or first, head=head or bits)
-
-
 def parse_bits(text: str, label: str = "--bits") -> Bits:
     """Read ``w<weight bits>a<activation bits>``, in either case.
 

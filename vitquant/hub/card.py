@@ -1,9 +1,7 @@
 """The model card: what a quantized model is, how it was made, and how to use it."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCardData
@@ -188,21 +186,6 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def read_evaluation(path: Path, flag: str = "--evaluation") -> dict[str, Any]:
-    """The object that ``vitquant eval --json`` printed into a file.
-
-    Raises:
-        UserError: the file holds something else.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not JSON"
-        raise UserError(f"{flag}: {path} cannot be read ({reason}); {_ACCEPTED}") from error
-    check_evaluation(found, flag)
-    return found
 
 
 def check_evaluation(found: Any, flag: str = "evaluation") -> None:
