@@ -111,6 +111,7 @@ def test_eval_of_a_file_that_takes_images_of_any_size(vitquant, raw, checkpoint,
     assert found["top1"] == found["reference"]["top1"]
 
 
+@pytest.mark.slow
 def test_the_code_of_the_documentation(raw, tmp_path):
     text = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
     code = text.partition("<!-- onnxruntime -->\n```python\n")[2].partition("```")[0]

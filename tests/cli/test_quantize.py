@@ -288,6 +288,7 @@ def test_ctrl_c_leaves_nothing_behind(digits_by_class, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_pipeline(digits_by_class, tmp_path):
     folder = shlex.quote(str(digits_by_class))
     vitquant = shlex.join(program())

@@ -32,6 +32,7 @@ def test_a_file_opens_like_any_model(exported):
     assert opened.max_batch is None
 
 
+@pytest.mark.slow
 def test_raw_images_come_one_by_one(exported):
     opened = open_exported(exported("vit", "w8a8", raw_images=True).path)
     assert opened.max_batch == 1

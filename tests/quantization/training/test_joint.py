@@ -120,6 +120,7 @@ def test_zero_points_of_what_is_never_negative_stay(trained):
     assert attention.products[1].right.zero_point != attention.products[1].right.zero_point.round()
 
 
+@pytest.mark.slow
 def test_low_precision_and_compiled_quantizers_come_near(trained):
     if reason := compiled.unavailable_reason("cpu"):
         pytest.skip(f"nothing can be compiled here: {reason}")
