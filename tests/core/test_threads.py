@@ -1,14 +1,10 @@
 """How torch's threads wait is chosen before torch is there; small models get one thread."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import timm
 import torch
 
-from vitquant.core.threads import bound_spinning, suited_to
+from vitquant.core.threads import suited_to
 from vitquant.data.sources.noise import NoiseSource
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
@@ -16,25 +12,6 @@ from vitquant.workflows import ptq
 
 SMALL, LARGE = 1e6, 1e12
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-WAITING = ("OMP_WAIT_POLICY", "KMP_LIBRARY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-
-# Says what the environment is when torch is first looked for, and ends there.
-LOOK_FOR_TORCH = """
-import os, sys
-from vitquant.cli import entry
-
-class Watch:
-    def find_spec(self, name, path=None, target=None):
-        if name == "torch":
-            print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("KMP_BLOCKTIME"), flush=True)
-            os._exit(0)
-
-assert "torch" not in sys.modules
-sys.meta_path.insert(0, Watch())
-sys.argv = ["vitquant", "quantize", "vit_digits", "--bits", "w4a4", "--method", "rtn"]
-entry.run()
-print("torch was not looked for")
-"""
 
 
 @pytest.fixture
@@ -46,30 +23,6 @@ def free(monkeypatch):
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
-
-
-def test_spinning_is_bounded_for_every_runtime():
-    environment = {"OMP_NUM_THREADS": "4"}
-    bound_spinning(environment)
-    assert environment.pop("OMP_NUM_THREADS") == "4"
-    assert environment == {"GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "1"}
-
-
-@pytest.mark.parametrize("name", WAITING)
-def test_whoever_says_how_threads_wait_is_heard(name):
-    environment = {name: "x"}
-    bound_spinning(environment)
-    assert environment == {name: "x"}
-
-
-@pytest.mark.parametrize(
-    ("given", "found"), [({}, "20000 1"), ({"GOMP_SPINCOUNT": "7"}, "7 None")], ids=str
-)
-def test_the_program_chooses_before_it_imports_torch(given, found):
-    environment = {n: v for n, v in os.environ.items() if n not in WAITING} | given
-    command = [sys.executable, "-c", LOOK_FOR_TORCH]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert ended.stdout == found + "\n"
 
 
 def test_a_small_model_has_one_thread_for_a_while(free):

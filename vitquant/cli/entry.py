@@ -5,8 +5,6 @@ import signal
 import sys
 from types import FrameType
 
-from vitquant.core import threads
-
 _interrupted = False
 # With torchrun, each of several processes gets here.
 _torchrun = "TORCHELASTIC_RUN_ID" in os.environ
@@ -23,7 +21,6 @@ def _hear(number: int, frame: FrameType | None) -> None:
 
 def run() -> None:
     """Run the program and exit with its code."""
-    threads.bound_spinning()
     signal.signal(signal.SIGINT, _hear)
     try:
         from vitquant.cli.main import main
