@@ -11,7 +11,7 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto
 from torch import Tensor, nn
 
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 
 INPUT = "images"
 
@@ -71,7 +71,7 @@ def _quiet() -> Iterator[None]:
 def _reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return first_line(error)
 
 
 def strip_exporter_metadata(model: ModelProto) -> None:

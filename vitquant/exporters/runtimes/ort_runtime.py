@@ -11,7 +11,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 from vitquant.exporters.runtimes.base import ExportedModule
 from vitquant.exporters.runtimes.metadata import Metadata
 
@@ -93,7 +93,7 @@ def _session(path: Path, optimized: Path | None = None) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no class in common
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(
             f"ONNX Runtime {onnxruntime.__version__} cannot load {path} ({reason}); a whole ONNX "
             f"file is accepted, of an opset that it knows"

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from vitquant import miniature
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 
 GENERATOR = "sd-digits"
@@ -109,7 +109,7 @@ def _from_pretrained(source: str, name: str, local: bool) -> TextToImagePipeline
         )
         return pipeline
     except Exception as error:  # whatever the libraries raise over a name or a file
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(
             f"--generator: {name} could not be loaded ({reason}); accepted: {ACCEPTED}"
         ) from error

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 from vitquant.core.files import write_whole
 from vitquant.core.progress import Progress
 
@@ -113,7 +113,7 @@ def read_prompts(path: Path, flag: str = "--prompts") -> PromptFile:
             classes = header.pop("classes")
             return PromptFile(path, header, {c["index"]: _class(c, file) for c in classes})
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(
             f"{flag}: {path} is cut short or damaged ({reason}); what learn-prompts wrote is "
             f"accepted"
@@ -172,7 +172,7 @@ def prompt_file(name: str) -> PromptFile:
     except UserError:
         raise
     except Exception as error:  # whatever the client raises over names, networks and rights
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(
             f"--prompts: {name} could not be read from the Hub ({reason}); accepted: {_ACCEPTED}"
         ) from error
