@@ -15,21 +15,16 @@ float32:
 """
 
 from collections.abc import Collection
+from graphlib import TopologicalSorter
+from importlib import import_module
 
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto
-from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
-from onnxruntime.transformers.onnx_model import OnnxModel
 
-_FLOAT32 = (
-    *DEFAULT_OP_BLOCK_LIST,
-    "Pow",
-    "ReduceL2",
-    "ReduceMean",
-    "ReduceSum",
-    "ReduceSumSquare",
-)
+from vitquant.exporters.runtimes.ort_runtime import import_onnxruntime
+
+_FLOAT32 = ("Pow", "ReduceL2", "ReduceMean", "ReduceSum", "ReduceSumSquare")
 _LIMITS = np.finfo(np.float16)
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
 # What may stand between a dequantization and the product that it is of.
@@ -49,14 +44,32 @@ def to_float16(model: ModelProto, float32: Collection[str] = ()) -> None:
         model: of opset 19 or later. Its nodes have names.
         float32: names of further nodes that stay as they are.
     """
-    kept = _products_in_float32(model) | set(float32)
-    converted = convert_float_to_float16(
-        model, keep_io_types=True, op_block_list=list(_FLOAT32), node_block_list=list(kept)
+    import_onnxruntime()
+    tool = import_module("onnxruntime.transformers.float16")
+    converted: ModelProto = tool.convert_float_to_float16(
+        model,
+        keep_io_types=True,
+        op_block_list=[*tool.DEFAULT_OP_BLOCK_LIST, *_FLOAT32],
+        node_block_list=[*_products_in_float32(model), *float32],
     )
-    OnnxModel(converted).topological_sort()
-    # The types that it was told of are those of before.
+    # What it notes of types may be that of before.
     del converted.graph.value_info[:]
+    _sort(converted)
     model.CopyFrom(converted)
+
+
+def _sort(model: ModelProto) -> None:
+    """Put each node behind those that it reads: the conversion appends its Casts at the end."""
+    graph = model.graph
+    producer = {name: i for i, node in enumerate(graph.node) for name in node.output}
+    reads = {
+        i: {producer[name] for name in node.input if name in producer}
+        for i, node in enumerate(graph.node)
+    }
+    nodes = [graph.node[i] for i in TopologicalSorter(reads).static_order()]
+    ordered = onnx.GraphProto(node=nodes).node
+    del graph.node[:]
+    graph.node.extend(ordered)
 
 
 def _products_in_float32(model: ModelProto) -> set[str]:
