@@ -9,28 +9,21 @@ from typing import Any
 
 import torch
 
-from vitquant.benchmark.candidate import Candidate, Opened, describe_file
+from vitquant.benchmark.candidate import Candidate, describe_file
 from vitquant.benchmark.machine import cpu_name, versions
 from vitquant.benchmark.measure import Wanted, measure, open_in
 from vitquant.benchmark.output_file import check_output, write_output
 from vitquant.benchmark.own_int8 import float_candidate, int8_candidate, missing
-from vitquant.benchmark.rows import Row, Scores
-from vitquant.benchmark.scores import agreement, outputs, remembering
+from vitquant.benchmark.rows import Row
 from vitquant.config.bench import BenchSettings
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
-from vitquant.data.class_names import LabelSpace
-from vitquant.data.image_source import ImageSource
-from vitquant.data.loader import load_batches, stratified_sample
-from vitquant.data.open import Role, open_source
-from vitquant.evaluation import accuracy
+from vitquant.data.loader import load_batches
 from vitquant.exporters.runtimes.metadata import load_onnx
 from vitquant.exporters.runtimes.registry import RUNTIMES, installed_runtimes
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
-from vitquant.workflows.open import images_for, open_model
-
-_BATCH = 64
+from vitquant.workflows.bench_scores import Compared
 
 
 @dataclass(frozen=True)
@@ -106,7 +99,8 @@ def run_bench(
         describe_file(path, graph, model) for path, graph in zip(files, graphs, strict=True)
     ]
     _check_batches(candidates, settings)
-    compared = _Compared.open(settings, model, candidates)
+    _warn_of_others(candidates, model, settings, progress)
+    compared = Compared.open(settings, model, candidates)
     with _threads(settings.threads) as threads, TemporaryDirectory() as folder:
         made = _made(settings, model, compared, runtimes, Path(folder), progress)
         opened = open_in([*made, *candidates], runtimes, progress)
@@ -122,84 +116,6 @@ def run_bench(
     if out is not None:
         write_output(out, flag, done.to_json())
     return done
-
-
-@dataclass
-class _Compared:
-    """What predictions are compared with.
-
-    model: the float one, with chosen calibration images and its outputs on them. labeled: images of
-    the label space. reference: in PyTorch.
-    """
-
-    settings: BenchSettings
-    space: LabelSpace
-    model: Model | None = None
-    calib: ImageSource | None = None
-    chosen: Sequence[int] = ()
-    expected: torch.Tensor | None = None
-    labeled: ImageSource | None = None
-    reference: Model | None = None
-
-    @classmethod
-    def open(
-        cls, settings: BenchSettings, model: Model | None, candidates: Sequence[Candidate]
-    ) -> "_Compared":
-        """Raises UserError if images or the reference cannot be used."""
-        about = [c.metadata for c in candidates if c.classifies]
-        spaces = [] if model is None else [model.label_space]
-        spaces += [LabelSpace(m.num_classes, m.classes) for m in about]
-        found = cls(settings, spaces[0] if spaces else LabelSpace(0, None), model)
-        if model is not None and settings.calib is not None:
-            found._open_calib(model, settings.calib)
-        if settings.data is not None:
-            found._open_labeled(settings.data)
-        return found
-
-    def _open_calib(self, model: Model, source: str) -> None:
-        flag, count = self.settings.naming.option("calib"), self.settings.images
-        self.calib = images_for(model, source, flag, Role.CALIBRATION, limit=count)
-        self.chosen = stratified_sample(self.calib, count, 0)
-        if model.num_classes:
-            self.expected = outputs(model, self.calib, self.chosen)
-
-    def _open_labeled(self, source: str) -> None:
-        flag = self.settings.naming.option("data")
-        if not self.space.num_classes:
-            raise UserError(
-                f"{flag}: nothing says which classes the files have; a file that vitquant export "
-                f"wrote is accepted, or --model"
-            )
-        self.labeled = open_source(
-            source,
-            flag=flag,
-            label_space=self.space,
-            role=Role.EVALUATION,
-            ignore_unknown=self.settings.ignore_unknown,
-        )
-        if self.settings.reference is not None:
-            reference = open_model(self.settings.reference)
-            if reference.num_classes != self.space.num_classes:
-                raise UserError(
-                    f"--reference: {self.settings.reference} has {reference.num_classes} classes, "
-                    f"the files {self.space.num_classes}; a model of the same classes is accepted"
-                )
-            self.reference = remembering(reference)
-
-    def scores(self, one: Opened, progress: Progress) -> Scores:
-        """Of a file in a runtime; none of a file whose classes are others, or not known."""
-        space = LabelSpace(one.candidate.metadata.num_classes, one.candidate.metadata.classes)
-        if not one.candidate.classifies or space.num_classes != self.space.num_classes:
-            return Scores()
-        as_float = top1 = same = None
-        if self.calib is not None and self.expected is not None:
-            own = outputs(one.model, self.calib, self.chosen)
-            as_float = agreement(self.expected, own)
-        if self.labeled is not None:
-            progress.say(f"top-1 of {one.candidate.name} in {one.label}")
-            scored = accuracy.evaluate(one.model, self.labeled, _BATCH, self.reference, progress)
-            top1, same = scored.accuracy.top1, scored.agreement
-        return Scores(as_float, top1, same)
 
 
 def _runtimes(settings: BenchSettings) -> list[str]:
@@ -231,10 +147,24 @@ def _check_batches(candidates: Sequence[Candidate], settings: BenchSettings) -> 
             )
 
 
+def _warn_of_others(
+    candidates: Sequence[Candidate],
+    model: Model | None,
+    settings: BenchSettings,
+    progress: Progress,
+) -> None:
+    for candidate in candidates:
+        weights = candidate.metadata.identity.weights_sha256
+        if model is not None and weights not in ("", model.identity.weights_sha256):
+            progress.warn(f"{candidate.name} was made from other weights than those of the model")
+        if settings.data is not None and not candidate.classifies:
+            progress.warn(f"{candidate.name} does not say what its classes are: no top-1")
+
+
 def _made(
     settings: BenchSettings,
     model: Model | None,
-    compared: _Compared,
+    compared: Compared,
     runtimes: Sequence[str],
     folder: Path,
     progress: Progress,

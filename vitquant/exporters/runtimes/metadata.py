@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 from vitquant.data.class_names import ClassNames
 from vitquant.models.model import ModelIdentity
 
@@ -86,10 +86,11 @@ def load_onnx(path: Path) -> ModelProto:
     if not path.is_file():
         raise UserError(f"FILE: {path} is not a file; one that vitquant export wrote is accepted")
     try:
-        return onnx.load(path, load_external_data=False)
+        # Whatever it is called: by its name, it would be read as text.
+        return onnx.load(path, format="protobuf", load_external_data=False)
     except (DecodeError, OSError) as error:
         raise UserError(
-            f"FILE: {path} is not a readable ONNX file ({error}); it may be cut short"
+            f"FILE: {path} is not a readable ONNX file ({first_line(error)}); it may be cut short"
         ) from error
 
 
