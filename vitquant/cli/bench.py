@@ -22,7 +22,7 @@ _WORTH_A_LINE = 0.5
 
 @options(BenchSettings)
 def bench(
-    files: Annotated[
+    file: Annotated[
         list[str],
         typer.Argument(
             metavar="FILE",
@@ -48,7 +48,7 @@ def bench(
     """
     from vitquant.workflows.bench import run_bench
 
-    paths = [Path(arguments.name_or_stdin(name)) for name in files]
+    paths = [Path(arguments.name_or_stdin(name)) for name in file]
     terminal = console.Terminal()
     done = run_bench(paths, settings, out, terminal)
     found = [_table(done.rows), *_breakdowns(done.rows)]
