@@ -8,7 +8,7 @@ import vitquant
 PACKAGE = Path(vitquant.__file__).parent
 FLOORS = (
     "core", "config", "data", "models", "quantization", "checkpoint", "evaluation", "synthesis",
-    "exporters", "reports", "hub", "workflows", "cli",
+    "exporters", "benchmark", "reports", "hub", "workflows", "cli",
 )  # fmt: skip
 QUANTIZATION = (
     "quantizers", "layers", "graph", "transforms", "ptq", "bit_allocation", "training", "methods",

@@ -1,7 +1,7 @@
 """vitquant: low-bit vision transformers without labeled data.
 
-``load``, ``quantize``, ``evaluate``, ``export``, ``synthesize`` and ``learn_prompts`` are
-documented in docs/python.md.
+``load``, ``quantize``, ``evaluate``, ``export``, ``bench``, ``synthesize`` and ``learn_prompts``
+are documented in docs/python.md.
 """
 
 from importlib import import_module
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vitquant.core.errors import CheckFailedError, UserError
+    from vitquant.workflows.bench import bench
     from vitquant.workflows.evaluate import evaluate
     from vitquant.workflows.export import export
     from vitquant.workflows.open import load
@@ -19,6 +20,7 @@ __all__ = [
     "CheckFailedError",
     "UserError",
     "__version__",
+    "bench",
     "evaluate",
     "export",
     "learn_prompts",
@@ -31,6 +33,7 @@ __version__: str
 # Looked up when they are asked for: torch and timm take seconds to import, and the command line
 # has to answer before that.
 _HOMES = {
+    "bench": "vitquant.workflows.bench",
     "evaluate": "vitquant.workflows.evaluate",
     "export": "vitquant.workflows.export",
     "learn_prompts": "vitquant.workflows.synthesize",

@@ -81,6 +81,7 @@ def test_a_bug_is_not_hidden(monkeypatch):
         ["eval", "vit_digits", "--data", "digits", "--min-top1", "2"],
         ["export", "file", "--format", "safetensors", "--opset", "21"],
         ["inspect", "file", "--json", "--recipe"],
+        ["bench", "file", "--calib", "digits"],
         ["synthesize", "vit_digits", "--iterations", "2"],
         ["learn-prompts", "vit_digits", "--steps", "0"],
     ],

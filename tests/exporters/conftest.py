@@ -11,9 +11,11 @@ from onnx import ModelProto
 
 from vitquant.checkpoint.header import Header
 from vitquant.config.quantize import QuantizeSettings
+from vitquant.config.targets import DEFAULT_TARGET, TARGETS
 from vitquant.config.training import TRAINED
 from vitquant.data.sources.noise import SmoothNoiseSource
-from vitquant.exporters.onnx.export import OnnxOptions, to_onnx
+from vitquant.exporters.onnx.export import to_onnx
+from vitquant.exporters.onnx.options import OnnxOptions
 from vitquant.exporters.onnx.qdq import int32_bias
 from vitquant.models.model import Model
 from vitquant.quantization.layers.base import IntLayer
@@ -92,11 +94,17 @@ def exported(quantized, tmp_path_factory, _done):
         prefix_bits=None,
         **options,
     ) -> Exported:
-        own = {"per_head": per_head, "prefix_scales": prefix_scales, "prefix_bits": prefix_bits}
+        own = {"prefix_bits": prefix_bits}
+        if bits not in ("w4a16", "w8a16"):
+            target = options.get("target", TARGETS[DEFAULT_TARGET])
+            own |= {
+                "target": target.name,
+                "per_head": per_head and target.head_scales,
+                "prefix_scales": prefix_scales and target.prefix_scales,
+            }
         key = (family, bits, method, *own.values(), *options.items())
         if key not in _done:
-            changed = {name: v for name, v in own.items() if v not in (True, None)}
-            model, header = quantized(family, bits, method, **changed)
+            model, header = quantized(family, bits, method, **own)
             graph = to_onnx(model, header, OnnxOptions(**options))
             path = tmp_path_factory.mktemp("exported") / f"{family}.onnx"
             path.write_bytes(graph.SerializeToString())

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import vitquant
+from vitquant.cli.bench import bench
 from vitquant.cli.evaluate import evaluate
 from vitquant.cli.export import export
 from vitquant.cli.inspect import inspect
@@ -30,6 +31,7 @@ app.command("quantize")(quantize)
 app.command("eval")(evaluate)
 app.command("export")(export)
 app.command("inspect")(inspect)
+app.command("bench")(bench)
 app.command("synthesize")(synthesize)
 app.command("learn-prompts")(learn_prompts)
 

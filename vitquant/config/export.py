@@ -3,6 +3,7 @@
 from vitquant.config.declare import UsedBy, setting
 from vitquant.config.evaluate import FRACTION_OF_IMAGES
 from vitquant.config.setting import Settings
+from vitquant.config.targets import TARGETS
 from vitquant.config.values import AT_LEAST_1, When
 
 FORMATS = ("onnx", "safetensors")
@@ -30,9 +31,15 @@ class OnnxSettings(Settings):
 
     used_by = _ONNX
 
-    weight_type: str = setting(
-        WEIGHT_TYPES[0],
-        "Narrowest type that weights are stored in. OpenVINO needs int4.",
+    target: str | None = setting(
+        None,
+        "What the file is to be fast on; by default what the checkpoint was quantized for.",
+        metavar="NAME",
+        choices=tuple(TARGETS),
+    )
+    weight_type: str | None = setting(
+        None,
+        "Narrowest type that weights are stored in; by default the narrowest that the target has.",
         metavar="TYPE",
         choices=WEIGHT_TYPES,
     )

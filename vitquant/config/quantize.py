@@ -8,12 +8,16 @@ from vitquant.config.bits import ACTIVATION_BITS, FLOAT_BITS, TERNARY, BitAssign
 from vitquant.config.declare import SameAs, UsedBy, setting
 from vitquant.config.setting import Settings
 from vitquant.config.synthesize import is_inverted
+from vitquant.config.targets import DEFAULT_TARGET, TARGETS
+from vitquant.config.targets.base import Target
 from vitquant.config.training import (
-    JOINT,
     LOW_BIT_HEAD,
+    OTHER_MEANS,
     TERNARY_WEIGHTS,
     TRAINED,
     Augmentation,
+    Compute,
+    Correction,
     LearningRates,
     Loss,
     Training,
@@ -22,8 +26,6 @@ from vitquant.config.values import (
     AT_LEAST_1,
     DEFAULT_GENERATOR,
     MINIATURE_GENERATOR,
-    POSITIVE,
-    PRECISIONS,
     SEED,
     When,
 )
@@ -45,11 +47,14 @@ SYNTHESIZERS_OF_CALIB = {
 """Calibration images that are made first, with what makes them."""
 
 _FLOAT_ACTIVATIONS = "float activations"
-_OTHER_MEANS = "noise and inverted images"
+_MANY_BITS = "activations of 5 bits or more"
+_ONE_SCALE = "other targets"
+_PREFIX_BITS = "bits of their own"
 # A classifier of fewer bits than this is too coarse where it is only rounded.
 _FEW_BITS = 3
+# With so many bits in activations, scales of heads cost more time than they are worth.
+_FINE = 5
 
-_CORRECTED: UsedBy = {"method": ("dfq",), "start": ("dfq",)}
 _WITH_ACTIVATIONS: UsedBy = {
     "bits": When(lambda b: b.quantizes_activations, "of quantized activations")
 }
@@ -77,6 +82,12 @@ class Basics(Settings):
         "How to quantize. " + " ".join(f"{name}: {what}." for name, what in METHODS.items()),
         metavar="NAME",
         choices=tuple(METHODS),
+    )
+    target: str = setting(
+        DEFAULT_TARGET,
+        "What the exported file is to be fast on, which decides how activations are quantized.",
+        metavar="NAME",
+        choices=tuple(TARGETS),
     )
     seed: int = setting(0, "Seed of everything random.", SEED)
 
@@ -123,67 +134,25 @@ class Quantizers(Settings):
         "Give each head's attention weights a scale of their own, not one to all heads as most "
         "published methods do.",
         used_by=_WITH_ACTIVATIONS,
+        unless={_MANY_BITS: False, _ONE_SCALE: False},
     )
     prefix_scales: bool = setting(
-        True,
+        False,
         "Quantize class tokens and registers around their own means, with scales of their own, not "
-        "as patches are.",
+        "as patches are, which takes a few operations more in each layer.",
+        unless={_PREFIX_BITS: True},
+    )
+    stored_rescaling: bool = setting(
+        True,
+        "Give each channel of an input that nothing in front can rescale, that of the second layer "
+        "of an MLP, a factor and an offset, which take a multiplication and an addition.",
+        used_by=TRAINED,
     )
     prefix_bits: int | None = setting(
         None,
         "Bits of activations at the places of class tokens and registers, one row of many; by "
         "default those of --bits. Kernels that multiply bytes have room for 8.",
         used_by={"prefix_scales": (True,)},
-    )
-
-
-class Correction(Settings):
-    """Closed-form correction (dfq)"""
-
-    used_by = _CORRECTED
-
-    reparameterize: bool = setting(
-        False,
-        "Make channels behind normalizations alike first, as repq does.",
-        used_by={"method": ("dfq",)},
-    )
-    damping: float = setting(
-        0.1,
-        "Added to the second moments of a layer's input, as a fraction of their mean. More trusts "
-        "the images less.",
-        POSITIVE,
-    )
-    correct_bias: bool = setting(True, "Correct biases too.", unless={_OTHER_MEANS: False})
-
-
-class Compute(Settings):
-    """Compute and memory"""
-
-    used_by = TRAINED
-
-    grad_accum_steps: int = setting(
-        1, "Micro-batches that a step's images are divided into; saves memory.", AT_LEAST_1
-    )
-    grad_checkpointing: bool = setting(
-        False,
-        "Recompute activations in the backward pass; saves more memory, takes longer.",
-        used_by=JOINT,
-    )
-    precision: str = setting(
-        "auto",
-        "Of matrix products in training; auto is bfloat16 where the hardware has such products.",
-        metavar="P",
-        choices=PRECISIONS,
-    )
-    compile: bool | None = setting(
-        None,
-        "Compile the quantizers for training; by default where a compiler is found and the run is "
-        "long enough.",
-    )
-    allow_float: bool = setting(
-        False,
-        "Leave unsupported operations float instead of refusing the model.",
-        used_by={},
     )
 
 
@@ -198,11 +167,19 @@ class QuantizeSettings(
         found = {
             TERNARY_WEIGHTS: values["bits"].weight == TERNARY,
             _FLOAT_ACTIVATIONS: not values["bits"].quantizes_activations,
+            _MANY_BITS: values["bits"].activation >= _FINE,
+            _PREFIX_BITS: values["prefix_bits"] is not None,
+            _ONE_SCALE: not TARGETS[values["target"]].head_scales,
             LOW_BIT_HEAD: values["head_bits"].weight < _FEW_BITS,
-            _OTHER_MEANS: values["calib"] in ("inversion", "noise")
+            OTHER_MEANS: values["calib"] in ("inversion", "noise")
             or is_inverted(Path(values["calib"])),
         }
         return {case for case, holds in found.items() if holds}
+
+    @property
+    def profile(self) -> Target:
+        """What the target computes fast."""
+        return TARGETS[self.target]
 
     @property
     def assignment(self) -> BitAssignment:
@@ -210,6 +187,7 @@ class QuantizeSettings(
         return BitAssignment(self.bits, patch_embed=self.patch_embed_bits, head=self.head_bits)
 
     def check(self, labels: Mapping[str, str]) -> None:
+        self._check_target(labels)
         if self.prefix_bits is None:
             return
         label, bits = labels["prefix_bits"], self.bits
@@ -221,3 +199,16 @@ class QuantizeSettings(
                 f"{label}: {self.prefix_bits} is not one; accepted with {bits}: "
                 f"{', '.join(map(str, accepted))}"
             )
+
+    def _check_target(self, labels: Mapping[str, str]) -> None:
+        own = {
+            "per_head": self.per_head and not self.profile.head_scales,
+            "prefix_bits": self.prefix_bits and not self.profile.prefix_scales,
+            "prefix_scales": self.prefix_scales and not self.profile.prefix_scales,
+        }
+        for name, wrong in own.items():
+            if wrong:
+                raise UserError(
+                    f"{labels[name]}: {self.profile.label} computes fast with one scale for a "
+                    f"whole tensor; leave it out, or choose another target"
+                )

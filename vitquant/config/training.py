@@ -1,13 +1,22 @@
-"""The settings of the methods that train."""
+"""The settings of the methods that train, or correct in closed form."""
 
 from vitquant.config.declare import SameAs, UsedBy, setting
 from vitquant.config.setting import Settings
-from vitquant.config.values import AT_LEAST_0, AT_LEAST_1, FRACTION, NOT_NEGATIVE
+from vitquant.config.values import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    PRECISIONS,
+)
 
 STARTS = ("search", "dfq")
 TERNARY_WEIGHTS = "ternary weights"
+OTHER_MEANS = "noise and inverted images"
 LOW_BIT_HEAD = "a head below 3 bits"
 TRAINED: UsedBy = {"method": ("joint", "block")}
+CORRECTED: UsedBy = {"method": ("dfq",), "start": ("dfq",)}
 JOINT: UsedBy = {"method": ("joint",)}
 
 
@@ -111,4 +120,54 @@ class Augmentation(Settings):
         "Different views of each image. With a number, views recur, and the float model's outputs "
         "for them are kept in memory; 0 is a new view at every step.",
         AT_LEAST_0,
+    )
+
+
+class Correction(Settings):
+    """Closed-form correction (dfq)"""
+
+    used_by = CORRECTED
+
+    reparameterize: bool = setting(
+        False,
+        "Make channels behind normalizations alike first, as repq does.",
+        used_by={"method": ("dfq",)},
+    )
+    damping: float = setting(
+        0.1,
+        "Added to the second moments of a layer's input, as a fraction of their mean. More trusts "
+        "the images less.",
+        POSITIVE,
+    )
+    correct_bias: bool = setting(True, "Correct biases too.", unless={OTHER_MEANS: False})
+
+
+class Compute(Settings):
+    """Compute and memory"""
+
+    used_by = TRAINED
+
+    grad_accum_steps: int = setting(
+        1, "Micro-batches that a step's images are divided into; saves memory.", AT_LEAST_1
+    )
+    grad_checkpointing: bool = setting(
+        False,
+        "Recompute activations in the backward pass; saves more memory, takes longer.",
+        used_by=JOINT,
+    )
+    precision: str = setting(
+        "auto",
+        "Of matrix products in training; auto is bfloat16 where the hardware has such products.",
+        metavar="P",
+        choices=PRECISIONS,
+    )
+    compile: bool | None = setting(
+        None,
+        "Compile the quantizers for training; by default where a compiler is found and the run is "
+        "long enough.",
+    )
+    allow_float: bool = setting(
+        False,
+        "Leave unsupported operations float instead of refusing the model.",
+        used_by={},
     )

@@ -9,13 +9,13 @@ from typing import Any
 
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.config.export import ExportSettings
+from vitquant.config.targets import DEFAULT_TARGET, TARGETS
 from vitquant.config.values import MINIATURES
 from vitquant.core.files import check_writable
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
 from vitquant.exporters.compressed_tensors import check_folder
-from vitquant.exporters.onnx.export import OnnxOptions
-from vitquant.exporters.onnx.graph import get_weight_type
+from vitquant.exporters.onnx.options import OnnxOptions, choose_weight_type
 from vitquant.exporters.targets import ONNX, SAFETENSORS, get_target
 from vitquant.exporters.verify import Verification
 from vitquant.hub.publish import push
@@ -131,11 +131,14 @@ def _to_onnx(
     checkpoint: Checkpoint, settings: ExportSettings, out: Path, progress: Progress
 ) -> Exported:
     model = restore(checkpoint)
+    made_for = checkpoint.header.settings.get("target", DEFAULT_TARGET)
+    target = TARGETS[settings.target or made_for]
     options = OnnxOptions(
-        get_weight_type(settings.weight_type),
+        choose_weight_type(settings.weight_type, target, settings.naming.option("weight_type")),
         settings.opset,
         settings.float_attention,
         settings.with_preprocessing,
+        target,
     )
     images = None
     if settings.data is not None:

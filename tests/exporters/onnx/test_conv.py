@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from vitquant.evaluation.agreement import compare_outputs
-from vitquant.exporters.onnx.graph import INT2
 from vitquant.exporters.onnx.lower import lower
+from vitquant.exporters.onnx.options import OnnxOptions
 from vitquant.exporters.onnx.symbolic_ops import is_patch_embedding, symbolic_ops
 from vitquant.exporters.onnx.trace import trace
 from vitquant.exporters.runtimes.ort_runtime import OnnxModule
@@ -41,7 +41,7 @@ def test_it_computes_what_pytorch_does(name, bits, tmp_path):
     images = torch.cat([images, 2 * images + 0.5])
     with symbolic_ops(network) as modules:
         graph = trace(network, images[:2], {0: "batch"}, 25, "y")
-        expected_kernels = lower(graph, modules, INT2, float_attention=False)
+        expected_kernels = lower(graph, modules, OnnxOptions())
     graph.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", 25)])
     onnx.checker.check_model(graph, full_check=True)
     path = tmp_path / "conv.onnx"

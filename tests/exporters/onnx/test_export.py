@@ -1,16 +1,19 @@
 """An exported file computes what the model computes, in integers, from few bits."""
 
+import numpy as np
 import pytest
 import torch
 from onnx import TensorProto
 from torch import nn
 
+from vitquant.config.targets import TARGETS
 from vitquant.core.errors import UserError
 from vitquant.evaluation.agreement import compare_outputs
 from vitquant.exporters.noise_floor import float_matmuls, perturb_accumulation
-from vitquant.exporters.onnx.export import OnnxOptions, choose_opset, to_onnx
+from vitquant.exporters.onnx.export import to_onnx
 from vitquant.exporters.onnx.graph import INT4, INT8
 from vitquant.exporters.onnx.lower import lower
+from vitquant.exporters.onnx.options import OnnxOptions, choose_opset
 from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
 from vitquant.exporters.onnx.trace import trace
 from vitquant.exporters.runtimes.ort_runtime import OnnxModule
@@ -168,10 +171,28 @@ def test_activations_have_the_levels_of_the_checkpoint(exported):
     made = exported("vit", "w3a3")
     quantizer = made.model.module.blocks[0].attn.qkv.input
     name = "blocks.0.attn.qkv.input"
+    zero_point, high = made.tensor(f"{name}.zero_point"), made.tensor(f"{name}.high")
+    assert zero_point.dtype == high.dtype == "uint8"
+    assert int(zero_point) == int(quantizer.zero_point)
+    assert int(high) == 7  # and below 0, a byte ends
+
+
+def test_attention_weights_end_where_a_byte_does(exported):
+    made = exported("vit", "w4a4", prefix_scales=False)
+    quantizer = made.model.module.blocks[0].attn.products[1].left
+    name = "blocks.0.attn.products.1.left"
+    assert np.array_equal(made.tensor(f"{name}.zero_point"), [255 - 15] * quantizer.heads)
+    assert made.tensor(f"{name}.scale").shape == (quantizer.heads,)
+    assert not any(node.name == f"{name}/clip" for node in made.graph.graph.node)
+
+
+def test_float_values_are_clipped_for_other_targets(exported):
+    made = exported("vit", "w3a3", target=TARGETS["openvino"])
+    quantizer = made.model.module.blocks[0].attn.qkv.input
+    name = "blocks.0.attn.qkv.input"
     low, high, scale = (made.tensor(f"{name}.{n}") for n in ("low", "high", "scale"))
     assert round(float((high - low) / scale)) == 7
     assert round(float(low / scale)) == -int(quantizer.zero_point)
-    assert made.tensor(f"{name}.zero_point").dtype == "uint8"
 
 
 def test_biases_are_integers(exported):
@@ -252,13 +273,13 @@ def test_a_subclass_is_exported_in_integers_or_refused():
     network[0].__class__ = type("Derived", (IntLinear,), {})
     with symbolic_ops(network) as modules:
         graph = trace(network, torch.randn(5, 16), {0: "batch"}, 21, "y")
-        assert lower(graph, modules, INT4, float_attention=False) == ["0"]
+        assert lower(graph, modules, OnnxOptions(INT4)) == ["0"]
     own = {"forward": lambda self, x: x @ self.weight.mT}
     network[0].__class__ = type("Own", (IntLinear,), own)
     with symbolic_ops(network) as modules:
         graph = trace(network, torch.randn(5, 16), {0: "batch"}, 21, "y")
         with pytest.raises(UserError, match="FILE: 0, a Own, would be exported as float"):
-            lower(graph, modules, INT4, float_attention=False)
+            lower(graph, modules, OnnxOptions(INT4))
     network[0].__class__ = type("Other", (IntLayer,), {})
     refused = pytest.raises(UserError, match="FILE: 0 is a Other, which has no form in ONNX")
     with refused, symbolic_ops(network):

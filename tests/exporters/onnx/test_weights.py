@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from vitquant.exporters.onnx.graph import INT2
 from vitquant.exporters.onnx.lower import lower
+from vitquant.exporters.onnx.options import OnnxOptions
 from vitquant.exporters.onnx.qdq import int32_bias
 from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
 from vitquant.exporters.onnx.trace import trace
@@ -39,7 +39,7 @@ def test_next_to_no_weights_need_a_float_bias(layer, tiny, tmp_path):
     network, x = nn.Sequential(layer).eval(), torch.randn(5, 7, 16)
     with symbolic_ops(network) as modules:
         graph = trace(network, x, {0: "batch"}, 21, "y")
-        assert lower(graph, modules, INT2, float_attention=False) == ["0"]
+        assert lower(graph, modules, OnnxOptions()) == ["0"]
     onnx.checker.check_model(graph, full_check=True)
     path = tmp_path / "linear.onnx"
     path.write_bytes(graph.SerializeToString())

@@ -1,6 +1,6 @@
 """A quantized model as an ONNX model, and as a verified file."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -10,14 +10,13 @@ from torch import nn
 
 import vitquant
 from vitquant.checkpoint.header import Header
-from vitquant.core.errors import UserError
 from vitquant.core.files import check_writable, write_whole
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.loader import stratified_sample
 from vitquant.data.sources.noise import SmoothNoiseSource
-from vitquant.exporters.onnx.graph import INT2, OnnxIntType, smallest_type
 from vitquant.exporters.onnx.lower import lower
+from vitquant.exporters.onnx.options import OnnxOptions, check_target, choose_opset, weight_types
 from vitquant.exporters.onnx.preprocessing import Preprocessing
 from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
 from vitquant.exporters.onnx.trace import (
@@ -29,39 +28,21 @@ from vitquant.exporters.onnx.trace import (
 from vitquant.exporters.runtimes.metadata import Metadata
 from vitquant.exporters.verify import Verification, verify
 from vitquant.models.model import Model
-from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.interception import intercepted
 
-# The highest that was tested; of the types, none needs more.
-HIGHEST_OPSET = 25
 _IMAGE = {0: "batch"}
 _RAW_IMAGE = {0: "batch", 1: "height", 2: "width"}
-
-
-@dataclass(frozen=True)
-class OnnxOptions:
-    """How to write a model.
-
-    min_weight_type: the smallest type that weights are stored in; each gets the smallest that holds
-    it. opset: by default the lowest that has these types. float_attention: leave the matmuls of
-    activations float. raw_images: take uint8 images (batch, H, W, 3) of any size and preprocess
-    them in the graph.
-    """
-
-    min_weight_type: OnnxIntType = INT2
-    opset: int | None = None
-    float_attention: bool = False
-    raw_images: bool = False
 
 
 def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) -> ModelProto:
     """The ONNX model of a quantized one that a checkpoint with ``header`` gave.
 
     Raises:
-        UserError: the opset cannot hold the weights, the graph cannot be traced, or preprocessing
-            cannot be put into it.
+        UserError: the opset cannot hold the weights, the model was not quantized for the target,
+            the graph cannot be traced, or preprocessing cannot be put into it.
     """
     options = options or OnnxOptions()
+    check_target(model.module, options)
     opset = choose_opset(model.module, options)
     network, example, dynamic = model.module, torch.zeros(2, *model.input_size), _IMAGE
     if options.raw_images:
@@ -81,7 +62,7 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
         graph = trace(network, example, dynamic, opset, output)
         strip_exporter_metadata(graph)
         drop_empty_padding(graph)
-        integer = lower(graph, modules, options.min_weight_type, options.float_attention)
+        integer = lower(graph, modules, options)
     float16_initializers(graph)
     graph.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
     graph.producer_name, graph.producer_version = "vitquant", vitquant.__version__
@@ -95,7 +76,8 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
         integer_kernels=integer,
         settings=header.settings
         | {
-            "weight_types": sorted({t.name for t in _weight_types(model.module, options)}),
+            "target": options.target.name,
+            "weight_types": sorted({t.name for t in weight_types(model.module, options)}),
             "opset": opset,
             "float_attention": options.float_attention,
             "checkpoint_sha256": header.content_sha256,
@@ -103,34 +85,6 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
     ).write(graph)
     onnx.checker.check_model(graph, full_check=True)
     return graph
-
-
-def choose_opset(network: nn.Module, options: OnnxOptions) -> int:
-    """The opset to write.
-
-    Raises:
-        UserError: the one asked for has no type for the weights.
-    """
-    lowest = max(_weight_types(network, options), key=lambda t: t.opset)
-    if options.opset is None:
-        return lowest.opset
-    if options.opset < lowest.opset:
-        raise UserError(
-            f"--opset: {options.opset} has no type {lowest.name} for the weights; "
-            f"{lowest.opset} to {HIGHEST_OPSET} are accepted, or another --weight-type"
-        )
-    if options.opset > HIGHEST_OPSET:
-        raise UserError(
-            f"--opset: {options.opset} is not supported yet; {lowest.opset} to {HIGHEST_OPSET} are "
-            f"accepted"
-        )
-    return options.opset
-
-
-def _weight_types(network: nn.Module, options: OnnxOptions) -> set[OnnxIntType]:
-    """The types that the weights of a network will have."""
-    layers = [m for m in network.modules() if isinstance(m, IntLayer)]
-    return {smallest_type(layer.grid, options.min_weight_type) for layer in layers}
 
 
 IMAGES = 32
@@ -171,8 +125,8 @@ def export_onnx(
     opset = choose_opset(model.module, options)
     seen = _decode(images or SmoothNoiseSource(count, model.input_size[1:]), count, progress)
     progress.say(
-        f"{model.identity.name} {header.bits} to ONNX: opset {opset}, weights as "
-        f"{options.min_weight_type.name} or wider; takes a minute or so"
+        f"{model.identity.name} {header.bits} to ONNX for {options.target.label}: opset {opset}, "
+        f"weights as {options.min_weight_type.name} or wider; takes a minute or so"
     )
     write_whole(out, to_onnx(model, header, options).SerializeToString())
     return verify(

@@ -34,6 +34,10 @@ class Graph:
         self.nodes.append(onnx.helper.make_node(op, inputs, [output], name=name, **attributes))
         return output
 
+    def producer(self, name: str) -> str:
+        """The operator that computes a tensor; empty for an input or an initializer."""
+        return next((node.op_type for node in reversed(self.nodes) if name in node.output), "")
+
     def constant(self, name: str, value: np.ndarray | np.generic) -> str:
         """Add an initializer, unless there is one of that name; returns the name."""
         if name not in self.initializers:

@@ -11,8 +11,10 @@ import numpy as np
 from onnx import TensorProto
 from torch import Tensor
 
-from vitquant.exporters.onnx.graph import Graph, OnnxIntType
+from vitquant.exporters.onnx.graph import Graph
+from vitquant.exporters.onnx.options import OnnxOptions
 from vitquant.exporters.onnx.qdq import float_weight, int32_bias, integer_weight, quantize_linear
+from vitquant.exporters.onnx.storage import Storage
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.conv import IntConv2d
 
@@ -23,7 +25,7 @@ def convolution(
     name: str,
     x: str,
     output: str,
-    min_weight_type: OnnxIntType,
+    options: OnnxOptions,
 ) -> bool:
     """Add the nodes of ``x`` (B, C, H, W) through the layer to ``output`` (B, O, h, w).
 
@@ -31,14 +33,17 @@ def convolution(
     """
     settings = _attributes(layer)
     if layer.input is None:
-        inputs = [x, float_weight(graph, layer, name, min_weight_type)]
+        inputs = [x, float_weight(graph, layer, name, options.min_weight_type)]
         if layer.bias is not None:
             inputs.append(graph.constant(f"{name}.bias", layer.bias.numpy()))
         graph.add("Conv", inputs, name, output, **settings)
         return False
-    codes, (_, zero_point) = quantize_linear(graph, x, layer.input, f"{name}.input")
+    stored = Storage.of(layer.input, options.target.inputs)
+    codes, (_, zero_point) = quantize_linear(
+        graph, x, stored, f"{name}.input", clip_integers=options.target.clips_integers
+    )
     # Padding is the zero point, as in the checkpoint.
-    inputs = [codes, integer_weight(graph, layer, name, min_weight_type), zero_point]
+    inputs = [codes, integer_weight(graph, layer, name, options.min_weight_type), zero_point]
     sums = graph.add("ConvInteger", inputs, name, **settings)
     sums = graph.add("Cast", [sums], f"{name}/to_float", to=TensorProto.FLOAT)
     units = graph.constant(f"{name}.bias_scale", _by_channel(layer.input.scale * layer.scale))
@@ -90,7 +95,7 @@ def linear(
     name: str,
     x: str,
     output: str,
-    min_weight_type: OnnxIntType,
+    options: OnnxOptions,
     with_bias: bool,
 ) -> bool:
     """Add the nodes of a layer; returns whether it is an integer product.
@@ -103,11 +108,11 @@ def linear(
     """
     bias = layer.bias if with_bias else None
     if layer.input is None:
-        weight = float_weight(graph, layer, name, min_weight_type, flat=True)
+        weight = float_weight(graph, layer, name, options.min_weight_type, flat=True)
         inputs = [x, weight, *([] if bias is None else [_float_bias(graph, bias, name)])]
         graph.add("Gemm", inputs, name, output, transB=1)
         return False
-    codes = integer_weight(graph, layer, name, min_weight_type, flat=True)
+    codes = integer_weight(graph, layer, name, options.min_weight_type, flat=True)
     scale = graph.constant(f"{name}.weight_scale", layer.scale.numpy())
     # ONNX takes zero for a zero point that is left out; ONNX Runtime then computes in float.
     zeros = graph.constant(f"zeros.{len(layer.scale)}", np.zeros(len(layer.scale), np.int8))
@@ -116,6 +121,9 @@ def linear(
         graph.add("Gemm", [x, weight], name, output, transB=1)
         return True
     in_units = int32_bias(layer)
+    if not options.target.int32_bias:
+        graph.add("Gemm", [x, weight, _float_bias(graph, bias, name)], name, output, transB=1)
+        return True
     if in_units is None:
         y = graph.add("Gemm", [x, weight], name, transB=1)
         graph.add("Add", [y, _float_bias(graph, bias, name)], f"{name}/add_bias", output)

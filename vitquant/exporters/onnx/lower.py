@@ -9,27 +9,29 @@ from onnx import ModelProto, NodeProto
 
 from vitquant.core.errors import UserError
 from vitquant.exporters.onnx import symbolic_ops
-from vitquant.exporters.onnx.graph import Graph, OnnxIntType
+from vitquant.exporters.onnx.graph import Graph
 from vitquant.exporters.onnx.layers import convolution, linear
+from vitquant.exporters.onnx.options import OnnxOptions
 from vitquant.exporters.onnx.qdq import clip_to_grid, quantize_dequantize
+from vitquant.exporters.onnx.storage import Storage
 from vitquant.quantization.layers.attention import QuantizedMatmul
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.conv import IntConv2d
 from vitquant.quantization.quantizers.modules import FrozenQuantizer
 
+# Operators whose outputs are never below 0.
+_NEVER_NEGATIVE = ("Softmax", "Relu", "Sigmoid")
+
 
 def lower(
     traced: ModelProto,
     modules: Mapping[str, IntLayer | QuantizedMatmul],
-    min_weight_type: OnnxIntType,
-    float_attention: bool,
+    options: OnnxOptions,
 ) -> list[str]:
     """Replace the symbolic ops of ``traced``, in place.
 
     Args:
         modules: what they stand for, by name.
-        min_weight_type: the smallest type for weights.
-        float_attention: leave the matmuls of activations float.
 
     Returns:
         The names of the nodes that are to run on integer kernels.
@@ -45,7 +47,7 @@ def lower(
             continue
         label = _label(node)
         found.add(label)
-        if _lower(graph, node, label, modules[label], min_weight_type, float_attention):
+        if _lower(graph, node, label, modules[label], options):
             integer.append(label)
     _check_complete(modules, found)
     del traced.graph.node[:]
@@ -71,28 +73,31 @@ def _lower(
     node: NodeProto,
     label: str,
     module: IntLayer | QuantizedMatmul,
-    min_weight_type: OnnxIntType,
-    float_attention: bool,
+    options: OnnxOptions,
 ) -> bool:
     """Whether it became an integer product."""
     inputs, output = list(node.input), node.output[0]
     if isinstance(module, QuantizedMatmul):
-        if float_attention:
+        if options.float_attention:
             graph.add("MatMul", inputs, label, output)
             return False
-        return _matmul(graph, module, label, inputs, output, _attribute(node, "rows"))
+        return _matmul(graph, module, label, inputs, output, _attribute(node, "rows"), options)
     if module.input is not None and node.op_type == symbolic_ops.INPUT:
-        zero_point = _attribute(node, "zero_point", None)
-        name = f"{label}.input"
-        quantize_dequantize(graph, inputs[0], module.input, name, output, zero_point=zero_point)
+        stored = Storage.of(module.input, options.target.inputs)
+        if (zero_point := _attribute(node, "zero_point", None)) is not None:
+            stored = stored.with_zero_point(zero_point)
+        clip_integers = options.target.clips_integers
+        quantize_dequantize(
+            graph, inputs[0], stored, f"{label}.input", output, clip_integers=clip_integers
+        )
         return False
     if module.input is not None and node.op_type == symbolic_ops.RANGE:
         _clip(graph, module.input, label, inputs[0], output, bool(_attribute(node, "prefix")))
         return False
     if isinstance(module, IntConv2d) and node.op_type == symbolic_ops.CONVOLUTION:
-        return convolution(graph, module, label, inputs[0], output, min_weight_type)
+        return convolution(graph, module, label, inputs[0], output, options)
     bias = bool(_attribute(node, "bias"))
-    return linear(graph, module, label, inputs[0], output, min_weight_type, bias)
+    return linear(graph, module, label, inputs[0], output, options, bias)
 
 
 def _clip(
@@ -106,22 +111,41 @@ def _clip(
 
 
 def _matmul(
-    graph: Graph, module: QuantizedMatmul, name: str, operands: list[str], output: str, rows: int
+    graph: Graph,
+    module: QuantizedMatmul,
+    name: str,
+    operands: list[str],
+    output: str,
+    rows: int,
+    options: OnnxOptions,
 ) -> bool:
     """``left @ right`` of shapes (..., rows, K) and (..., K, N) to ``output``, in integers."""
+    symmetry, clip_integers = options.target.matmuls, options.target.clips_integers
     left, right = cast(FrozenQuantizer, module.left), cast(FrozenQuantizer, module.right)
     scale = left.qparams(num_tokens=rows).scale.numpy()
+    stored = Storage.of(left, symmetry)
+    if clip_integers and graph.producer(operands[0]) in _NEVER_NEGATIVE:
+        stored = stored.never_negative()
+    b = quantize_dequantize(
+        graph,
+        operands[1],
+        Storage.of(right, symmetry),
+        f"{name}.right",
+        clip_integers=clip_integers,
+    )
+    x = operands[0]
+    if scale.ndim:
+        # Runtimes multiply integers of one scale, so those of heads and rows are put back behind.
+        if scale.shape == (left.heads, 1, 1) and clip_integers:
+            stored = stored.with_scale(scale.reshape(-1), axis=1)
+        else:
+            per_unit = graph.constant(f"{name}.per_unit", 1 / scale)
+            x = graph.add("Mul", [x, per_unit], f"{name}.left/units")
+            stored = stored.with_scale(np.ones((), np.float32))
+    a = quantize_dequantize(graph, x, stored, f"{name}.left", clip_integers=clip_integers)
     if not scale.ndim:
-        a = quantize_dequantize(graph, operands[0], left, f"{name}.left")
-        b = quantize_dequantize(graph, operands[1], right, f"{name}.right")
         graph.add("MatMul", [a, b], name, output)
         return True
-    # Runtimes multiply integers of one scale, so those of heads and rows are taken out in front and
-    # put back behind.
-    per_unit = graph.constant(f"{name}.per_unit", 1 / scale)
-    units = graph.add("Mul", [operands[0], per_unit], f"{name}.left/units")
-    a = quantize_dequantize(graph, units, left, f"{name}.left", scale=np.ones((), np.float32))
-    b = quantize_dequantize(graph, operands[1], right, f"{name}.right")
     sums = graph.add("MatMul", [a, b], name)
     graph.add("Mul", [sums, graph.constant(f"{name}.unit", scale)], f"{name}/scale", output)
     return True

@@ -1,12 +1,14 @@
 """Activations and weights in ONNX: to the checkpoint's own levels, stored in few bits."""
 
+from typing import Any
+
 import numpy as np
 from onnx import TensorProto
 
 from vitquant.exporters.onnx.graph import Graph, OnnxIntType, int_tensor, smallest_type
+from vitquant.exporters.onnx.storage import Storage
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.quantizers.grid import Grid
-from vitquant.quantization.quantizers.modules import FrozenQuantizer
 
 
 def clip_to_grid(
@@ -21,54 +23,71 @@ def clip_to_grid(
     """``x`` clipped to the range of a grid's levels."""
     low = scale * np.float32(grid.qmin - zero_point)
     high = scale * np.float32(grid.qmax - zero_point)
-    bounds = [graph.constant(f"{name}.low", low), graph.constant(f"{name}.high", high)]
-    return graph.add("Clip", [x, *bounds], f"{name}/clip", output)
+    return _clip(graph, x, name, low, high, output)
 
 
 def quantize_linear(
-    graph: Graph,
-    x: str,
-    quantizer: FrozenQuantizer,
-    name: str,
-    scale: np.ndarray | None = None,
-    zero_point: int | None = None,
+    graph: Graph, x: str, storage: Storage, name: str, *, clip_integers: bool = False
 ) -> tuple[str, list[str]]:
-    """``x`` as unsigned bytes: their name, and the names of [scale, zero point].
+    """``x`` as bytes: their name, and the names of [scale, zero point].
 
-    A byte has more levels than an activation of fewer than 8 bits, so the value is clipped to the
-    range of those that the checkpoint has. Runtimes recognize that form; they compute types of
-    4 bits in float.
+    A byte has more levels than an activation of fewer than 8 bits, so it is clipped to those that
+    the checkpoint has. Runtimes recognize that form; they compute types of 4 bits in float.
 
-    scale, zero_point: by default the quantizer's own. With a zero point, ``x`` is clipped already.
+    clip_integers: clip the bytes, of which there is a quarter as much to move, and not ``x``.
     """
-    scale = quantizer.scale.numpy() if scale is None else scale
-    own = int(quantizer.zero_point)
-    if zero_point is None and quantizer.grid.qmax < 255:
-        x = clip_to_grid(graph, x, quantizer.grid, scale, own, name)
+    low, high = storage.clips
+    clipped = (low, high) != (None, None)
+    if clipped and not clip_integers:
+        zero = np.float32(storage.zero_point)
+        lowest, highest = (
+            (storage.low - zero) * storage.scale,
+            (storage.high - zero) * storage.scale,
+        )
+        x = _clip(graph, x, name, lowest, highest)
+    zero_point = np.broadcast_to(storage.zero_point, storage.scale.shape)
     qparams = [
-        graph.constant(f"{name}.scale", scale),
-        graph.constant(
-            f"{name}.zero_point", np.array(own if zero_point is None else zero_point, np.uint8)
-        ),
+        graph.constant(f"{name}.scale", storage.scale),
+        graph.constant(f"{name}.zero_point", zero_point),
     ]
-    return graph.add("QuantizeLinear", [x, *qparams], f"{name}/quantize"), qparams
+    axis: dict[str, Any] = {} if storage.axis is None else {"axis": storage.axis}
+    codes = graph.add("QuantizeLinear", [x, *qparams], f"{name}/quantize", **axis)
+    if clipped and clip_integers:
+        kind = storage.zero_point.dtype.type
+        ends = (None if low is None else kind(low), None if high is None else kind(high))
+        codes = _clip(graph, codes, name, *ends)
+    return codes, qparams
 
 
 def quantize_dequantize(
     graph: Graph,
     x: str,
-    quantizer: FrozenQuantizer,
+    storage: Storage,
     name: str,
     output: str = "",
-    scale: np.ndarray | None = None,
-    zero_point: int | None = None,
+    *,
+    clip_integers: bool = False,
 ) -> str:
     """``x`` quantized and dequantized: what a runtime fuses with the matmul behind it.
 
-    scale, zero_point: as for :func:`quantize_linear`.
+    Of storage with several scales, the integers: dequantized with a scale of 1, for a runtime
+    multiplies integers of one scale. clip_integers: as for :func:`quantize_linear`.
     """
-    codes, qparams = quantize_linear(graph, x, quantizer, name, scale, zero_point)
+    codes, qparams = quantize_linear(graph, x, storage, name, clip_integers=clip_integers)
+    if storage.axis is not None:
+        qparams = [
+            graph.constant("one", np.ones((), np.float32)),
+            graph.constant(f"zero.{storage.zero_point}", storage.zero_point),
+        ]
     return graph.add("DequantizeLinear", [codes, *qparams], f"{name}/dequantize", output)
+
+
+def _clip(graph: Graph, x: str, name: str, low: Any, high: Any, output: str = "") -> str:
+    ends = (("low", low), ("high", high))
+    bounds = [
+        "" if value is None else graph.constant(f"{name}.{end}", value) for end, value in ends
+    ]
+    return graph.add("Clip", [x, *bounds], f"{name}/clip", output)
 
 
 def integer_weight(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -31,6 +31,15 @@ class ExportedModule(nn.Module):
         return None
 
 
+class NodeTime(NamedTuple):
+    """What one node of the graph that is run takes. kind: its operator and, in brackets, the type
+    that it computes with or takes, as the runtime calls them. seconds: of a run, the mean of a
+    few."""
+
+    kind: str
+    seconds: float
+
+
 class Runtime(Protocol):
     """One more is a file beside this one and a line in :mod:`vitquant.exporters.runtimes.registry`.
 
@@ -53,6 +62,10 @@ class Runtime(Protocol):
             UserError: the runtime is not installed or does not accept the file. The text begins
                 with the runtime's label.
         """
+        ...
+
+    def profile(self, path: Path, images: torch.Tensor, runs: int) -> list[NodeTime]:
+        """What each node takes in ``runs`` runs of a file that :meth:`open` accepts."""
         ...
 
 

@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 from vitquant.data.class_names import ClassNames
 from vitquant.models.model import ModelIdentity
 
@@ -77,22 +77,37 @@ class Metadata:
         )
 
 
-def read_metadata(path: Path) -> Metadata:
-    """Of an exported ONNX file. Weights in files beside it are not read.
+def load_onnx(path: Path) -> ModelProto:
+    """An ONNX file of any origin. Weights in files beside it are not read.
 
     Raises:
-        UserError: there is no such file, it is damaged, or it is of another origin.
+        UserError: there is no such file, or it is damaged.
     """
     if not path.is_file():
         raise UserError(f"FILE: {path} is not a file; one that vitquant export wrote is accepted")
     try:
-        properties = onnx.load(path, load_external_data=False).metadata_props
+        # Whatever it is called: by its name, it would be read as text.
+        return onnx.load(path, format="protobuf", load_external_data=False)
     except (DecodeError, OSError) as error:
         raise UserError(
-            f"FILE: {path} is not a readable ONNX file ({error}); it may be cut short"
+            f"FILE: {path} is not a readable ONNX file ({first_line(error)}); it may be cut short"
         ) from error
+
+
+def parse_metadata(model: ModelProto) -> Metadata:
+    """Raises KeyError, TypeError or ValueError if this vitquant did not write the file."""
+    return Metadata.read({p.key: p.value for p in model.metadata_props})
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Of an exported ONNX file.
+
+    Raises:
+        UserError: there is no such file, it is damaged, or it is of another origin.
+    """
+    model = load_onnx(path)
     try:
-        return Metadata.read({p.key: p.value for p in properties})
+        return parse_metadata(model)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"FILE: {path} is not an ONNX file that this vitquant wrote ({error} in its metadata); "

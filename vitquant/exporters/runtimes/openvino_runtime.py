@@ -1,36 +1,39 @@
 """An exported file in OpenVINO."""
 
 import sys
+from collections import defaultdict
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vitquant.core.errors import UserError
 from vitquant.exporters.onnx.graph import INT2
-from vitquant.exporters.runtimes.base import ExportedModule
+from vitquant.exporters.runtimes.base import ExportedModule, NodeTime
 from vitquant.exporters.runtimes.metadata import Metadata
 
 # What OpenVINO calls the layers that a quantized Linear or Conv2d becomes.
 _PRODUCTS = ("FullyConnected", "Convolution", "MatMul")
 _INTEGER = ("u8", "i8")
 _CLIENT = "openvino_telemetry"
+_WARM_UP = 3
 
 
-def import_openvino() -> ModuleType:
-    """OpenVINO without its telemetry, which sends an event when OpenVINO is imported.
+def import_openvino(name: str = "openvino") -> ModuleType:
+    """OpenVINO, or NNCF, without its telemetry, which sends an event when OpenVINO is imported.
 
-    Nothing but a file below the home folder turns that off; where the client that it sends with
-    cannot be imported, OpenVINO does without.
+    Nothing but a file below the home folder turns that off; where the client that both send with
+    cannot be imported, they do without.
     """
     if _CLIENT in sys.modules:  # then somebody has decided already
-        return import_module("openvino")
+        return import_module(name)
     sys.modules[_CLIENT] = None  # type: ignore[assignment]
     try:
-        return import_module("openvino")
+        return import_module(name)
     finally:
         del sys.modules[_CLIENT]
 
@@ -57,12 +60,32 @@ class OpenVino:
                 f"OpenVINO does not run the file ({_reason(error)}){advice if narrow else ''}"
             ) from error
 
+    def profile(self, path: Path, images: Tensor, runs: int) -> list[NodeTime]:
+        """By OpenVINO's performance counters, with the type that a node computes with."""
+        module = OpenVinoModule(path, 0, PERF_COUNT=True)
+        request = module.compiled.create_infer_request()
+        given = [module.converted(images)]
+        for _ in range(_WARM_UP):
+            request.infer(given)
+        kinds: dict[str, str] = {}
+        seconds: dict[str, float] = defaultdict(float)
+        for _ in range(runs):
+            request.infer(given)
+            for node in request.profiling_info:
+                if node.status == node.Status.EXECUTED:
+                    computed = node.exec_type.rpartition("_")[2].lower()
+                    kinds[node.node_name] = f"{node.node_type} ({computed})"
+                    seconds[node.node_name] += node.real_time.total_seconds() / runs
+        return [NodeTime(kinds[name], taken) for name, taken in seconds.items()]
+
 
 class OpenVinoModule(ExportedModule):
     """Runs a file on the CPU with as many threads as PyTorch has, in integers and float32."""
 
-    def __init__(self, path: Path, num_classes: int) -> None:
-        """Raises RuntimeError if OpenVINO does not accept the file: it knows no 2-bit integers."""
+    def __init__(self, path: Path, num_classes: int, **more: Any) -> None:
+        """more: properties of OpenVINO's plugin for CPUs.
+
+        Raises RuntimeError if OpenVINO does not accept the file: it knows no 2-bit integers."""
         super().__init__()
         self.num_classes = num_classes
         core = import_openvino().Core()
@@ -70,14 +93,19 @@ class OpenVinoModule(ExportedModule):
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             # By default it computes in bfloat16 where the hardware does.
             "INFERENCE_PRECISION_HINT": "f32",
+            **more,
         }
         self.compiled = core.compile_model(core.read_model(str(path)), "CPU", settings)
 
     def forward(self, images: Tensor) -> Tensor:
+        found = self.compiled([self.converted(images)])[0]
+        return torch.from_numpy(found.copy()).to(images.device)
+
+    def converted(self, images: Tensor) -> Any:
+        """Images as an array of the type that the file asks for."""
         (argument,) = self.compiled.inputs
         wanted = torch.uint8 if argument.element_type.to_string() == "u8" else torch.float32
-        found = self.compiled([images.detach().to("cpu", wanted).numpy()])[0]
-        return torch.from_numpy(found.copy()).to(images.device)
+        return images.detach().to("cpu", wanted).numpy()
 
     def integer_layers(self) -> int:
         """Attention is fused into kernels that do not say what they are, so of layers alone."""

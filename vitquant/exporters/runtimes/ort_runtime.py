@@ -1,7 +1,9 @@
 """An exported file in ONNX Runtime, and which of its products that computes in integers."""
 
+import json
 import os
 import tempfile
+from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -12,10 +14,11 @@ import torch
 from torch import Tensor
 
 from vitquant.core.errors import UserError, first_line
-from vitquant.exporters.runtimes.base import ExportedModule
+from vitquant.exporters.runtimes.base import ExportedModule, NodeTime
 from vitquant.exporters.runtimes.metadata import Metadata
 
 _ERRORS_ALONE = 3
+_WARM_UP = 3
 # Operators of ONNX and of ONNX Runtime that multiply integers.
 _INTEGER = frozenset(
     {
@@ -30,15 +33,15 @@ _INTEGER = frozenset(
 )
 
 
-def import_onnxruntime() -> ModuleType:
-    """ONNX Runtime, without its telemetry unless the environment asks for it.
+def import_onnxruntime(name: str = "onnxruntime") -> ModuleType:
+    """ONNX Runtime or a module of it, without its telemetry unless the environment asks for it.
 
     Since 1.29 its official builds write a device id below the home folder when they are imported,
     and send events, unless ``ORT_DISABLE_TELEMETRY`` is set before. ``ORT_DISABLE_TELEMETRY=0``
     stays what it is.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    return import_module("onnxruntime")
+    return import_module(name)
 
 
 class OnnxRuntime:
@@ -54,22 +57,46 @@ class OnnxRuntime:
         """Raises UserError if ONNX Runtime cannot load the file."""
         return OnnxModule(path, metadata.num_classes)
 
+    def profile(self, path: Path, images: Tensor, runs: int) -> list[NodeTime]:
+        """By ONNX Runtime's own profiler, with the type of a node's first input."""
+        with tempfile.TemporaryDirectory() as folder:
+            prefix = str(Path(folder) / "run")
+            module = OnnxModule(path, enable_profiling=True, profile_file_prefix=prefix)
+            for _ in range(_WARM_UP + runs):
+                module(images)
+            events = json.loads(Path(module.session.end_profiling()).read_text(encoding="utf-8"))
+        starts = sorted(event["ts"] for event in events if event["name"] == "model_run")
+        kinds: dict[str, str] = {}
+        seconds: dict[str, float] = defaultdict(float)
+        for event in events:
+            if event["cat"] != "Node" or event["ts"] < starts[_WARM_UP]:
+                continue
+            if not event["name"].endswith("_kernel_time"):
+                continue
+            about, node = event["args"], event["args"]["node_index"]
+            given = [kind for described in about["input_type_shape"] for kind in described]
+            kinds[node] = f"{about['op_name']} ({given[0]})" if given else about["op_name"]
+            seconds[node] += event["dur"] / 1e6 / runs
+        return [NodeTime(kinds[node], taken) for node, taken in seconds.items()]
+
 
 class OnnxModule(ExportedModule):
     """Runs an ONNX file of any origin on the CPU with as many threads as PyTorch has."""
 
-    def __init__(self, path: Path, num_classes: int = 0) -> None:
-        """Raises UserError if ONNX Runtime cannot load the file."""
+    def __init__(self, path: Path, num_classes: int = 0, **options: Any) -> None:
+        """options: attributes of ``SessionOptions``.
+
+        Raises UserError if ONNX Runtime cannot load the file."""
         super().__init__()
         self.path = path
         self.num_classes = num_classes
-        self.session = _session(path)
+        self.session = _session(path, **options)
 
     def forward(self, images: Tensor) -> Tensor:
         (argument,) = self.session.get_inputs()
         wanted = torch.uint8 if argument.type == "tensor(uint8)" else torch.float32
         given = images.detach().to("cpu", wanted).numpy()
-        (found,) = self.session.run(None, {argument.name: given})
+        found = self.session.run(None, {argument.name: given})[0]
         return torch.from_numpy(found).to(images.device)
 
     def integer_kernels(self) -> list[str]:
@@ -77,19 +104,19 @@ class OnnxModule(ExportedModule):
         whose quantizations become integer kernels only where the runtime recognizes them."""
         with tempfile.TemporaryDirectory() as folder:
             optimized = Path(folder) / "optimized.onnx"
-            _session(self.path, optimized)
+            _session(self.path, optimized_model_filepath=str(optimized))
             graph = onnx.load(optimized, load_external_data=False).graph
         return [node.name for node in graph.node if node.op_type in _INTEGER]
 
 
-def _session(path: Path, optimized: Path | None = None) -> Any:
-    """optimized: where to write the graph that is really run."""
+def _session(path: Path, **more: Any) -> Any:
+    """more: attributes of ``SessionOptions``."""
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = _ERRORS_ALONE
-    if optimized is not None:
-        options.optimized_model_filepath = str(optimized)
+    for name, value in more.items():
+        setattr(options, name, value)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no class in common

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from vitquant.config.targets.base import Symmetry
 from vitquant.quantization.quantizers.compiled import Compilable
 from vitquant.quantization.quantizers.grid import NO_PREFIX, Grid, PrefixFormat
 from vitquant.quantization.quantizers.matmul import quantized_matmul
@@ -51,14 +52,19 @@ class QuantizedMatmul(Compilable):
 
 
 def fake_quant_matmul(
-    activation: Grid, heads: int = 0, prefix: PrefixFormat = NO_PREFIX
+    activation: Grid,
+    heads: int = 0,
+    prefix: PrefixFormat = NO_PREFIX,
+    symmetry: Symmetry = Symmetry.NONE,
 ) -> QuantizedMatmul:
     """To be trained.
 
     heads, prefix: how many heads, and which rows, of the left operand have scales of their own.
+    symmetry: of both operands.
     """
     return QuantizedMatmul(
-        LearnableFakeQuantize(activation, heads, prefix), LearnableFakeQuantize(activation)
+        LearnableFakeQuantize(activation, heads, prefix, symmetry),
+        LearnableFakeQuantize(activation, symmetry=symmetry),
     )
 
 

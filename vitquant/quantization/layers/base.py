@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from vitquant.config.targets.base import Symmetry
 from vitquant.quantization.layers.prefix import num_tokens
 from vitquant.quantization.quantizers import per_channel
 from vitquant.quantization.quantizers.affine import QParams
@@ -123,6 +124,7 @@ class FakeQuantLayer(Compilable):
         weight: grid of the weight.
         activation: grid of the input, or None to leave it float.
         prefix: rows of the input that are quantized in a way of their own.
+        symmetry: of the input.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class FakeQuantLayer(Compilable):
         weight: Grid,
         activation: Grid | None,
         prefix: PrefixFormat = NO_PREFIX,
+        symmetry: Symmetry = Symmetry.NONE,
     ) -> None:
         super().__init__()
         self.grid = weight
@@ -139,7 +142,7 @@ class FakeQuantLayer(Compilable):
         self.log_scale = nn.Parameter(torch.zeros(self.weight.shape[0]))
         self.input: LearnableFakeQuantize | None = None
         if activation is not None:
-            self.input = LearnableFakeQuantize(activation, prefix=prefix)
+            self.input = LearnableFakeQuantize(activation, prefix=prefix, symmetry=symmetry)
         self.rescale: ChannelRescale | None = None
 
     @property

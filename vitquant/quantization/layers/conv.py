@@ -5,6 +5,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vitquant.config.targets.base import Symmetry
 from vitquant.quantization.layers.base import FakeQuantLayer, IntLayer
 from vitquant.quantization.quantizers.affine import fake_quantize
 from vitquant.quantization.quantizers.grid import Grid
@@ -38,8 +39,14 @@ class IntConv2d(IntLayer):
 class FakeQuantConv2d(FakeQuantLayer):
     """A convolution with both operands fake-quantized."""
 
-    def __init__(self, layer: nn.Conv2d, weight: Grid, activation: Grid | None) -> None:
-        super().__init__(layer, weight, activation)
+    def __init__(
+        self,
+        layer: nn.Conv2d,
+        weight: Grid,
+        activation: Grid | None,
+        symmetry: Symmetry = Symmetry.NONE,
+    ) -> None:
+        super().__init__(layer, weight, activation, symmetry=symmetry)
         self.settings = conv_arguments(layer)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from vitquant.config.targets.base import Symmetry
 from vitquant.quantization.layers.base import ChannelRescale, FakeQuantLayer, FoldTarget, IntLayer
 from vitquant.quantization.layers.prefix import expand_to_tokens, num_tokens
 from vitquant.quantization.quantizers.affine import fake_quantize_forward
@@ -77,8 +78,9 @@ class FakeQuantLinear(FakeQuantLayer):
         weight: Grid,
         activation: Grid | None,
         prefix: PrefixFormat = NO_PREFIX,
+        symmetry: Symmetry = Symmetry.NONE,
     ) -> None:
-        super().__init__(layer, weight, activation, prefix)
+        super().__init__(layer, weight, activation, prefix, symmetry)
         self.before_matmul: Callable[[Tensor], None] | None = None
         self.consumer: ChannelRescale | None = None
         self.consumer_start = 0
@@ -96,10 +98,6 @@ class FakeQuantLinear(FakeQuantLayer):
     @property
     def in_features(self) -> int:
         return self.weight.shape[1]
-
-    @property
-    def out_features(self) -> int:
-        return self.weight.shape[0]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.matmul(x, self.bias)
@@ -211,7 +209,7 @@ class FakeQuantLinear(FakeQuantLayer):
             return torch.ones_like(self.weight[:, 0])
         reciprocal = self.consumer.reciprocal()
         before = reciprocal.new_ones(self.consumer_start)
-        after = reciprocal.new_ones(self.out_features - len(before) - len(reciprocal))
+        after = reciprocal.new_ones(len(self.weight) - len(before) - len(reciprocal))
         return torch.cat([before, reciprocal, after])
 
     @torch.no_grad()

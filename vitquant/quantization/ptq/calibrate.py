@@ -25,7 +25,8 @@ def calibrate_with_rescaling(context: PTQContext) -> nn.Module:
     Where the settings say so, its layers are corrected too. All processes call it together.
     """
     student = prepare(context.float_model, context.points, context.bits, context.settings)
-    added = add_rescaling(student, find_folds(context), context.points.functional)
+    stored = context.settings.stored_rescaling
+    added = add_rescaling(student, find_folds(context), context.points.functional, stored=stored)
     samples = observe(context)
     initialize(added, student, samples)
     rescaled = observe(context, with_rescaled_values(context.float_model, student))

@@ -25,7 +25,7 @@ def prepare(
     """A copy of a float model with every layer and matmul fake-quantized, scales not yet set.
 
     Of ``settings`` those that say what has scales of its own: ``per_head``, ``prefix_scales`` and
-    ``prefix_bits``.
+    ``prefix_bits``; and the target, which says what is symmetric.
 
     Raises:
         ValueError: some matmuls of a module are to stay float, and others are not.
@@ -47,12 +47,14 @@ def _layer(
     model: nn.Module, point: LayerPoint, bits: Bits, settings: QuantizeSettings
 ) -> FakeQuantLayer:
     weight, activation = grids(bits.weight, bits.activation)
+    target = settings.profile
     if point.kind == "conv2d":
-        return FakeQuantConv2d(submodule(model, point.name, nn.Conv2d), weight, activation)
+        conv = submodule(model, point.name, nn.Conv2d)
+        return FakeQuantConv2d(conv, weight, activation, target.inputs)
     layer = submodule(model, point.name, nn.Linear)
     tokens = point.prefix_tokens if settings.prefix_scales else 0
     prefix = prefix_format(tokens, activation, settings.prefix_bits)
-    return FakeQuantLinear(layer, weight, activation, prefix)
+    return FakeQuantLinear(layer, weight, activation, prefix, target.inputs)
 
 
 def _matmuls(
@@ -69,17 +71,19 @@ def _matmuls(
         grid = activation_grid(width)
         heads = point.heads if settings.per_head else 0
         tokens = point.prefix_tokens if settings.prefix_scales else 0
-        made.append(fake_quant_matmul(grid, heads, prefix_format(tokens, grid)))
+        prefix, symmetry = prefix_format(tokens, grid), settings.profile.matmuls
+        made.append(fake_quant_matmul(grid, heads, prefix, symmetry))
     return made
 
 
 def add_rescaling(
-    student: nn.Module, folds: list[Fold], functional: Container[str] = ()
+    student: nn.Module, folds: list[Fold], functional: Container[str] = (), *, stored: bool = True
 ) -> list[tuple[ChannelRescale, tuple[str, ...]]]:
     """Give every Linear with a quantized input a rescaling of 1, folded where it can be.
 
     Where it cannot, the input gets a channel-wise shift too, if the layer has a bias to take it up.
-    functional: names of layers that others call with a bias of their own, which do not.
+    functional: names of layers that others call with a bias of their own, which do not. stored:
+    whether there is any rescaling that cannot be folded.
 
     Returns each rescaling with the names of the layers that share it.
     """
@@ -98,7 +102,7 @@ def add_rescaling(
         for consumer in consumers:
             consumer.rescale = rescale
         added.append((rescale, fold.consumers))
-    for name, module in student.named_modules():
+    for name, module in student.named_modules() if stored else ():
         if isinstance(module, FakeQuantLinear) and module.input is not None and not module.rescale:
             module.rescale = ChannelRescale(module.in_features, FoldTarget.NONE)
             if module.bias is not None and name not in functional:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from vitquant.config.targets.base import Symmetry
 from vitquant.quantization.quantizers.affine import QParams
 from vitquant.quantization.quantizers.grid import NO_PREFIX, Grid, PrefixFormat, PrefixGrids
 from vitquant.quantization.quantizers.mse_search import (
@@ -10,6 +11,7 @@ from vitquant.quantization.quantizers.mse_search import (
     search_per_head,
     search_per_tensor,
     search_prefix,
+    search_symmetric,
 )
 
 
@@ -23,15 +25,25 @@ class LearnableFakeQuantize(nn.Module):
     its own; the zero point is the lowest level. With ``prefix``, so has each of these rows of a
     tensor (..., M, N): those of class tokens and registers, which are unlike the patches' and which
     the classifier reads.
+
+    Where ``symmetry`` holds, the zero point is the middle of the grid, which as a signed integer
+    is 0, and is not trained.
     """
 
-    signed: Tensor
+    trains_zero_point: Tensor
 
-    def __init__(self, grid: Grid, heads: int = 0, prefix: PrefixFormat = NO_PREFIX) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        heads: int = 0,
+        prefix: PrefixFormat = NO_PREFIX,
+        symmetry: Symmetry = Symmetry.NONE,
+    ) -> None:
         super().__init__()
         self.grid = grid
         self.prefix = prefix
         self.heads = heads
+        self.symmetry = symmetry
         self.log_scale = nn.Parameter(torch.zeros(_shape(heads)))
         self.log_prefix_scale: nn.Parameter | None = None
         if prefix.count:
@@ -39,7 +51,7 @@ class LearnableFakeQuantize(nn.Module):
         self.zero_point = nn.Parameter(torch.zeros(()))
         # A value that is never negative needs no zero point, and must not drift into having one:
         # integer kernels skip the correction term where it is zero.
-        self.register_buffer("signed", torch.tensor(True), persistent=False)
+        self.register_buffer("trains_zero_point", torch.tensor(True), persistent=False)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor, output_fn: OutputFn) -> None:
@@ -79,17 +91,23 @@ class LearnableFakeQuantize(nn.Module):
         if self.heads:
             self.log_scale.copy_(search_per_head(x, self.grid, output_fn).log())
             self.zero_point.fill_(self.grid.qmin)
-            self.signed.fill_(False)
+            self.trains_zero_point.fill_(False)
+            return
+        negative = bool(x.min() < 0)
+        if self.symmetry.holds(negative):
+            self.log_scale.copy_(search_symmetric(x, self.grid, output_fn).log())
+            self.zero_point.fill_(self.grid.middle)
+            self.trains_zero_point.fill_(False)
             return
         scale, zero_point = search_per_tensor(x, self.grid, output_fn)
         self.log_scale.copy_(scale.log())
         self.zero_point.copy_(zero_point)
-        self.signed.copy_(x.min() < 0)
+        self.trains_zero_point.fill_(negative)
 
     def calibrated_tensors(self) -> list[Tensor]:
         """What :meth:`calibrate` and :meth:`calibrate_prefix` set."""
         own = [] if self.log_prefix_scale is None else [self.log_prefix_scale]
-        return [self.log_scale, self.zero_point, self.signed, *own]
+        return [self.log_scale, self.zero_point, self.trains_zero_point, *own]
 
     def qparams(self, multiplier: Tensor | None = None, num_tokens: int | None = None) -> QParams:
         """For a tensor (..., num_tokens, N); without ``num_tokens``, for rows behind the prefix."""

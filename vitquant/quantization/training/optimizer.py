@@ -71,7 +71,7 @@ def parameter_groups(
         if leaf in ("log_scale", "log_prefix_scale"):
             rate = settings.lr_scales
         elif leaf == "zero_point":
-            rate = settings.lr_zero_points if owner.signed else 0.0
+            rate = settings.lr_zero_points if owner.trains_zero_point else 0.0
         elif leaf in ("channel_shift", "prefix_channel_shift"):
             rate = settings.lr_shifts
         elif leaf == "log":

@@ -1,0 +1,1 @@
+"""How fast files are, side by side, and how much memory they take."""

@@ -1,0 +1,138 @@
+"""What is reported of a file in a runtime at a size of batch, from the seconds of its runs."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from vitquant.exporters.runtimes.base import NodeTime
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Of a batch, in milliseconds: median, fastest run, and the tenth and ninetieth percentile."""
+
+    median_ms: float
+    minimum_ms: float
+    p10_ms: float
+    p90_ms: float
+    images_per_second: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float], batch_size: int) -> "Latency":
+        """From the seconds of runs; images a second are those of the median."""
+        low, middle, high = (float(x) for x in np.percentile(seconds, (10, 50, 90)))
+        fastest, rate = 1e3 * min(seconds), batch_size / middle
+        return cls(1e3 * middle, fastest, 1e3 * low, 1e3 * high, rate)
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How many times as fast as the float model in the same runtime: by medians, by fastest runs,
+    and the median of the ratios of each round."""
+
+    speedup_median: float
+    speedup_minimum: float
+    speedup_paired: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float], base: Sequence[float]) -> "Speedup":
+        """base: the seconds of the float model, in the same rounds."""
+        pairs = zip(base, seconds, strict=True)
+        return cls(
+            median(base) / median(seconds),
+            min(base) / min(seconds),
+            median(b / s for b, s in pairs),
+        )
+
+
+@dataclass(frozen=True)
+class KindTime:
+    """All nodes of a kind in one run. percent: of the time of all nodes."""
+
+    kind: str
+    nodes: int
+    ms: float
+    percent: float
+
+
+def by_kind(times: Iterable[NodeTime]) -> list[KindTime]:
+    """The sums of each kind of node, the largest first."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for node in times:
+        found[node.kind].append(node.seconds)
+    total = sum(map(sum, found.values())) or 1.0
+    rows = [
+        KindTime(kind, len(taken), 1e3 * sum(taken), 100 * sum(taken) / total)
+        for kind, taken in found.items()
+    ]
+    return sorted(rows, key=lambda row: -row.ms)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Fractions of images; None for what was not measured.
+
+    agreement_float: same top-1 as the float model, on the calibration images. top1: right, of the
+    labeled images. agreement: same top-1 as the reference, on those.
+    """
+
+    agreement_float: float | None = None
+    top1: float | None = None
+    agreement: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A file in a runtime at a size of batch.
+
+    name: the path of the file, or what made it. kind: file, float or int8: a runtime's own. model,
+    bits: as the file says, or as it was made; empty where nobody says. bytes: of the file.
+    peak_memory_bytes: of a process that runs the file. memory_bytes: what of that the runtime and
+    the file added to Python with torch. None stands for what was not measured.
+    """
+
+    name: str
+    kind: str
+    model: str
+    bits: str
+    runtime: str
+    batch_size: int
+    latency: Latency
+    speedup: Speedup | None
+    bytes: int
+    peak_memory_bytes: int | None = None
+    memory_bytes: int | None = None
+    scores: Scores = Scores()
+    breakdown: list[KindTime] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One level of plain values, and the breakdown where there is one."""
+        flat = asdict(self)
+        unknown = dict.fromkeys(Speedup.__dataclass_fields__)
+        for name in ("latency", "speedup"):
+            part = flat.pop(name) or unknown
+            flat |= {key: _short(value) for key, value in part.items()}
+        flat |= flat.pop("scores")
+        if (kinds := flat.pop("breakdown")) is not None:
+            flat["breakdown"] = [{k: _short(v) for k, v in row.items()} for row in kinds]
+        return flat
+
+
+def to_csv(rows: Sequence[Mapping[str, Any]], header: bool) -> str:
+    """Lines of a CSV file. rows: with the same keys. header: whether the first line names them."""
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -1,0 +1,199 @@
+"""Time files side by side: behind ``vitquant bench`` and ``vitquant.bench``."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from vitquant.benchmark.candidate import Candidate, describe_file
+from vitquant.benchmark.machine import cpu_name, versions
+from vitquant.benchmark.measure import Wanted, measure, open_in
+from vitquant.benchmark.output_file import check_output, write_output
+from vitquant.benchmark.own_int8 import float_candidate, int8_candidate, missing
+from vitquant.benchmark.rows import Row
+from vitquant.config.bench import BenchSettings
+from vitquant.core.errors import UserError
+from vitquant.core.progress import Progress, Silent
+from vitquant.data.loader import load_batches
+from vitquant.exporters.runtimes.metadata import load_onnx
+from vitquant.exporters.runtimes.registry import RUNTIMES, installed_runtimes
+from vitquant.models.model import Model
+from vitquant.models.sources import load_float
+from vitquant.workflows.bench_scores import Compared
+
+
+@dataclass(frozen=True)
+class Benchmarked:
+    """What was measured.
+
+    rows: of every file, runtime and size of batch. model: the float model, where there is one.
+    threads: of each runtime. images: how many labeled ones, None without them.
+    """
+
+    rows: list[Row]
+    model: Model | None
+    threads: int
+    images: int | None
+    settings: BenchSettings
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``vitquant bench --json`` prints."""
+        settings = self.settings
+        return {
+            "model": settings.model,
+            "float_model": None if self.model is None else self.model.identity.to_json(),
+            "device": cpu_name(),
+            "versions": versions(),
+            "threads": self.threads,
+            "repeats": settings.repeats,
+            "calib": settings.calib,
+            "data": settings.data,
+            "images": self.images,
+            "reference": settings.reference,
+            "rows": [row.to_json() for row in self.rows],
+        }
+
+
+def bench(
+    files: str | Path | Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Benchmarked:
+    """Latency, throughput, memory and predictions of ONNX files, side by side.
+
+    Args:
+        files: that ``vitquant export`` wrote, or others with one image input.
+        out: a file to write to; its name ends in .json, or in .csv, to which rows are appended.
+        progress: a listener; by default nothing is printed.
+        settings: of :class:`vitquant.config.bench.BenchSettings`, such as ``model``;
+            ``batch_size`` may be a number.
+
+    Raises:
+        UserError: a file or a setting cannot be used.
+    """
+    if isinstance(settings.get("batch_size"), int):
+        settings["batch_size"] = str(settings["batch_size"])
+    paths = [files] if isinstance(files, str | Path) else files
+    chosen = BenchSettings.build(**settings)
+    target = None if out is None else Path(out)
+    return run_bench([Path(path) for path in paths], chosen, target, progress or Silent())
+
+
+def run_bench(
+    files: Sequence[Path], settings: BenchSettings, out: Path | None, progress: Progress
+) -> Benchmarked:
+    """As :func:`bench`, with settings at hand."""
+    flag = settings.naming.option("out")
+    if out is not None:
+        check_output(out, flag, (*files, settings.weights, settings.calib, settings.data))
+    runtimes = _runtimes(settings)
+    graphs = [load_onnx(path) for path in files]
+    model = _float_model(settings)
+    candidates = [
+        describe_file(path, graph, model) for path, graph in zip(files, graphs, strict=True)
+    ]
+    _check_batches(candidates, settings)
+    _warn_of_others(candidates, model, settings, progress)
+    compared = Compared.open(settings, model, candidates)
+    with _threads(settings.threads) as threads, TemporaryDirectory() as folder:
+        made = _made(settings, model, compared, runtimes, Path(folder), progress)
+        opened = open_in([*made, *candidates], runtimes, progress)
+        progress.say(f"{len(opened)} models on {cpu_name()}, {threads} threads, in turn")
+        wanted = Wanted(settings.repeats, settings.breakdown, settings.memory, threads)
+        measured = [
+            row for size in settings.batch_sizes for row in measure(opened, size, wanted, progress)
+        ]
+        scores = {id(one): compared.scores(one, progress) for one in opened}
+    rows = [replace(row, scores=scores[id(one)]) for one, row in measured]
+    images = None if compared.labeled is None else len(compared.labeled)
+    done = Benchmarked(rows, model, threads, images, settings)
+    if out is not None:
+        write_output(out, flag, done.to_json())
+    return done
+
+
+def _runtimes(settings: BenchSettings) -> list[str]:
+    installed = [r.name for r in installed_runtimes("onnx")]
+    if settings.runtime is None:
+        return installed
+    if settings.runtime not in installed:
+        label = next(r.label for r in RUNTIMES if r.name == settings.runtime)
+        raise UserError(
+            f"{settings.naming.option('runtime')}: {label} is not installed; pip install "
+            f"{settings.runtime}, or one of {', '.join(installed)} is accepted"
+        )
+    return [settings.runtime]
+
+
+def _float_model(settings: BenchSettings) -> Model | None:
+    if settings.model is None:
+        return None
+    weights = None if settings.weights is None else Path(settings.weights)
+    return load_float(settings.model, weights, settings.num_classes)
+
+
+def _check_batches(candidates: Sequence[Candidate], settings: BenchSettings) -> None:
+    for candidate in candidates:
+        if candidate.batch is not None and candidate.batch not in settings.batch_sizes:
+            raise UserError(
+                f"{settings.naming.option('batch_size')}: {candidate.name} takes batches of "
+                f"{candidate.batch} alone; add that size, or leave the file out"
+            )
+
+
+def _warn_of_others(
+    candidates: Sequence[Candidate],
+    model: Model | None,
+    settings: BenchSettings,
+    progress: Progress,
+) -> None:
+    for candidate in candidates:
+        weights = candidate.metadata.identity.weights_sha256
+        if model is not None and weights not in ("", model.identity.weights_sha256):
+            progress.warn(f"{candidate.name} was made from other weights than those of the model")
+        if settings.data is not None and not candidate.classifies:
+            progress.warn(f"{candidate.name} does not say what its classes are: no top-1")
+
+
+def _made(
+    settings: BenchSettings,
+    model: Model | None,
+    compared: Compared,
+    runtimes: Sequence[str],
+    folder: Path,
+    progress: Progress,
+) -> list[Candidate]:
+    """The float model as a file, and what each runtime makes of it."""
+    if model is None:
+        return []
+    progress.say(f"exporting {model.identity.name} in float32")
+    plain = float_candidate(model, folder)
+    if compared.calib is None:
+        return [plain]
+    count = len(compared.chosen)
+    batches = load_batches(compared.calib, compared.chosen, model.transform(), count)
+    images = torch.cat([batch for batch, _ in batches])
+    made = [plain]
+    for runtime in runtimes:
+        if (why := missing(runtime)) is not None:
+            progress.warn(why)
+            continue
+        progress.say(f"int8 by {runtime} itself, calibrated on {count} images")
+        made.append(int8_candidate(runtime, plain, model, images, folder))
+    return made
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield count or before
+    finally:
+        torch.set_num_threads(before)
