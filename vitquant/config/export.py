@@ -9,6 +9,8 @@ from vitquant.config.values import AT_LEAST_1, When
 FORMATS = ("onnx", "safetensors")
 WEIGHT_TYPES = ("int2", "int4", "int8")
 """Types of ONNX for weights, narrowest first."""
+RESTS = ("float32", "float16")
+"""What is computed between integer products."""
 MARGIN = 0.25
 """How much less than the model agrees with itself an exported file may agree with it."""
 
@@ -45,6 +47,13 @@ class OnnxSettings(Settings):
     )
     opset: int | None = setting(
         None, "ONNX opset; by default the lowest that has the types of the weights.", AT_LEAST_1
+    )
+    rest: str | None = setting(
+        None,
+        "What is computed between integer products, such as norms: float32 or float16; by default "
+        "what the target is fast with.",
+        metavar="TYPE",
+        choices=RESTS,
     )
     float_attention: bool = setting(False, "Leave the two matmuls of attention float.")
     with_preprocessing: bool = setting(

@@ -30,6 +30,7 @@ accumulation noise. Of 32 images, half of it is chance."""
 _FURTHER, _AND = 2.0, 0.05
 _BATCH = 8
 _WARM_UP, _REPEATS = 2, 7
+_RULES_NOTE = "checked against the documented rules of the target, not run in its runtime"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Verification:
     exported: the file in each runtime, the default one first.
     min_agreement: the least agreement of those, from 0 to 1.
     notes: what else a user should know.
+    broken_rules: of a target whose runtime is not at hand, the documented rules that the file
+    breaks; None for others. Such a file need not run on integer kernels here.
     """
 
     images: int
@@ -75,6 +78,7 @@ class Verification:
     exported: list[Run]
     min_agreement: float
     notes: list[str]
+    broken_rules: list[str] | None = None
 
     @property
     def agreement(self) -> float | None:
@@ -89,15 +93,16 @@ class Verification:
 
     def check(self) -> None:
         """Raises CheckFailedError if the file is not what it should be."""
+        if self.broken_rules:
+            raise CheckFailedError(f"rules of the target: {_some(self.broken_rules, '; ')}")
         for run in self.exported:
             self._check(run)
 
     def _check(self, run: Run) -> None:
-        if run.in_float:
-            some = ", ".join(run.in_float[:3]) + (", …" if len(run.in_float) > 3 else "")
+        if run.in_float and self.broken_rules is None:
             raise CheckFailedError(
                 f"integer kernels: {len(run.in_float)} of {len(self.expected)} products run in "
-                f"float in {run.runtime}: {some}"
+                f"float in {run.runtime}: {_some(run.in_float)}"
             )
         if run.outputs is None:
             return
@@ -115,6 +120,10 @@ class Verification:
             )
 
 
+def _some(found: list[str], between: str = ", ") -> str:
+    return between.join([*found[:3], *(["…"] if len(found) > 3 else [])])
+
+
 @torch.inference_mode()
 def verify(
     path: Path,
@@ -124,6 +133,7 @@ def verify(
     float_model: Model,
     real: bool,
     min_agreement: float | None = None,
+    broken_rules: list[str] | None = None,
     progress: Progress | None = None,
 ) -> Verification:
     """Run an ONNX file, in each installed runtime, beside the model that it was made from.
@@ -134,6 +144,7 @@ def verify(
         size: bytes of its checkpoint.
         images: in memory, all of them are used.
         float_model: what was quantized; ``real``: with its weights, else it is there for its speed.
+        broken_rules: see :class:`Verification`.
         min_agreement: the least, from 0 to 1; by default the self-agreement less ``MARGIN``.
 
     Raises:
@@ -171,6 +182,8 @@ def verify(
             notes.append(
                 f"{runtime.label} runs {integer_layers} of {layers} layers on integer kernels"
             )
+    if broken_rules is not None:
+        notes.append(_RULES_NOTE)
     if min_agreement is None:
         min_agreement = (own.agreement or 0) - MARGIN
     return Verification(
@@ -182,6 +195,7 @@ def verify(
         exported=exported,
         min_agreement=max(0.0, min_agreement),
         notes=notes,
+        broken_rules=broken_rules,
     )
 
 

@@ -139,6 +139,7 @@ def _to_onnx(
         settings.float_attention,
         settings.with_preprocessing,
         target,
+        settings.rest,
     )
     images = None
     if settings.data is not None:
@@ -189,6 +190,7 @@ def _about(found: Verification) -> dict[str, Any]:
             }
             for run in (*found.compared, *found.exported)
         ],
+        "broken_rules": found.broken_rules,
         "notes": found.notes,
     }
 

@@ -29,8 +29,9 @@ class Target:
     whether heads of the attention weights, and class tokens and registers, may have scales of their
     own. weight_types: types of ONNX for weights, narrowest first. highest_opset: of an ONNX file.
     clips_integers: whether levels below 8 bits are kept by clipping bytes rather than floats.
-    int32_bias: whether biases are int32 in units of the accumulator; float otherwise. rest: the
-    type that is computed in between integer products.
+    int32_bias: whether biases are int32 in units of the accumulator; float otherwise.
+    conv_integer: whether a convolution whose patches overlap is ConvInteger; a Conv between
+    quantizations otherwise. rest: the type that is computed in between integer products.
     """
 
     name: str
@@ -43,4 +44,5 @@ class Target:
     highest_opset: int = 25
     clips_integers: bool = False
     int32_bias: bool = True
+    conv_integer: bool = True
     rest: str = "float32"

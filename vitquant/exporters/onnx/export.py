@@ -15,13 +15,16 @@ from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.loader import stratified_sample
 from vitquant.data.sources.noise import SmoothNoiseSource
+from vitquant.exporters.onnx.float16 import to_float16
 from vitquant.exporters.onnx.lower import lower
 from vitquant.exporters.onnx.options import OnnxOptions, check_target, choose_opset, weight_types
 from vitquant.exporters.onnx.preprocessing import Preprocessing
 from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
+from vitquant.exporters.onnx.tensorrt_rules import broken_rules
 from vitquant.exporters.onnx.trace import (
     drop_empty_padding,
     float16_initializers,
+    nodes_of,
     strip_exporter_metadata,
     trace,
 )
@@ -32,6 +35,8 @@ from vitquant.quantization.layers.interception import intercepted
 
 _IMAGE = {0: "batch"}
 _RAW_IMAGE = {0: "batch", 1: "height", 2: "width"}
+# By target: what finds the documented rules that a file breaks, where no runtime is at hand.
+_RULES = {"tensorrt": broken_rules}
 
 
 def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) -> ModelProto:
@@ -60,10 +65,14 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
         model.adapter.decomposed_attention(model.module, quantized),
     ):
         graph = trace(network, example, dynamic, opset, output)
+        preprocessing = nodes_of(graph, Preprocessing)
         strip_exporter_metadata(graph)
         drop_empty_padding(graph)
         integer = lower(graph, modules, options)
-    float16_initializers(graph)
+    if options.in_float16:
+        to_float16(graph, preprocessing)
+    else:
+        float16_initializers(graph)
     graph.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
     graph.producer_name, graph.producer_version = "vitquant", vitquant.__version__
     Metadata(
@@ -79,6 +88,7 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
             "target": options.target.name,
             "weight_types": sorted({t.name for t in weight_types(model.module, options)}),
             "opset": opset,
+            "rest": options.rest or options.target.rest,
             "float_attention": options.float_attention,
             "checkpoint_sha256": header.content_sha256,
         },
@@ -128,7 +138,9 @@ def export_onnx(
         f"{model.identity.name} {header.bits} to ONNX for {options.target.label}: opset {opset}, "
         f"weights as {options.min_weight_type.name} or wider; takes a minute or so"
     )
-    write_whole(out, to_onnx(model, header, options).SerializeToString())
+    graph = to_onnx(model, header, options)
+    write_whole(out, graph.SerializeToString())
+    find_broken = _RULES.get(options.target.name)
     return verify(
         out,
         model,
@@ -137,6 +149,7 @@ def export_onnx(
         float_model or _with_random_weights(model),
         real=float_model is not None,
         min_agreement=min_agreement,
+        broken_rules=None if find_broken is None else find_broken(graph),
         progress=progress,
     )
 

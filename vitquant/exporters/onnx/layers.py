@@ -13,7 +13,13 @@ from torch import Tensor
 
 from vitquant.exporters.onnx.graph import Graph
 from vitquant.exporters.onnx.options import OnnxOptions
-from vitquant.exporters.onnx.qdq import float_weight, int32_bias, integer_weight, quantize_linear
+from vitquant.exporters.onnx.qdq import (
+    float_weight,
+    int32_bias,
+    integer_weight,
+    quantize_dequantize,
+    quantize_linear,
+)
 from vitquant.exporters.onnx.storage import Storage
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.conv import IntConv2d
@@ -39,6 +45,13 @@ def convolution(
         graph.add("Conv", inputs, name, output, **settings)
         return False
     stored = Storage.of(layer.input, options.target.inputs)
+    if not options.target.conv_integer:
+        rounded = quantize_dequantize(graph, x, stored, f"{name}.input")
+        inputs = [rounded, _weight(graph, layer, name, options)]
+        if layer.bias is not None:
+            inputs.append(_float_bias(graph, layer.bias, name))
+        graph.add("Conv", inputs, name, output, **settings)
+        return True
     codes, (_, zero_point) = quantize_linear(
         graph, x, stored, f"{name}.input", clip_integers=options.target.clips_integers
     )
@@ -112,11 +125,7 @@ def linear(
         inputs = [x, weight, *([] if bias is None else [_float_bias(graph, bias, name)])]
         graph.add("Gemm", inputs, name, output, transB=1)
         return False
-    codes = integer_weight(graph, layer, name, options.min_weight_type, flat=True)
-    scale = graph.constant(f"{name}.weight_scale", layer.scale.numpy())
-    # ONNX takes zero for a zero point that is left out; ONNX Runtime then computes in float.
-    zeros = graph.constant(f"zeros.{len(layer.scale)}", np.zeros(len(layer.scale), np.int8))
-    weight = graph.add("DequantizeLinear", [codes, scale, zeros], f"{name}/weight", axis=0)
+    weight = _weight(graph, layer, name, options, flat=True)
     if bias is None:
         graph.add("Gemm", [x, weight], name, output, transB=1)
         return True
@@ -135,6 +144,17 @@ def linear(
     added = graph.add("DequantizeLinear", inputs, f"{name}/bias", axis=0)
     graph.add("Gemm", [x, weight, added], name, output, transB=1)
     return True
+
+
+def _weight(
+    graph: Graph, layer: IntLayer, name: str, options: OnnxOptions, *, flat: bool = False
+) -> str:
+    """The dequantized weight; flat: as (O, I)."""
+    codes = integer_weight(graph, layer, name, options.min_weight_type, flat=flat)
+    scale = graph.constant(f"{name}.weight_scale", layer.scale.numpy())
+    # ONNX takes zero for a zero point that is left out; ONNX Runtime then computes in float.
+    zeros = graph.constant(f"zeros.{len(layer.scale)}", np.zeros(len(layer.scale), np.int8))
+    return graph.add("DequantizeLinear", [codes, scale, zeros], f"{name}/weight", axis=0)
 
 
 def _float_bias(graph: Graph, bias: Tensor, name: str) -> str:

@@ -20,7 +20,8 @@ class OnnxOptions:
     min_weight_type: the smallest type that weights are stored in; each gets the smallest that holds
     it. opset: by default the lowest that has these types. float_attention: leave the matmuls of
     activations float. raw_images: take uint8 images (batch, H, W, 3) of any size and preprocess
-    them in the graph. target: what the file is to be fast on.
+    them in the graph. target: what the file is to be fast on. rest: float32 or float16, between
+    integer products; by default the target's.
     """
 
     min_weight_type: OnnxIntType = INT2
@@ -28,6 +29,12 @@ class OnnxOptions:
     float_attention: bool = False
     raw_images: bool = False
     target: Target = TARGETS[DEFAULT_TARGET]
+    rest: str | None = None
+
+    @property
+    def in_float16(self) -> bool:
+        """Whether what is computed between integer products is float16."""
+        return (self.rest or self.target.rest) == "float16"
 
 
 def choose_weight_type(name: str | None, target: Target, flag: str) -> OnnxIntType:

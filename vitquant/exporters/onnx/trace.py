@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from vitquant.core.errors import UserError, first_line
 
 INPUT = "images"
+# Where the exporter notes the classes of the modules that a node is from.
+_CLASSES = "pkg.torch.onnx.class_hierarchy"
 
 
 def trace(
@@ -72,6 +74,16 @@ def _reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return first_line(error)
+
+
+def nodes_of(model: ModelProto, kind: type[nn.Module]) -> set[str]:
+    """Names of the nodes that modules of a class became, before what says so is stripped."""
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return {
+        node.name
+        for node in model.graph.node
+        if any(p.key == _CLASSES and name in p.value for p in node.metadata_props)
+    }
 
 
 def strip_exporter_metadata(model: ModelProto) -> None:
