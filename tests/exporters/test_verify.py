@@ -90,6 +90,16 @@ def test_the_bound_that_was_asked_for(exported, verified):
         dataclasses.replace(found, exported=[run]).check()
 
 
+def test_a_broken_rule_of_a_target_whose_runtime_is_not_here(exported, verified):
+    found = verified(exported("vit", "w4a4"))
+    lines = [f"zero points are 0: QuantizeLinear {i}" for i in range(4)]
+    with pytest.raises(CheckFailedError, match=r"rules of the target: .*Linear 0; .*; …"):
+        dataclasses.replace(found, broken_rules=lines).check()
+    # That it is fast elsewhere is not asked for.
+    run = dataclasses.replace(found.exported[0], in_float=["head"])
+    dataclasses.replace(found, exported=[run], broken_rules=[]).check()
+
+
 @pytest.mark.slow
 def test_float_attention_is_compared_with_float_attention(exported, verified):
     found = verified(exported("vit", "w4a4", float_attention=True))

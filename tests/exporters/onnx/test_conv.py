@@ -1,14 +1,18 @@
 """Convolutions whose windows overlap, in integers."""
 
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
+from vitquant.config.targets import TARGETS
 from vitquant.evaluation.agreement import compare_outputs
+from vitquant.exporters.onnx.graph import INT8
 from vitquant.exporters.onnx.lower import lower
 from vitquant.exporters.onnx.options import OnnxOptions
 from vitquant.exporters.onnx.symbolic_ops import is_patch_embedding, symbolic_ops
+from vitquant.exporters.onnx.tensorrt_rules import broken_rules
 from vitquant.exporters.onnx.trace import trace
 from vitquant.exporters.runtimes.ort_runtime import OnnxModule
 from vitquant.quantization.layers.conv import FakeQuantConv2d
@@ -56,3 +60,21 @@ def test_it_computes_what_pytorch_does(name, bits, tmp_path):
     assert compare_outputs(expected, found, 0).difference < allowed
     assert module.integer_kernels() == expected_kernels == ([] if bits[1] == 16 else ["0"])
     assert is_patch_embedding(network[0], (16, 24)) == name.startswith("patches")
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_between_quantizations_for_tensorrt(name):
+    torch.manual_seed(0)
+    network = quantized(LAYERS[name], 8, 8, torch.randn(3, 4, 16, 24))
+    # Around 0, as a model is quantized for TensorRT.
+    network[0].input.zero_point.fill_(network[0].input.grid.middle)
+    images = torch.randn(2, 4, 16, 24)
+    with symbolic_ops(network) as modules:
+        graph = trace(network, images, {0: "batch"}, 20, "y")
+        lower(graph, modules, OnnxOptions(INT8, target=TARGETS["tensorrt"]))
+    assert broken_rules(graph) == []
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    (found,) = session.run(None, {"images": images.numpy()})
+    with torch.inference_mode():
+        expected = network(images)
+    assert compare_outputs(expected, torch.from_numpy(found), 0).difference < 1e-2

@@ -2,7 +2,8 @@
 
 A convolution on patches that do not overlap is a Linear on patches. Of any other, runtimes fuse a
 convolution between quantizations only if its output is quantized as well, which the checkpoint does
-not do; so the integer product is written out.
+not do; so the integer product is written out. TensorRT takes no product that is written out; it
+fuses the convolution.
 """
 
 from typing import Any
@@ -129,10 +130,10 @@ def linear(
     if bias is None:
         graph.add("Gemm", [x, weight], name, output, transB=1)
         return True
-    in_units = int32_bias(layer)
     if not options.target.int32_bias:
         graph.add("Gemm", [x, weight, _float_bias(graph, bias, name)], name, output, transB=1)
         return True
+    in_units = int32_bias(layer)
     if in_units is None:
         y = graph.add("Gemm", [x, weight], name, transB=1)
         graph.add("Add", [y, _float_bias(graph, bias, name)], f"{name}/add_bias", output)
