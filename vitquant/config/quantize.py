@@ -45,14 +45,19 @@ SYNTHESIZERS_OF_CALIB = {
 """Calibration images that are made first, with what makes them."""
 
 _FLOAT_ACTIVATIONS = "float activations"
+_I16_ACTIVATIONS = "16-bit integer activations"
 _OTHER_MEANS = "noise and inverted images"
 # A classifier of fewer bits than this is too coarse where it is only rounded.
 _FEW_BITS = 3
 
 _CORRECTED: UsedBy = {"method": ("dfq",), "start": ("dfq",)}
+# To 16-bit integers, scales of parts bring nothing.
 _WITH_ACTIVATIONS: UsedBy = {
-    "bits": When(lambda b: b.quantizes_activations, "of quantized activations")
+    "bits": When(
+        lambda b: b.quantizes_activations and not b.signed, "of activations of 8 bits or fewer"
+    )
 }
+_WITHOUT_I16: UsedBy = {"bits": When(lambda b: not b.signed, "without i16")}
 
 
 class Basics(Settings):
@@ -61,7 +66,7 @@ class Basics(Settings):
     bits: Bits = setting(
         None,
         "Bits of weights (1.58, 2-8; 1.58 is ternary) and activations (2-8; 16 leaves them float), "
-        "such as w4a4.",
+        "such as w4a4; w8i16: activations of 16-bit integers.",
         metavar="W4A4",
         required=True,
     )
@@ -110,7 +115,10 @@ class Quantizers(Settings):
         Bits(8, 8),
         "Bits of the layer that sees the image.",
         metavar="W8A8",
-        unless={_FLOAT_ACTIVATIONS: Bits(8, FLOAT_BITS)},
+        unless={
+            _FLOAT_ACTIVATIONS: Bits(8, FLOAT_BITS),
+            _I16_ACTIVATIONS: Bits(8, 16, signed=True),
+        },
     )
     head_bits: Bits = setting(SameAs("bits"), "Bits of the classifier.", metavar="W8A8")
     rotate: bool = setting(
@@ -128,6 +136,7 @@ class Quantizers(Settings):
         True,
         "Quantize class tokens and registers around their own means, with scales of their own, not "
         "as patches are.",
+        used_by=_WITHOUT_I16,
     )
     prefix_bits: int | None = setting(
         None,
@@ -198,6 +207,7 @@ class QuantizeSettings(
         found = {
             TERNARY_WEIGHTS: values["bits"].weight == TERNARY,
             _FLOAT_ACTIVATIONS: not values["bits"].quantizes_activations,
+            _I16_ACTIVATIONS: values["bits"].signed,
             LOW_BIT_HEAD: values["head_bits"].weight < _FEW_BITS,
             _OTHER_MEANS: values["calib"] in ("inversion", "noise")
             or is_inverted(Path(values["calib"])),

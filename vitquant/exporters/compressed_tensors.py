@@ -95,6 +95,13 @@ def _check_bits(checkpoint: Checkpoint) -> None:
             f"{wider[0].prefix_bits} at the class token and {wider[0].activation_bits} elsewhere; "
             f"a checkpoint quantized without --prefix-bits is accepted, or --format onnx"
         )
+    signed = [x for x in checkpoint.header.layers if x.signed_activations]
+    if signed:
+        raise UserError(
+            f"FILE: {signed[0].name} has {signed[0].activation_bits}-bit integer activations, and "
+            f"the format has 8 bits at most; a checkpoint of --bits with a2 to a8, or a16, is "
+            f"accepted, or --format onnx"
+        )
 
 
 def _linear(layer: LayerRecord, own: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.loader import stratified_sample
 from vitquant.data.sources.noise import SmoothNoiseSource
-from vitquant.exporters.onnx.graph import INT2, OnnxIntType, smallest_type
+from vitquant.exporters.onnx.graph import INT2, INT16, OnnxIntType, smallest_type
 from vitquant.exporters.onnx.lower import lower
 from vitquant.exporters.onnx.preprocessing import Preprocessing
 from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
@@ -31,6 +31,7 @@ from vitquant.exporters.verify import Verification, verify
 from vitquant.models.model import Model
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.interception import intercepted
+from vitquant.quantization.quantizers.modules import FrozenQuantizer
 
 # The highest that was tested; of the types, none needs more.
 HIGHEST_OPSET = 25
@@ -109,15 +110,20 @@ def choose_opset(network: nn.Module, options: OnnxOptions) -> int:
     """The opset to write.
 
     Raises:
-        UserError: the one asked for has no type for the weights.
+        UserError: the one asked for has no type for the weights or the activations.
     """
-    lowest = max(_weight_types(network, options), key=lambda t: t.opset)
+    types = _weight_types(network, options)
+    if any(m.grid.signed for m in network.modules() if isinstance(m, FrozenQuantizer)):
+        types.add(INT16)
+    lowest = max(types, key=lambda t: t.opset)
     if options.opset is None:
         return lowest.opset
     if options.opset < lowest.opset:
+        where = "the activations" if lowest is INT16 else "the weights"
+        other = "" if INT16 in types else ", or another --weight-type"
         raise UserError(
-            f"--opset: {options.opset} has no type {lowest.name} for the weights; "
-            f"{lowest.opset} to {HIGHEST_OPSET} are accepted, or another --weight-type"
+            f"--opset: {options.opset} has no type {lowest.name} for {where}; "
+            f"{lowest.opset} to {HIGHEST_OPSET} are accepted{other}"
         )
     if options.opset > HIGHEST_OPSET:
         raise UserError(

@@ -3,6 +3,9 @@
 A convolution on patches that do not overlap is a Linear on patches. Of any other, runtimes fuse a
 convolution between quantizations only if its output is quantized as well, which the checkpoint does
 not do; so the integer product is written out.
+
+CPUs have no products of 16-bit integers. With such an input a layer is written as hardware that has
+them reads it, between quantizations, and elsewhere its product is computed in float.
 """
 
 from typing import Any
@@ -12,7 +15,14 @@ from onnx import TensorProto
 from torch import Tensor
 
 from vitquant.exporters.onnx.graph import Graph, OnnxIntType
-from vitquant.exporters.onnx.qdq import float_weight, int32_bias, integer_weight, quantize_linear
+from vitquant.exporters.onnx.qdq import (
+    dequantized_weight,
+    float_weight,
+    int32_bias,
+    integer_weight,
+    quantize_dequantize,
+    quantize_linear,
+)
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.conv import IntConv2d
 
@@ -30,8 +40,12 @@ def convolution(
     Returns whether it is an integer product.
     """
     settings = _attributes(layer)
-    if layer.input is None:
-        inputs = [x, float_weight(graph, layer, name, min_weight_type)]
+    if layer.input is None or layer.input.grid.signed:
+        if layer.input is None:
+            inputs = [x, float_weight(graph, layer, name, min_weight_type)]
+        else:
+            value = quantize_dequantize(graph, x, layer.input, f"{name}.input")
+            inputs = [value, dequantized_weight(graph, layer, name, min_weight_type)]
         if layer.bias is not None:
             inputs.append(graph.constant(f"{name}.bias", layer.bias.numpy()))
         graph.add("Conv", inputs, name, output, **settings)
@@ -107,14 +121,11 @@ def linear(
         inputs = [x, weight, *([] if bias is None else [_float_bias(graph, bias, name)])]
         graph.add("Gemm", inputs, name, output, transB=1)
         return False
-    codes = integer_weight(graph, layer, name, min_weight_type, flat=True)
-    scale = graph.constant(f"{name}.weight_scale", layer.scale.numpy())
-    # ONNX takes zero for a zero point that is left out; ONNX Runtime then computes in float.
-    zeros = graph.constant(f"zeros.{len(layer.scale)}", np.zeros(len(layer.scale), np.int8))
-    weight = graph.add("DequantizeLinear", [codes, scale, zeros], f"{name}/weight", axis=0)
-    if bias is None:
-        graph.add("Gemm", [x, weight], name, output, transB=1)
-        return True
+    weight = dequantized_weight(graph, layer, name, min_weight_type, flat=True)
+    if bias is None or layer.input.grid.signed:
+        inputs = [x, weight, *([] if bias is None else [_float_bias(graph, bias, name)])]
+        graph.add("Gemm", inputs, name, output, transB=1)
+        return not layer.input.grid.signed
     in_units = int32_bias(layer)
     if in_units is None:
         y = graph.add("Gemm", [x, weight], name, transB=1)

@@ -115,7 +115,7 @@ def _matmul(
         a = quantize_dequantize(graph, operands[0], left, f"{name}.left")
         b = quantize_dequantize(graph, operands[1], right, f"{name}.right")
         graph.add("MatMul", [a, b], name, output)
-        return True
+        return not left.grid.signed
     # Runtimes multiply integers of one scale, so those of heads and rows are taken out in front and
     # put back behind.
     per_unit = graph.constant(f"{name}.per_unit", 1 / scale)

@@ -33,22 +33,23 @@ def quantize_linear(
     scale: np.ndarray | None = None,
     zero_point: int | None = None,
 ) -> tuple[str, list[str]]:
-    """``x`` as unsigned bytes: their name, and the names of [scale, zero point].
+    """``x`` as integers: their name, and the names of [scale, zero point].
 
-    A byte has more levels than an activation of fewer than 8 bits, so the value is clipped to the
-    range of those that the checkpoint has. Runtimes recognize that form; they compute types of
-    4 bits in float.
+    Unsigned bytes, or int16 where the grid is signed. A byte has more levels than an activation of
+    fewer than 8 bits, so the value is clipped to the range of those that the checkpoint has.
+    Runtimes recognize that form; they compute types of 4 bits in float.
 
     scale, zero_point: by default the quantizer's own. With a zero point, ``x`` is clipped already.
     """
     scale = quantizer.scale.numpy() if scale is None else scale
     own = int(quantizer.zero_point)
+    onnx_type = np.int16 if quantizer.grid.signed else np.uint8
     if zero_point is None and quantizer.grid.qmax < 255:
         x = clip_to_grid(graph, x, quantizer.grid, scale, own, name)
     qparams = [
         graph.constant(f"{name}.scale", scale),
         graph.constant(
-            f"{name}.zero_point", np.array(own if zero_point is None else zero_point, np.uint8)
+            f"{name}.zero_point", np.array(own if zero_point is None else zero_point, onnx_type)
         ),
     ]
     return graph.add("QuantizeLinear", [x, *qparams], f"{name}/quantize"), qparams
@@ -86,6 +87,22 @@ def integer_weight(
     return _stored(TensorProto.INT8, graph, layer, name, min_weight_type, flat)
 
 
+def dequantized_weight(
+    graph: Graph,
+    layer: IntLayer,
+    name: str,
+    min_weight_type: OnnxIntType,
+    *,
+    flat: bool = False,
+) -> str:
+    """:func:`integer_weight` behind a DequantizeLinear, which runtimes fuse with the product."""
+    codes = integer_weight(graph, layer, name, min_weight_type, flat=flat)
+    scale = graph.constant(f"{name}.weight_scale", layer.scale.numpy())
+    # ONNX takes zero for a zero point that is left out; ONNX Runtime then computes in float.
+    zeros = graph.constant(f"zeros.{len(layer.scale)}", np.zeros(len(layer.scale), np.int8))
+    return graph.add("DequantizeLinear", [codes, scale, zeros], f"{name}/weight", axis=0)
+
+
 def float_weight(
     graph: Graph,
     layer: IntLayer,
@@ -105,10 +122,10 @@ def int32_bias(layer: IntLayer) -> tuple[np.ndarray, np.ndarray] | None:
     """The bias in units of the accumulator, int32 (O,), and the units themselves, float32 (O,).
 
     The units are the input's scale times the weight's, as for TFLite's biases. None without a bias
-    or a quantized input, and where an accumulator could not hold the bias beside the product: in a
-    channel whose weights are next to nothing, the units are smaller still.
+    or a quantized input, where that has 16 bits, and where an accumulator could not hold the bias
+    beside the product: in a channel whose weights are next to nothing, the units are smaller still.
     """
-    if layer.input is None or layer.bias is None:
+    if layer.input is None or layer.input.grid.signed or layer.bias is None:
         return None
     units = (layer.input.scale * layer.scale).numpy()
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -15,7 +15,7 @@ from vitquant.quantization.layers.conv import FakeQuantConv2d
 from vitquant.quantization.layers.interception import intercept
 from vitquant.quantization.layers.linear import FakeQuantLinear
 from vitquant.quantization.ptq.bit_assignment import PointBits
-from vitquant.quantization.quantizers.grid import FLOAT_BITS, activation_grid, grids, prefix_format
+from vitquant.quantization.quantizers.grid import grids, prefix_format
 from vitquant.quantization.transforms.folding import Fold
 
 
@@ -46,7 +46,7 @@ def prepare(
 def _layer(
     model: nn.Module, point: LayerPoint, bits: Bits, settings: QuantizeSettings
 ) -> FakeQuantLayer:
-    weight, activation = grids(bits.weight, bits.activation)
+    weight, activation = grids(bits)
     if point.kind == "conv2d":
         return FakeQuantConv2d(submodule(model, point.name, nn.Conv2d), weight, activation)
     layer = submodule(model, point.name, nn.Linear)
@@ -56,17 +56,16 @@ def _layer(
 
 
 def _matmuls(
-    points: Sequence[MatmulPoint], bits: Sequence[int], settings: QuantizeSettings
+    points: Sequence[MatmulPoint], bits: Sequence[Bits], settings: QuantizeSettings
 ) -> list[QuantizedMatmul]:
     """Those of one module, in their order; none where they stay float."""
-    stay_float = [width == FLOAT_BITS for width in bits]
-    if all(stay_float):
+    own = [grid for _, grid in map(grids, bits) if grid is not None]
+    if not own:
         return []
-    if any(stay_float):
+    if len(own) < len(points):
         raise ValueError(f"{points[0].module}: either all of its matmuls stay float or none does")
     made = []
-    for point, width in zip(points, bits, strict=True):
-        grid = activation_grid(width)
+    for point, grid in zip(points, own, strict=True):
         heads = point.heads if settings.per_head else 0
         tokens = point.prefix_tokens if settings.prefix_scales else 0
         made.append(fake_quant_matmul(grid, heads, prefix_format(tokens, grid)))
