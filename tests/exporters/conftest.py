@@ -41,8 +41,8 @@ def whole_biases(network) -> None:
     nothing but the order of sums distinguishes it from PyTorch."""
     for layer in network.modules():
         if isinstance(layer, IntLayer) and layer.bias is not None and layer.input is not None:
-            steps, units = int32_bias(layer)
-            layer.bias.copy_(torch.from_numpy((steps * units).astype(np.float32)))
+            if (found := int32_bias(layer)) is not None:
+                layer.bias.copy_(torch.from_numpy((found[0] * found[1]).astype(np.float32)))
 
 
 @pytest.fixture(scope="session")

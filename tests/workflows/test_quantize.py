@@ -13,6 +13,7 @@ from vitquant.core.hashing import sha256
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.interception import intercepted
 from vitquant.quantization.layers.linear import IntLinear
+from vitquant.quantization.quantizers.modules import FrozenQuantizer
 from vitquant.workflows.ptq import quantize
 
 
@@ -68,6 +69,33 @@ def test_every_width_survives_its_file(bits, small, images, batch, settings, tmp
     quantized.save(tmp_path / "model.safetensors")
     restored = restore(read_checkpoint(tmp_path / "model.safetensors"))
     assert torch.equal(logits(restored, batch), logits(quantized.model, batch))
+
+
+@pytest.mark.parametrize("method", ["rtn", "repq", "dfq", "joint", "block"])
+def test_activations_of_16_bit_integers(method, make_small, images, batch, settings, tmp_path):
+    model = make_small("vit")
+    own = {"patch_embed_bits": "w8i16"}
+    quantized = quantize(model, images, settings("w8i16", method, init_images=4, **own))
+    quantized.save(tmp_path / "model.safetensors")
+    restored = restore(read_checkpoint(tmp_path / "model.safetensors"))
+    assert torch.equal(logits(restored, batch), logits(quantized.model, batch))
+    quantizers = [m for m in quantized.model.module.modules() if isinstance(m, FrozenQuantizer)]
+    assert len(quantizers) == 10 + 2 * 4  # layers, and operands of two products a block
+    assert {(q.grid.qmin, q.grid.qmax, int(q.zero_point)) for q in quantizers} == {
+        (-32768, 32767, 0)
+    }
+    assert not any(q.heads or q.prefix.count for q in quantizers)
+
+
+@pytest.mark.parametrize("family", ["vit", "swinv2", "dinov2"], indirect=True)
+def test_16_bit_integers_cost_next_to_nothing(small, images, batch, settings):
+    errors = {}
+    for bits in ("w8a8", "w8i16", "w8a16"):
+        quantized = quantize(small, images, settings(bits, init_images=4, patch_embed_bits=bits))
+        noise = logits(quantized.model, batch) - logits(small, batch)
+        errors[bits] = float(noise.square().mean().sqrt())
+    assert errors["w8i16"] < 0.5 * errors["w8a8"]
+    assert errors["w8i16"] == pytest.approx(errors["w8a16"], rel=0.05)
 
 
 def test_fused_and_plain_attention_agree(small, images, batch, settings):

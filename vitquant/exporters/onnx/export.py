@@ -120,7 +120,7 @@ def choose_opset(network: nn.Module, options: OnnxOptions) -> int:
         return lowest.opset
     if options.opset < lowest.opset:
         where = "the activations" if lowest is INT16 else "the weights"
-        other = "" if INT16 in types else ", or another --weight-type"
+        other = "" if lowest is INT16 else ", or another --weight-type"
         raise UserError(
             f"--opset: {options.opset} has no type {lowest.name} for {where}; "
             f"{lowest.opset} to {HIGHEST_OPSET} are accepted{other}"
