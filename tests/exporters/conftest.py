@@ -90,9 +90,12 @@ def exported(quantized, tmp_path_factory, _done):
         per_head=True,
         prefix_scales=True,
         prefix_bits=None,
+        patch_embed_bits=None,
+        head_bits=None,
         **options,
     ) -> Exported:
         own = {"per_head": per_head, "prefix_scales": prefix_scales, "prefix_bits": prefix_bits}
+        own |= {"patch_embed_bits": patch_embed_bits, "head_bits": head_bits}
         key = (family, bits, method, *own.values(), *options.items())
         if key not in _done:
             changed = {name: v for name, v in own.items() if v not in (True, None)}

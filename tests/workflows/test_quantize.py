@@ -89,13 +89,13 @@ def test_activations_of_16_bit_integers(method, make_small, images, batch, setti
 
 @pytest.mark.parametrize("family", ["vit", "swinv2", "dinov2"], indirect=True)
 def test_16_bit_integers_cost_next_to_nothing(small, images, batch, settings):
-    errors = {}
+    found = {}
     for bits in ("w8a8", "w8i16", "w8a16"):
         quantized = quantize(small, images, settings(bits, init_images=4, patch_embed_bits=bits))
-        noise = logits(quantized.model, batch) - logits(small, batch)
-        errors[bits] = float(noise.square().mean().sqrt())
-    assert errors["w8i16"] < 0.5 * errors["w8a8"]
-    assert errors["w8i16"] == pytest.approx(errors["w8a16"], rel=0.05)
+        found[bits] = logits(quantized.model, batch)
+    # All three round their weights alike.
+    noise = {bits: float((found[bits] - found["w8a16"]).norm()) for bits in ("w8a8", "w8i16")}
+    assert 0 < noise["w8i16"] < 0.02 * noise["w8a8"]
 
 
 def test_fused_and_plain_attention_agree(small, images, batch, settings):

@@ -18,12 +18,13 @@ from torch import Tensor
 from vitquant.checkpoint.header import LayerRecord
 from vitquant.checkpoint.packing import unpack
 from vitquant.checkpoint.read import Checkpoint, restore
+from vitquant.config.bits import FLOAT_BITS
 from vitquant.core.errors import UserError
 from vitquant.core.files import check_writable
 from vitquant.models.hub_config import hub_config
 from vitquant.models.model import Model
 from vitquant.quantization.layers.prefix import prefix_correction
-from vitquant.quantization.quantizers.grid import FLOAT_BITS, activation_grid, weight_grid
+from vitquant.quantization.quantizers.grid import activation_grid, weight_grid
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = "pack-quantized"
