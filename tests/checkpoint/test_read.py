@@ -150,10 +150,8 @@ def test_what_is_signed_is_only_in_files_that_have_it(quantized, saved, tmp_path
     first, *others = header["layers"]
     assert (first["activation_bits"], first["signed_activations"]) == (8, False)
     assert {(r["activation_bits"], r["signed_activations"]) for r in others} == {(16, True)}
-    products = header["products"]
-    assert {(r["activation_bits"], *r["signed_activations"]) for r in products} == {
-        (16, True, True)
-    }
+    for record in header["products"]:
+        assert (record["activation_bits"], record["signed_activations"]) == (16, [True, True])
     assert read_checkpoint(path).header.dump() == json.dumps(
         header, separators=(",", ":"), ensure_ascii=False
     )

@@ -40,9 +40,8 @@ def whole_biases(network) -> None:
     """Make biases whole numbers of the accumulator's units, which is what a file holds: then
     nothing but the order of sums distinguishes it from PyTorch."""
     for layer in network.modules():
-        if isinstance(layer, IntLayer) and layer.bias is not None and layer.input is not None:
-            if (found := int32_bias(layer)) is not None:
-                layer.bias.copy_(torch.from_numpy((found[0] * found[1]).astype(np.float32)))
+        if isinstance(layer, IntLayer) and (found := int32_bias(layer)) is not None:
+            layer.bias.copy_(torch.from_numpy((found[0] * found[1]).astype(np.float32)))
 
 
 @pytest.fixture(scope="session")
