@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+import vitquant
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.core.errors import UserError
 from vitquant.core.hashing import sha256
@@ -85,6 +86,12 @@ def test_activations_of_16_bit_integers(method, make_small, images, batch, setti
         (-32768, 32767, 0)
     }
     assert not any(q.heads or q.prefix.count for q in quantizers)
+    assert not any(layer.shifted for layer in quantized.header.layers)
+
+
+def test_a_miniature_of_16_bit_integers_predicts_what_the_float_one_does():
+    run = vitquant.quantize("vit_digits", "w8i16", "digits", method="rtn", samples=64)
+    assert run.fidelity.agreement == 1
 
 
 @pytest.mark.parametrize("family", ["vit", "swinv2", "dinov2"], indirect=True)

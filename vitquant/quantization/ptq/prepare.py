@@ -100,7 +100,9 @@ def add_rescaling(
     for name, module in student.named_modules():
         if isinstance(module, FakeQuantLinear) and module.input is not None and not module.rescale:
             module.rescale = ChannelRescale(module.in_features, FoldTarget.NONE)
-            if module.bias is not None and name not in functional:
+            # Of 16 bits, enough levels lie on either side of zero.
+            wanted = module.bias is not None and not module.input.grid.signed
+            if wanted and name not in functional:
                 module.add_channel_shift()
             added.append((module.rescale, (name,)))
     device = next(student.parameters()).device
