@@ -131,12 +131,14 @@ class Quantizers(Settings):
         "Give each head's attention weights a scale of their own, not one to all heads as most "
         "published methods do.",
         used_by=_WITH_ACTIVATIONS,
+        unless={_I16_ACTIVATIONS: False},
     )
     prefix_scales: bool = setting(
         True,
         "Quantize class tokens and registers around their own means, with scales of their own, not "
         "as patches are.",
         used_by=_WITHOUT_I16,
+        unless={_I16_ACTIVATIONS: False},
     )
     prefix_bits: int | None = setting(
         None,

@@ -23,6 +23,11 @@ class Grid:
         return self.qmax - self.qmin + 1
 
     @property
+    def middle(self) -> int:
+        """The integer that stands for 0 where values are as far below 0 as above it."""
+        return (self.qmin + self.qmax + 1) // 2
+
+    @property
     def signed(self) -> bool:
         return self.qmin < 0
 

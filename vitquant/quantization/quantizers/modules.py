@@ -10,6 +10,7 @@ from vitquant.quantization.quantizers.mse_search import (
     search_per_head,
     search_per_tensor,
     search_prefix,
+    search_symmetric,
 )
 
 
@@ -23,6 +24,8 @@ class LearnableFakeQuantize(nn.Module):
     its own; the zero point is the lowest level. With ``prefix``, so has each of these rows of a
     tensor (..., M, N): those of class tokens and registers, which are unlike the patches' and which
     the classifier reads.
+
+    On a signed grid the zero point is 0, and is not trained.
     """
 
     signed: Tensor
@@ -79,6 +82,11 @@ class LearnableFakeQuantize(nn.Module):
         if self.heads:
             self.log_scale.copy_(search_per_head(x, self.grid, output_fn).log())
             self.zero_point.fill_(self.grid.qmin)
+            self.signed.fill_(False)
+            return
+        if self.grid.signed:
+            self.log_scale.copy_(search_symmetric(x, self.grid, output_fn).log())
+            self.zero_point.fill_(self.grid.middle)
             self.signed.fill_(False)
             return
         scale, zero_point = search_per_tensor(x, self.grid, output_fn)

@@ -68,6 +68,27 @@ def search_per_tensor(
     return q.scale, q.zero_point
 
 
+def search_symmetric(
+    x: Tensor, grid: Grid, output_fn: OutputFn | None = None, candidates: int = 48
+) -> Tensor:
+    """Scale () for a sample ``x`` of an activation whose zero point is the middle of the grid.
+
+    What is minimized is the error after ``output_fn``, as in :func:`search_per_tensor`; scales are
+    fractions of the one that clips nothing, in geometric steps, then around the best.
+    """
+    widest = max(x.abs().max().item() / max(1, grid.qmax - grid.middle), _TINY)
+    zero_point = x.new_tensor(float(grid.middle))
+
+    def error(scale: float) -> float:
+        difference = fake_quantize_forward(x, QParams(grid, x.new_tensor(scale), zero_point))
+        difference = difference.sub_(x)
+        return (difference if output_fn is None else output_fn(difference)).square().mean().item()
+
+    coarse = [widest * f for f in torch.logspace(0.0, -2.0, candidates).tolist()]
+    middle = min(coarse, key=error)
+    return x.new_tensor(min((middle * k / 20 for k in range(15, 27)), key=error))
+
+
 def search_per_head(
     x: Tensor, grid: Grid, output_fn: OutputFn | None = None, candidates: int = 48
 ) -> Tensor:
