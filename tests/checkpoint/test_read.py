@@ -34,7 +34,7 @@ def refused(path, match):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("bits", ["w4a4", "w1.58a8"])
+@pytest.mark.parametrize("bits", ["w4a4", "w1.58a8", "w8i16"])
 @pytest.mark.parametrize("method", ["rtn", "joint"])
 @pytest.mark.parametrize("name", ["vit_digits", "swin_digits"])
 def test_a_miniature_comes_back_bit_for_bit(name, method, bits, quantized, pictures, tmp_path):
@@ -137,6 +137,24 @@ def test_a_format_before_bits_of_rows(quantized, tmp_path):
 
     rewrite(path, older)
     assert read_checkpoint(path).header.layers == run.header.layers
+
+
+def test_what_is_signed_is_only_in_files_that_have_it(quantized, saved, tmp_path):
+    header = header_of(saved)
+    assert not any("signed" in key for r in header["layers"] + header["products"] for key in r)
+    run = quantized("vit_digits", "w4i16", "rtn", patch_embed_bits="w8a8")
+    run.save(path := tmp_path / "m.safetensors")
+    header = header_of(path)
+    assert header["format_version"] == 6
+    assert header["bits"] == "w4i16"
+    first, *others = header["layers"]
+    assert (first["activation_bits"], first["signed_activations"]) == (8, False)
+    assert {(r["activation_bits"], r["signed_activations"]) for r in others} == {(16, True)}
+    for record in header["products"]:
+        assert (record["activation_bits"], record["signed_activations"]) == (16, [True, True])
+    assert read_checkpoint(path).header.dump() == json.dumps(
+        header, separators=(",", ":"), ensure_ascii=False
+    )
 
 
 def test_a_newer_format(saved):

@@ -146,6 +146,22 @@ def test_bits_that_class_tokens_cannot_have(quantize):
     quantize("--prefix-bits", 8, model="swin_digits").refused("--prefix-bits: swin_digits has no")
 
 
+def test_activations_may_be_integers_of_16_bits(quantize, vitquant):
+    path = quantize(bits="W8I16").out.strip()
+    found = vitquant("inspect", path, "--json").json
+    assert found["bits"] == "w8i16"
+    assert {(r["activation_bits"], r["signed_activations"]) for r in found["layers"]} == {
+        (16, True)
+    }
+    table = vitquant("inspect", path).out
+    assert "i16" in next(line for line in table.splitlines() if "blocks.0.attn.qkv" in line)
+    assert "--bits w8i16" in table
+    for name in ("--per-head", "--prefix-scales"):
+        quantize(name, bits="w8i16").refused(f"{name}: --bits w8i16 does not use it")
+    quantize("--prefix-bits", 8, bits="w8i16").refused("--prefix-bits:")
+    quantize(bits="w8i8").refused("--bits: 'w8i8' is not a bit width", "w8i16")
+
+
 @pytest.mark.slow
 def test_a_model_is_rotated_first(quantize, vitquant, tmp_path):
     path = tmp_path / "rotated.safetensors"

@@ -5,7 +5,7 @@ import pytest
 from vitquant.config.bits import ACTIVATION_BITS, WEIGHT_BITS, Bits, parse_bits
 from vitquant.core.errors import UserError
 
-PROMISED = ("w4a4", "w3a3", "w2a4", "w1.58a8", "w6a6", "w8a8", "w4a8", "w4a16")
+PROMISED = ("w4a4", "w3a3", "w2a4", "w1.58a8", "w6a6", "w8a8", "w4a8", "w4a16", "w8i16")
 
 
 @pytest.mark.parametrize("weight", WEIGHT_BITS)
@@ -16,6 +16,14 @@ def test_every_pair_is_read_and_written_back(weight, activation):
     assert bits == Bits(weight, activation)
     assert str(bits) == text
     assert bits.quantizes_activations == (activation != 16)
+
+
+@pytest.mark.parametrize("weight", WEIGHT_BITS)
+def test_activations_may_be_integers_of_16_bits(weight):
+    bits = parse_bits(f"w{weight:g}i16")
+    assert bits == Bits(weight, 16, signed=True) != parse_bits(f"w{weight:g}a16")
+    assert str(bits) == f"w{weight:g}i16"
+    assert bits.quantizes_activations
 
 
 @pytest.mark.parametrize("text", PROMISED)
@@ -45,6 +53,12 @@ def test_case_does_not_matter(text):
         "w4a",
         "wa",
         "w9a8",
+        "w8i8",
+        "w8i15",
+        "w8i",
+        "i16",
+        "w16i16",
+        "w8ai16",
     ],
 )
 def test_an_error_names_what_is_accepted(text):
@@ -54,5 +68,5 @@ def test_an_error_names_what_is_accepted(text):
     assert message.startswith(f"--head-bits: {text!r}")
     assert "1.58, 2, 3, 4, 5, 6, 7, 8" in message
     assert "2, 3, 4, 5, 6, 7, 8, 16" in message
-    assert all(example in message for example in ("w4a4", "w1.58a8", "w4a16"))
+    assert all(example in message for example in ("w4a4", "w1.58a8", "w4a16", "w8i16"))
     assert "\n" not in message

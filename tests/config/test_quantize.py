@@ -50,10 +50,10 @@ def test_only_a_classifier_of_few_bits_is_trained(bits, rate):
     assert build("w8a8", head_bits=bits, lr_weights=0.5).lr_head == rate
 
 
-@pytest.mark.parametrize("bits", ["w4a4", "w1.58a8", "w4a16"])
+@pytest.mark.parametrize("bits", ["w4a4", "w1.58a8", "w4a16", "w4i16"])
 def test_the_patch_embedding_has_8_bits(bits):
     found = build(bits)
-    first = Bits(8, 16 if bits == "w4a16" else 8)
+    first = {"w4a16": Bits(8, 16), "w4i16": Bits(8, 16, signed=True)}.get(bits, Bits(8, 8))
     assert found.assignment == BitAssignment(found.bits, first, found.bits)
     given = build(bits, patch_embed_bits="W6A6", head_bits="w5a5").assignment
     assert given == BitAssignment(found.bits, Bits(6, 6), Bits(5, 5))
@@ -79,6 +79,7 @@ def test_biases_are_corrected_by_images_whose_means_are_right(calib, tmp_path):
     ("bits", "given", "words"),
     [
         ("w4a16", {"prefix_bits": 8}, "--prefix-bits: w4a16 leaves activations float"),
+        ("w4i16", {"prefix_bits": 8}, "--prefix-bits: "),
         ("w4a4", {"prefix_bits": 3}, "--prefix-bits: 3 is not one; accepted with w4a4: 4, 5, 6"),
         ("w4a4", {"prefix_bits": 16}, "--prefix-bits: 16 is not one; accepted with w4a4: 4, 5"),
         (
@@ -116,8 +117,11 @@ def test_prefix_bits_are_more_than_those_of_activations(bits, given, words):
         ({"generator": "a", "calib": "noise"}, "--generator: --calib noise does not use it"),
         (
             {"per_head": False, "bits": "w4a16"},
-            "--per-head: --bits w4a16 does not use it; leave it out, or choose --bits of quantized",
+            "--per-head: --bits w4a16 does not use it; leave it out, or choose --bits of "
+            "activations of 8 bits or fewer",
         ),
+        ({"per_head": True, "bits": "w8i16"}, "--per-head: --bits w8i16 does not use it"),
+        ({"prefix_scales": True, "bits": "w8i16"}, "--prefix-scales: --bits w8i16 does not use it"),
     ],
 )
 def test_what_the_method_does_not_use_is_refused(given, words):

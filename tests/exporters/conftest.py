@@ -42,9 +42,8 @@ def whole_biases(network) -> None:
     """Make biases whole numbers of the accumulator's units, which is what a file holds: then
     nothing but the order of sums distinguishes it from PyTorch."""
     for layer in network.modules():
-        if isinstance(layer, IntLayer) and layer.bias is not None and layer.input is not None:
-            steps, units = int32_bias(layer)
-            layer.bias.copy_(torch.from_numpy((steps * units).astype(np.float32)))
+        if isinstance(layer, IntLayer) and (found := int32_bias(layer)) is not None:
+            layer.bias.copy_(torch.from_numpy((found[0] * found[1]).astype(np.float32)))
 
 
 @pytest.fixture(scope="session")
@@ -92,10 +91,16 @@ def exported(quantized, tmp_path_factory, _done):
         per_head=True,
         prefix_scales=True,
         prefix_bits=None,
+        patch_embed_bits=None,
+        head_bits=None,
         **options,
     ) -> Exported:
-        own = {"prefix_bits": prefix_bits}
-        if bits not in ("w4a16", "w8a16"):
+        own = {
+            "prefix_bits": prefix_bits,
+            "patch_embed_bits": patch_embed_bits,
+            "head_bits": head_bits,
+        }
+        if not bits.endswith("16"):
             target = options.get("target", TARGETS[DEFAULT_TARGET])
             own |= {
                 "target": target.name,

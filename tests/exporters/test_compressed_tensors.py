@@ -94,6 +94,12 @@ def test_the_library_computes_the_same(name, method, checkpoint, library, pictur
 def test_rows_of_more_bits_are_refused(checkpoint, tmp_path):
     with pytest.raises(UserError, match=r"8 at the class token and 4 elsewhere.*--prefix-bits"):
         write(checkpoint(prefix_bits=8), tmp_path / "folder")
+
+
+def test_activations_of_16_bit_integers_are_refused(checkpoint, tmp_path):
+    with pytest.raises(UserError, match=r"has 16-bit integer activations.*--format onnx"):
+        write(checkpoint("w8i16"), tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
     assert not (tmp_path / "folder").exists()
 
 

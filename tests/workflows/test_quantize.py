@@ -7,12 +7,14 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+import vitquant
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.core.errors import UserError
 from vitquant.core.hashing import sha256
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.interception import intercepted
 from vitquant.quantization.layers.linear import IntLinear
+from vitquant.quantization.quantizers.modules import FrozenQuantizer
 from vitquant.workflows.ptq import quantize
 
 
@@ -68,6 +70,39 @@ def test_every_width_survives_its_file(bits, small, images, batch, settings, tmp
     quantized.save(tmp_path / "model.safetensors")
     restored = restore(read_checkpoint(tmp_path / "model.safetensors"))
     assert torch.equal(logits(restored, batch), logits(quantized.model, batch))
+
+
+@pytest.mark.parametrize("method", ["rtn", "repq", "dfq", "joint", "block"])
+def test_activations_of_16_bit_integers(method, make_small, images, batch, settings, tmp_path):
+    model = make_small("vit")
+    own = {"patch_embed_bits": "w8i16"}
+    quantized = quantize(model, images, settings("w8i16", method, init_images=4, **own))
+    quantized.save(tmp_path / "model.safetensors")
+    restored = restore(read_checkpoint(tmp_path / "model.safetensors"))
+    assert torch.equal(logits(restored, batch), logits(quantized.model, batch))
+    quantizers = [m for m in quantized.model.module.modules() if isinstance(m, FrozenQuantizer)]
+    assert len(quantizers) == 10 + 2 * 4  # layers, and operands of two products a block
+    assert {(q.grid.qmin, q.grid.qmax, int(q.zero_point)) for q in quantizers} == {
+        (-32768, 32767, 0)
+    }
+    assert not any(q.heads or q.prefix.count for q in quantizers)
+    assert not any(layer.shifted for layer in quantized.header.layers)
+
+
+def test_a_miniature_of_16_bit_integers_predicts_what_the_float_one_does():
+    run = vitquant.quantize("vit_digits", "w8i16", "digits", method="rtn", samples=64)
+    assert run.fidelity.agreement == 1
+
+
+@pytest.mark.parametrize("family", ["vit", "swinv2", "dinov2"], indirect=True)
+def test_16_bit_integers_cost_next_to_nothing(small, images, batch, settings):
+    found = {}
+    for bits in ("w8a8", "w8i16", "w8a16"):
+        quantized = quantize(small, images, settings(bits, init_images=4, patch_embed_bits=bits))
+        found[bits] = logits(quantized.model, batch)
+    # All three round their weights alike.
+    noise = {bits: float((found[bits] - found["w8a16"]).norm()) for bits in ("w8a8", "w8i16")}
+    assert 0 < noise["w8i16"] < 0.02 * noise["w8a8"]
 
 
 def test_fused_and_plain_attention_agree(small, images, batch, settings):

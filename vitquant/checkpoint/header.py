@@ -10,15 +10,15 @@ from typing import Any
 
 from torch import nn
 
+from vitquant.config.bits import FLOAT_BITS
 from vitquant.core.modules import submodule
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.conv import IntConv2d
 from vitquant.quantization.layers.interception import intercepted
 from vitquant.quantization.ptq.convert import ConvertedLayer
-from vitquant.quantization.quantizers.grid import FLOAT_BITS
 
-FORMAT_VERSION = 5
-"""The newest that is read. Version 4 is written where it says all there is to say."""
+FORMAT_VERSION = 6
+"""The newest that is read. Version 4, or else 5, is written where it says all there is to say."""
 KEY = "vitquant"
 
 
@@ -30,7 +30,8 @@ class LayerRecord:
     sqnr_db: signal-to-noise ratio of the quantized weight against the float one, in decibels.
     rescaling: "none", "stored", or "folded into <module>". shifted: whether something is added to
     the input's channels first. prefix: how many prefix rows of an image have scales of
-    their own, and prefix_bits: the bits of these, 0 where there are none.
+    their own, and prefix_bits: the bits of these, 0 where there are none. signed_activations:
+    whether the input's integers are signed; those of 16 bits are.
     """
 
     name: str
@@ -43,6 +44,7 @@ class LayerRecord:
     shifted: bool
     prefix: int
     prefix_bits: int
+    signed_activations: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class ProductRecord:
     activation_bits: of both operands; one number for each matmul where they differ. heads: for each
     matmul, how many heads of its left operand have a scale of their own; 0 where one scale is that
     of all. prefix: for each matmul, how many prefix rows of the left operand have.
+    signed_activations: for each matmul, whether the integers of both operands are signed.
     """
 
     name: str
@@ -59,6 +62,7 @@ class ProductRecord:
     activation_bits: int | tuple[int, ...]
     heads: tuple[int, ...]
     prefix: tuple[int, ...]
+    signed_activations: tuple[bool, ...]
 
     def matmul_bits(self) -> tuple[int, ...]:
         """The bits of each matmul."""
@@ -91,11 +95,17 @@ class Header:
 
     def __post_init__(self) -> None:
         if not self.format_version:
+            signed = any(layer.signed_activations for layer in self.layers)
+            signed = signed or any(any(p.signed_activations) for p in self.products)
             differ = any(isinstance(p.activation_bits, tuple) for p in self.products)
-            self.format_version = 5 if differ else 4
+            self.format_version = 6 if signed else 5 if differ else 4
 
     def dump(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+        raw = asdict(self)
+        if self.format_version < 6:
+            for record in (*raw["layers"], *raw["products"]):
+                del record["signed_activations"]
+        return json.dumps(raw, separators=(",", ":"), ensure_ascii=False)
 
 
 def load_header(text: str) -> Header:
@@ -110,7 +120,8 @@ def load_header(text: str) -> Header:
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(f"format version {version}")
     # Version 1 shifted nothing, and had one scale for all heads; version 2, one for all rows;
-    # version 3, one number of bits for all rows; version 4, one for all matmuls of a module.
+    # version 3, one number of bits for all rows; version 4, one for all matmuls of a module;
+    # version 5, no signed activations.
     raw["layers"] = [_layer(r) for r in raw["layers"]]
     raw["products"] = [_product(r) for r in raw["products"]]
     return Header(**raw)
@@ -123,8 +134,9 @@ def _layer(raw: dict[str, Any]) -> LayerRecord:
 
 
 def _product(raw: dict[str, Any]) -> ProductRecord:
-    none = (0,) * raw["count"]
-    own = {name: tuple(raw.get(name, none)) for name in ("heads", "prefix")}
+    count = raw["count"]
+    older = {"heads": 0, "prefix": 0, "signed_activations": False}
+    own: dict[str, Any] = {n: tuple(raw.get(n, (value,) * count)) for n, value in older.items()}
     bits = raw["activation_bits"]
     own["activation_bits"] = tuple(bits) if isinstance(bits, list) else bits
     return ProductRecord(**raw | own)
@@ -150,6 +162,7 @@ def _layer_record(layer: IntLayer, converted: ConvertedLayer) -> LayerRecord:
         prefix_bits=0
         if activation is None or not prefix.count
         else int((prefix.grid or activation).bits),
+        signed_activations=activation is not None and activation.signed,
     )
 
 
@@ -167,6 +180,7 @@ def product_records(model: nn.Module) -> list[ProductRecord]:
                 activation_bits=(*bits, FLOAT_BITS)[0] if same else bits,
                 heads=tuple(quantizer.heads for quantizer in left),
                 prefix=tuple(quantizer.prefix.count for quantizer in left),
+                signed_activations=tuple(quantizer.grid.signed for quantizer in left),
             )
         )
     return records

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vitquant.checkpoint.header import FORMAT_VERSION, KEY, Header, LayerRecord, load_header
 from vitquant.checkpoint.packing import unpack
+from vitquant.config.bits import Bits
 from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 from vitquant.core.modules import submodule
@@ -118,8 +119,9 @@ def fit(module: nn.Module, header: Header) -> nn.Module:
     for record in header.layers:
         module.set_submodule(record.name, _layer(module, record))
     for product in header.products:
-        own = zip(product.matmul_bits(), product.heads, product.prefix, strict=True)
-        matmuls = [_matmul(activation_grid(bits), heads, prefix) for bits, heads, prefix in own]
+        found = map(activation_grid, product.matmul_bits(), product.signed_activations)
+        own = zip(found, product.heads, product.prefix, strict=True)
+        matmuls = [_matmul(grid, heads, prefix) for grid, heads, prefix in own]
         intercept(module.get_submodule(product.name), matmuls)
     return module.eval().requires_grad_(False)
 
@@ -136,7 +138,8 @@ def _layer(module: nn.Module, record: LayerRecord) -> IntLayer:
         layer = submodule(module, record.name, nn.Linear)
     if tuple(layer.weight.shape) != record.shape:
         raise ValueError(f"{record.name} is {tuple(layer.weight.shape)}, not {record.shape}")
-    weight, activation = grids(record.weight_bits, record.activation_bits)
+    bits = Bits(record.weight_bits, record.activation_bits, record.signed_activations)
+    weight, activation = grids(bits)
     bias = layer.bias is not None
     if isinstance(layer, nn.Conv2d):
         return IntConv2d(

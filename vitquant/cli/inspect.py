@@ -59,6 +59,7 @@ def _layers(found: dict[str, Any]) -> "Table":
         shape = "" if row["shape"] is None else "x".join(map(str, row["shape"]))
         sqnr = "" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
         bits, own = str(row["activation_bits"]), row.get("prefix_bits", 0)
+        bits = f"i{bits}" if row["signed_activations"] else bits
         bits = bits if own in (0, row["activation_bits"]) else f"{bits} ({own})"
         table.add_row(
             row["name"], row["kind"], weight, bits, shape, f"{row['bytes']:,}", sqnr,

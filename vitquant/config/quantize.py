@@ -47,6 +47,7 @@ SYNTHESIZERS_OF_CALIB = {
 """Calibration images that are made first, with what makes them."""
 
 _FLOAT_ACTIVATIONS = "float activations"
+_I16_ACTIVATIONS = "16-bit integer activations"
 _MANY_BITS = "activations of 5 bits or more"
 _ONE_SCALE = "other targets"
 _PREFIX_BITS = "bits of their own"
@@ -55,9 +56,13 @@ _FEW_BITS = 3
 # With so many bits in activations, scales of heads cost more time than they are worth.
 _FINE = 5
 
+# To 16-bit integers, scales of parts bring nothing.
 _WITH_ACTIVATIONS: UsedBy = {
-    "bits": When(lambda b: b.quantizes_activations, "of quantized activations")
+    "bits": When(
+        lambda b: b.quantizes_activations and not b.signed, "of activations of 8 bits or fewer"
+    )
 }
+_WITHOUT_I16: UsedBy = {"bits": When(lambda b: not b.signed, "without i16")}
 
 
 class Basics(Settings):
@@ -66,7 +71,7 @@ class Basics(Settings):
     bits: Bits = setting(
         None,
         "Bits of weights (1.58, 2-8; 1.58 is ternary) and activations (2-8; 16 leaves them float), "
-        "such as w4a4.",
+        "such as w4a4; w8i16: activations of 16-bit integers.",
         metavar="W4A4",
         required=True,
     )
@@ -121,7 +126,10 @@ class Quantizers(Settings):
         Bits(8, 8),
         "Bits of the layer that sees the image.",
         metavar="W8A8",
-        unless={_FLOAT_ACTIVATIONS: Bits(8, FLOAT_BITS)},
+        unless={
+            _FLOAT_ACTIVATIONS: Bits(8, FLOAT_BITS),
+            _I16_ACTIVATIONS: Bits(8, 16, signed=True),
+        },
     )
     head_bits: Bits = setting(SameAs("bits"), "Bits of the classifier.", metavar="W8A8")
     rotate: bool = setting(
@@ -140,6 +148,7 @@ class Quantizers(Settings):
         False,
         "Quantize class tokens and registers around their own means, with scales of their own, not "
         "as patches are, which takes a few operations more in each layer.",
+        used_by=_WITHOUT_I16,
         unless={_PREFIX_BITS: True},
     )
     stored_rescaling: bool = setting(
@@ -167,6 +176,7 @@ class QuantizeSettings(
         found = {
             TERNARY_WEIGHTS: values["bits"].weight == TERNARY,
             _FLOAT_ACTIVATIONS: not values["bits"].quantizes_activations,
+            _I16_ACTIVATIONS: values["bits"].signed,
             _MANY_BITS: values["bits"].activation >= _FINE,
             _PREFIX_BITS: values["prefix_bits"] is not None,
             _ONE_SCALE: not TARGETS[values["target"]].head_scales,
@@ -206,6 +216,11 @@ class QuantizeSettings(
             "prefix_bits": self.prefix_bits and not self.profile.prefix_scales,
             "prefix_scales": self.prefix_scales and not self.profile.prefix_scales,
         }
+        if self.bits.signed and not self.profile.int16:
+            raise UserError(
+                f"{labels['bits']}: {self.profile.label} has no activations of 16-bit integers; "
+                f"a2 to a8, or a16 for float ones, are accepted"
+            )
         for name, wrong in own.items():
             if wrong:
                 raise UserError(

@@ -18,12 +18,13 @@ from torch import Tensor
 from vitquant.checkpoint.header import LayerRecord
 from vitquant.checkpoint.packing import unpack
 from vitquant.checkpoint.read import Checkpoint, restore
+from vitquant.config.bits import FLOAT_BITS
 from vitquant.core.errors import UserError
 from vitquant.core.files import check_writable
 from vitquant.models.hub_config import hub_config
 from vitquant.models.model import Model
 from vitquant.quantization.layers.prefix import prefix_correction
-from vitquant.quantization.quantizers.grid import FLOAT_BITS, activation_grid, weight_grid
+from vitquant.quantization.quantizers.grid import activation_grid, weight_grid
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = "pack-quantized"
@@ -94,6 +95,13 @@ def _check_bits(checkpoint: Checkpoint) -> None:
             f"FILE: the library has one number of bits for all rows, and {wider[0].name} has "
             f"{wider[0].prefix_bits} at the class token and {wider[0].activation_bits} elsewhere; "
             f"a checkpoint quantized without --prefix-bits is accepted, or --format onnx"
+        )
+    signed = [x for x in checkpoint.header.layers if x.signed_activations]
+    if signed:
+        raise UserError(
+            f"FILE: {signed[0].name} has {signed[0].activation_bits}-bit integer activations, and "
+            f"the format has 8 bits at most; a checkpoint of --bits with a2 to a8, or a16, is "
+            f"accepted, or --format onnx"
         )
 
 

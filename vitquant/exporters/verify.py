@@ -21,6 +21,7 @@ from vitquant.exporters.runtimes.metadata import Metadata, read_metadata
 from vitquant.exporters.runtimes.registry import installed_runtimes
 from vitquant.models.model import Model
 from vitquant.quantization.layers.base import IntLayer
+from vitquant.quantization.quantizers.modules import FrozenQuantizer
 
 MARGIN = 0.25
 """By how much less a file may agree with the PyTorch model than that one agrees with itself under
@@ -176,7 +177,7 @@ def verify(
         fallen_back = _in_float(module, metadata.integer_kernels)
         other, file_size = as_model(module, metadata), path.stat().st_size
         exported.append(run("exported", runtime.label, other, file_size, fallen_back))
-        integer_layers = module.integer_layers()
+        integer_layers = module.integer_layers() if metadata.integer_kernels else None
         if integer_layers is not None:
             layers = _layers(model, metadata.integer_kernels)
             notes.append(
@@ -184,6 +185,11 @@ def verify(
             )
     if broken_rules is not None:
         notes.append(_RULES_NOTE)
+    if any(m.grid.signed for m in model.module.modules() if isinstance(m, FrozenQuantizer)):
+        notes.append(
+            "activations of 16-bit integers are rounded here, and multiplied in float: these "
+            "runtimes have no such products on CPUs"
+        )
     if min_agreement is None:
         min_agreement = (own.agreement or 0) - MARGIN
     return Verification(

@@ -7,6 +7,7 @@ from typing import Any
 from huggingface_hub import ModelCardData
 
 from vitquant.checkpoint.read import Checkpoint
+from vitquant.config.bits import TERNARY, parse_bits
 from vitquant.config.recipe import quantize_command
 from vitquant.config.values import HUB
 from vitquant.core.errors import UserError
@@ -128,11 +129,12 @@ def _verified(exported: Mapping[str, Any] | None) -> str:
 
 
 def _in_words(bits: str) -> str:
-    weight, _, activation = bits.removeprefix("w").partition("a")
-    weights = "ternary weights" if weight == "1.58" else f"{weight}-bit weights"
-    return f"{weights}, " + (
-        "float activations" if activation == "16" else f"{activation}-bit activations"
-    )
+    found = parse_bits(bits)
+    weights = "ternary weights" if found.weight == TERNARY else f"{found.weight}-bit weights"
+    if not found.quantizes_activations:
+        return f"{weights}, float activations"
+    integer = " integer" if found.signed else ""
+    return f"{weights}, {found.activation}-bit{integer} activations"
 
 
 def _accuracy(evaluation: Mapping[str, Any]) -> Iterable[str]:

@@ -61,6 +61,7 @@ def _product_row(product, index: int, tensors) -> dict[str, Any]:
         "kind": "product",
         "weight_bits": None,
         "activation_bits": product.matmul_bits()[index],
+        "signed_activations": product.signed_activations[index],
         "shape": None,
         "bytes": sum(_bytes(t) for n, t in tensors.items() if n.startswith(f"{name}.")),
         "sqnr_db": None,

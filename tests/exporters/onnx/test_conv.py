@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from vitquant.config.bits import Bits
 from vitquant.config.targets import TARGETS
 from vitquant.evaluation.agreement import compare_outputs
 from vitquant.exporters.onnx.graph import INT8
@@ -29,7 +30,7 @@ LAYERS = {
 
 
 def quantized(layer, weight, activation, images):
-    learned = FakeQuantConv2d(layer.requires_grad_(False), *grids(weight, activation))
+    learned = FakeQuantConv2d(layer.requires_grad_(False), *grids(Bits(weight, activation)))
     learned.calibrate(images)
     return nn.Sequential(learned.convert()).eval()
 

@@ -1,11 +1,13 @@
 """An exported file computes what the model computes, in integers, from few bits."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from onnx import TensorProto
 from torch import nn
 
+from vitquant.config.bits import Bits
 from vitquant.config.targets import TARGETS
 from vitquant.core.errors import UserError
 from vitquant.evaluation.agreement import compare_outputs
@@ -16,6 +18,7 @@ from vitquant.exporters.onnx.lower import lower
 from vitquant.exporters.onnx.options import OnnxOptions, choose_opset
 from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
 from vitquant.exporters.onnx.trace import trace
+from vitquant.exporters.runtimes.metadata import read_metadata
 from vitquant.exporters.runtimes.ort_runtime import OnnxModule
 from vitquant.exporters.runtimes.registry import open_exported
 from vitquant.quantization.layers.base import IntLayer
@@ -123,6 +126,30 @@ def test_weights_alone(family, bits, exported, batch):
     assert not any(node.op_type == "Attention" for node in made.graph.graph.node)
 
 
+@pytest.mark.parametrize(("family", "bits"), [("vit", "w8i16"), ("swin", "w4i16")])
+def test_activations_of_16_bit_integers(family, bits, exported, batch):
+    made = exported(family, bits)
+    assert difference(made, batch) < 1e-4
+    assert made.header.format_version == 6
+    assert integer_kernels(made.path) == read_metadata(made.path).integer_kernels == []
+    zero_points = [t for t in made.graph.graph.initializer if t.name.endswith(".zero_point")]
+    assert len(zero_points) == all_products(made) + sum(r.count for r in made.header.products)
+    assert all(t.data_type == TensorProto.INT16 for t in zero_points)
+    assert not any(onnx.numpy_helper.to_array(t) for t in zero_points)
+    # Weights are integers as ever: hardware that multiplies them finds them behind their Q/DQ.
+    name = "layers.0.blocks.0" if family == "swin" else "blocks.0"
+    stored = TensorProto.INT8 if bits == "w8i16" else TensorProto.INT4
+    assert made.proto(f"{name}.attn.qkv.weight").data_type == stored
+    assert made.tensor(f"{name}.attn.qkv.bias").dtype == "float32"
+
+
+def test_layers_may_have_activations_of_either_kind(exported, quantized, batch):
+    mixed = exported("vit", "w8a8", patch_embed_bits="w8i16", head_bits="w4i16")
+    assert difference(mixed, batch) < max(1e-4, 2 * own_difference(mixed.model, batch))
+    assert len(integer_kernels(mixed.path)) == all_products(mixed) - 2
+    assert mixed.header.format_version == 6
+
+
 @pytest.mark.slow
 def test_float_attention(exported, batch):
     made = exported("swin", "w4a4", float_attention=True)
@@ -145,6 +172,7 @@ def test_float_attention(exported, batch):
         ("w1.58a8", None, TensorProto.INT2, 25),
         ("w1.58a8", INT4, TensorProto.INT4, 21),
         ("w1.58a8", INT8, TensorProto.INT8, 20),
+        ("w8i16", None, TensorProto.INT8, 21),
     ],
 )
 def test_the_smallest_type_and_the_lowest_opset(bits, weight_type, stored, opset, exported):
@@ -218,6 +246,8 @@ def test_a_later_opset(family, opset, exported, batch):
         ("w4a4", None, 20, ("20 has no type int4", "21 to 25")),
         ("w1.58a8", None, 24, ("24 has no type int2", "25 to 25", "--weight-type")),
         ("w1.58a8", INT8, 19, ("19", "20 to 25")),
+        ("w8i16", None, 20, ("20 has no type int16 for the activations", "21 to 25")),
+        ("w1.58i16", None, 21, ("21 has no type int2", "25 to 25", "--weight-type")),
         ("w4a4", None, 26, ("26 is not supported", "21 to 25")),
     ],
 )
@@ -267,7 +297,7 @@ def fused_attn(network):
 
 def test_a_subclass_is_exported_in_integers_or_refused():
     torch.manual_seed(0)
-    learned = FakeQuantLinear(nn.Linear(16, 8), *grids(4, 8))
+    learned = FakeQuantLinear(nn.Linear(16, 8), *grids(Bits(4, 8)))
     learned.calibrate(torch.randn(64, 16))
     network = nn.Sequential(learned.requires_grad_(False).convert()).eval()
     network[0].__class__ = type("Derived", (IntLinear,), {})

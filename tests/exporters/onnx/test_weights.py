@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from vitquant.config.bits import Bits
 from vitquant.exporters.onnx.lower import lower
 from vitquant.exporters.onnx.options import OnnxOptions
 from vitquant.exporters.onnx.qdq import int32_bias
@@ -19,7 +20,7 @@ from vitquant.quantization.quantizers.grid import grids
 @pytest.fixture
 def layer():
     torch.manual_seed(0)
-    learned = FakeQuantLinear(nn.Linear(16, 8), *grids(4, 8))
+    learned = FakeQuantLinear(nn.Linear(16, 8), *grids(Bits(4, 8)))
     learned.calibrate(torch.randn(64, 16))
     return learned.requires_grad_(False).convert()
 

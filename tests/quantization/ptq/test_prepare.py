@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from vitquant.checkpoint.header import (
-    FORMAT_VERSION,
     Header,
     layer_records,
     load_header,
@@ -49,7 +48,7 @@ def test_places_have_their_bits(family, found, settings):
         wanted = Bits(8, 8) if point.name == "patch_embed.proj" else wanted
         assert bits.layers[point.name] == wanted
     assert set(bits.matmuls) == {point.key for point in points.matmuls}
-    assert set(bits.matmuls.values()) == {4}
+    assert set(bits.matmuls.values()) == {Bits(4, 4)}
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def uneven(found):
     def make(family="vit"):
         model, points = found(family)
         layers = {p.name: Bits(2 + i % 6, 3 + i % 5) for i, p in enumerate(points.layers)}
-        matmuls = {p.key: 3 + i % 5 for i, p in enumerate(points.matmuls)}
+        matmuls = {p.key: Bits(8, 3 + i % 5) for i, p in enumerate(points.matmuls)}
         return model, points, PointBits(layers, matmuls)
 
     return make
@@ -75,16 +74,17 @@ def test_every_point_may_have_bits_of_its_own(family, uneven, settings):
             assert (layer.grid.bits, layer.input.grid.bits) == (wanted.weight, wanted.activation)
     for name, _, matmuls in intercepted(student):
         for index, matmul in enumerate(matmuls):
-            assert matmul.left.grid.bits == matmul.right.grid.bits == bits.matmuls[name, index]
+            wanted = bits.matmuls[name, index].activation
+            assert matmul.left.grid.bits == matmul.right.grid.bits == wanted
 
 
 def test_matmuls_of_one_module_stay_float_together(uneven, settings):
     model, points, bits = uneven()
     first = points.attentions[0]
-    both = bits.matmuls | {(first, 0): 16, (first, 1): 16}
+    both = bits.matmuls | {(first, 0): Bits(8, 16), (first, 1): Bits(8, 16)}
     student = prepare(model.module, points, PointBits(bits.layers, both), settings())
     assert first not in [name for name, _, _ in intercepted(student)]
-    one = PointBits(bits.layers, bits.matmuls | {(first, 0): 16})
+    one = PointBits(bits.layers, bits.matmuls | {(first, 0): Bits(8, 16)})
     with pytest.raises(ValueError, match=f"{first}: either all of its matmuls stay float"):
         prepare(model.module, points, one, settings())
 
@@ -113,7 +113,7 @@ def test_a_checkpoint_keeps_bits_of_each_matmul(uneven, settings, make_context, 
         "bits": "w4a4", "layers": layer_records(student, converted),
     }  # fmt: skip
     header = load_header(Header(products=product_records(student), **made).dump())
-    assert header.format_version == FORMAT_VERSION == 5
+    assert header.format_version == 5
     assert [p.matmul_bits() for p in header.products] == [(3, 4), (5, 6)]
     restored = restore(Checkpoint(tmp_path, header, stored_tensors(student)))
     assert torch.equal(restored.module(batch), student.eval()(batch))

@@ -2,8 +2,10 @@
 
 import pytest
 
+from vitquant.config.bits import Bits
 from vitquant.quantization.quantizers.grid import (
     NO_PREFIX,
+    Grid,
     PrefixFormat,
     activation_grid,
     grids,
@@ -29,8 +31,14 @@ def test_activations_are_unsigned(bits, high):
 
 
 def test_sixteen_bits_leave_an_activation_float():
-    assert grids(4, 16) == (weight_grid(4), None)
-    assert grids(1.58, 8) == (weight_grid(1.58), activation_grid(8))
+    assert grids(Bits(4, 16)) == (weight_grid(4), None)
+    assert grids(Bits(1.58, 8)) == (weight_grid(1.58), activation_grid(8))
+
+
+def test_sixteen_bits_of_integers_are_signed():
+    assert grids(Bits(4, 16, signed=True)) == (weight_grid(4), Grid(16, -32768, 32767))
+    assert grids(Bits(4, 16, signed=True))[1].signed
+    assert not activation_grid(8).signed
 
 
 def test_rows_at_the_front_have_a_grid_of_their_own_only_for_more_bits():

@@ -15,6 +15,7 @@ TARGET = Target(
     matmuls=Symmetry.ALL,
     head_scales=False,
     prefix_scales=False,
+    int16=False,
     weight_types=("int8",),
     highest_opset=24,
     int32_bias=False,

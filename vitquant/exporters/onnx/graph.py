@@ -69,6 +69,8 @@ class OnnxIntType:
 INT2 = OnnxIntType("int2", 2, TensorProto.INT2, 25)
 INT4 = OnnxIntType("int4", 4, TensorProto.INT4, 21)
 INT8 = OnnxIntType("int8", 8, TensorProto.INT8, 20)
+INT16 = OnnxIntType("int16", 16, TensorProto.INT16, 21)
+"""Of activations. INT16 is older; quantization to it came with this opset."""
 WEIGHT_TYPES = {t.name: t for t in (INT2, INT4, INT8)}
 
 

@@ -4,6 +4,9 @@ A convolution on patches that do not overlap is a Linear on patches. Of any othe
 convolution between quantizations only if its output is quantized as well, which the checkpoint does
 not do; so the integer product is written out. TensorRT takes no product that is written out; it
 fuses the convolution.
+
+CPUs have no products of 16-bit integers. With such an input a layer is written as hardware that has
+them reads it, between quantizations, and elsewhere its product is computed in float.
 """
 
 from typing import Any
@@ -46,13 +49,14 @@ def convolution(
         graph.add("Conv", inputs, name, output, **settings)
         return False
     stored = Storage.of(layer.input, options.target.inputs)
-    if not options.target.conv_integer:
+    signed = layer.input.grid.signed
+    if signed or not options.target.conv_integer:
         rounded = quantize_dequantize(graph, x, stored, f"{name}.input")
         inputs = [rounded, _weight(graph, layer, name, options)]
         if layer.bias is not None:
             inputs.append(_float_bias(graph, layer.bias, name))
         graph.add("Conv", inputs, name, output, **settings)
-        return True
+        return not signed
     codes, (_, zero_point) = quantize_linear(
         graph, x, stored, f"{name}.input", clip_integers=options.target.clips_integers
     )
@@ -126,13 +130,11 @@ def linear(
         inputs = [x, weight, *([] if bias is None else [_float_bias(graph, bias, name)])]
         graph.add("Gemm", inputs, name, output, transB=1)
         return False
-    weight = _weight(graph, layer, name, options, flat=True)
-    if bias is None:
-        graph.add("Gemm", [x, weight], name, output, transB=1)
-        return True
-    if not options.target.int32_bias:
-        graph.add("Gemm", [x, weight, _float_bias(graph, bias, name)], name, output, transB=1)
-        return True
+    weight, signed = _weight(graph, layer, name, options, flat=True), layer.input.grid.signed
+    if bias is None or signed or not options.target.int32_bias:
+        inputs = [x, weight, *([] if bias is None else [_float_bias(graph, bias, name)])]
+        graph.add("Gemm", inputs, name, output, transB=1)
+        return not signed
     in_units = int32_bias(layer)
     if in_units is None:
         y = graph.add("Gemm", [x, weight], name, transB=1)

@@ -145,7 +145,7 @@ def _matmul(
     a = quantize_dequantize(graph, x, stored, f"{name}.left", clip_integers=clip_integers)
     if not scale.ndim:
         graph.add("MatMul", [a, b], name, output)
-        return True
+        return not left.grid.signed
     sums = graph.add("MatMul", [a, b], name)
     graph.add("Mul", [sums, graph.constant(f"{name}.unit", scale)], f"{name}/scale", output)
     return True

@@ -7,7 +7,7 @@ from torch import nn
 from vitquant.config.targets import DEFAULT_TARGET, TARGETS
 from vitquant.config.targets.base import Symmetry, Target
 from vitquant.core.errors import UserError
-from vitquant.exporters.onnx.graph import INT2, OnnxIntType, get_weight_type, smallest_type
+from vitquant.exporters.onnx.graph import INT2, INT16, OnnxIntType, get_weight_type, smallest_type
 from vitquant.quantization.layers.attention import QuantizedMatmul
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.quantizers.modules import FrozenQuantizer
@@ -62,16 +62,21 @@ def choose_opset(network: nn.Module, options: OnnxOptions) -> int:
     """The opset to write.
 
     Raises:
-        UserError: the one asked for has no type for the weights.
+        UserError: the one asked for has no type for the weights or the activations.
     """
     highest = options.target.highest_opset
-    lowest = max(weight_types(network, options), key=lambda t: t.opset)
+    types = weight_types(network, options)
+    if any(m.grid.signed for m in network.modules() if isinstance(m, FrozenQuantizer)):
+        types.add(INT16)
+    lowest = max(types, key=lambda t: t.opset)
     if options.opset is None:
         return lowest.opset
     if options.opset < lowest.opset:
+        where = "the activations" if lowest is INT16 else "the weights"
+        other = "" if lowest is INT16 else ", or another --weight-type"
         raise UserError(
-            f"--opset: {options.opset} has no type {lowest.name} for the weights; "
-            f"{lowest.opset} to {highest} are accepted, or another --weight-type"
+            f"--opset: {options.opset} has no type {lowest.name} for {where}; "
+            f"{lowest.opset} to {highest} are accepted{other}"
         )
     if options.opset > highest:
         raise UserError(
@@ -93,6 +98,8 @@ def check_target(network: nn.Module, options: OnnxOptions) -> None:
         accepted = {quantizer.grid.middle} | (set() if symmetry is Symmetry.ALL else {0})
         if symmetry is not Symmetry.NONE and zero_point not in accepted:
             raise _other(target, f"the zero point of {name} is not 0 as a signed integer")
+        if quantizer.grid.signed and not target.int16:
+            raise _other(target, f"the activations of {name} are 16-bit integers")
         if quantizer.heads and not target.head_scales:
             raise _other(target, f"the heads of {name} have scales of their own")
         if quantizer.prefix.count and not target.prefix_scales:

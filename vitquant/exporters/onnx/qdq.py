@@ -29,7 +29,7 @@ def clip_to_grid(
 def quantize_linear(
     graph: Graph, x: str, storage: Storage, name: str, *, clip_integers: bool = False
 ) -> tuple[str, list[str]]:
-    """``x`` as bytes: their name, and the names of [scale, zero point].
+    """``x`` as integers: their name, and the names of [scale, zero point].
 
     A byte has more levels than an activation of fewer than 8 bits, so it is clipped to those that
     the checkpoint has. Runtimes recognize that form; they compute types of 4 bits in float.
@@ -124,10 +124,10 @@ def int32_bias(layer: IntLayer) -> tuple[np.ndarray, np.ndarray] | None:
     """The bias in units of the accumulator, int32 (O,), and the units themselves, float32 (O,).
 
     The units are the input's scale times the weight's, as for TFLite's biases. None without a bias
-    or a quantized input, and where an accumulator could not hold the bias beside the product: in a
-    channel whose weights are next to nothing, the units are smaller still.
+    or a quantized input, where that has 16 bits, and where an accumulator could not hold the bias
+    beside the product: in a channel whose weights are next to nothing, the units are smaller still.
     """
-    if layer.input is None or layer.bias is None:
+    if layer.input is None or layer.input.grid.signed or layer.bias is None:
         return None
     units = (layer.input.scale * layer.scale).numpy()
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,4 +1,4 @@
-"""How the integers of an activation are stored as bytes."""
+"""How the integers of an activation are stored."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -11,7 +11,7 @@ from vitquant.quantization.quantizers.modules import FrozenQuantizer
 
 @dataclass(frozen=True)
 class Storage:
-    """An affine map to bytes.
+    """An affine map to integers.
 
     scale: float32, () or, along ``axis``, (N,). zero_point: of the type that is stored, (). low,
     high: the levels of the checkpoint in stored integers; a byte may have more.
@@ -25,9 +25,14 @@ class Storage:
 
     @classmethod
     def of(cls, quantizer: FrozenQuantizer, symmetry: Symmetry = Symmetry.NONE) -> Self:
-        """As unsigned bytes; as signed ones around 0 where a target's symmetry asks for that."""
+        """As unsigned bytes; as signed ones around 0 where a target's symmetry asks for that.
+
+        A signed grid as int16.
+        """
         grid, zero_point = quantizer.grid, int(quantizer.zero_point)
         scale = quantizer.scale.numpy()
+        if grid.signed:
+            return cls(scale, np.array(0, np.int16), grid.qmin, grid.qmax)
         if symmetry.holds(True) and zero_point == grid.middle:
             low, high = grid.qmin - zero_point, grid.qmax - zero_point
             return cls(scale, np.array(0, np.int8), low, high)

@@ -9,10 +9,10 @@ from vitquant.quantization.graph.points import QuantizationPoints
 
 @dataclass(frozen=True)
 class PointBits:
-    """layers: by name. matmuls: bits of both operands, by module and index."""
+    """layers: by name. matmuls: by module and index; both operands have bits of activations."""
 
     layers: Mapping[str, Bits]
-    matmuls: Mapping[tuple[str, int], int]
+    matmuls: Mapping[tuple[str, int], Bits]
 
 
 def assign_bits(
@@ -24,4 +24,4 @@ def assign_bits(
         for point in points.layers
     }
     layers[points.layers[0].name] = assignment.patch_embed
-    return PointBits(layers, {p.key: assignment.bits.activation for p in points.matmuls})
+    return PointBits(layers, {p.key: assignment.bits for p in points.matmuls})

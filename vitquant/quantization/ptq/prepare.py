@@ -15,7 +15,7 @@ from vitquant.quantization.layers.conv import FakeQuantConv2d
 from vitquant.quantization.layers.interception import intercept
 from vitquant.quantization.layers.linear import FakeQuantLinear
 from vitquant.quantization.ptq.bit_assignment import PointBits
-from vitquant.quantization.quantizers.grid import FLOAT_BITS, activation_grid, grids, prefix_format
+from vitquant.quantization.quantizers.grid import grids, prefix_format
 from vitquant.quantization.transforms.folding import Fold
 
 
@@ -46,7 +46,7 @@ def prepare(
 def _layer(
     model: nn.Module, point: LayerPoint, bits: Bits, settings: QuantizeSettings
 ) -> FakeQuantLayer:
-    weight, activation = grids(bits.weight, bits.activation)
+    weight, activation = grids(bits)
     target = settings.profile
     if point.kind == "conv2d":
         conv = submodule(model, point.name, nn.Conv2d)
@@ -58,17 +58,16 @@ def _layer(
 
 
 def _matmuls(
-    points: Sequence[MatmulPoint], bits: Sequence[int], settings: QuantizeSettings
+    points: Sequence[MatmulPoint], bits: Sequence[Bits], settings: QuantizeSettings
 ) -> list[QuantizedMatmul]:
     """Those of one module, in their order; none where they stay float."""
-    stay_float = [width == FLOAT_BITS for width in bits]
-    if all(stay_float):
+    own = [grid for _, grid in map(grids, bits) if grid is not None]
+    if not own:
         return []
-    if any(stay_float):
+    if len(own) < len(points):
         raise ValueError(f"{points[0].module}: either all of its matmuls stay float or none does")
     made = []
-    for point, width in zip(points, bits, strict=True):
-        grid = activation_grid(width)
+    for point, grid in zip(points, own, strict=True):
         heads = point.heads if settings.per_head else 0
         tokens = point.prefix_tokens if settings.prefix_scales else 0
         prefix, symmetry = prefix_format(tokens, grid), settings.profile.matmuls
@@ -105,7 +104,9 @@ def add_rescaling(
     for name, module in student.named_modules() if stored else ():
         if isinstance(module, FakeQuantLinear) and module.input is not None and not module.rescale:
             module.rescale = ChannelRescale(module.in_features, FoldTarget.NONE)
-            if module.bias is not None and name not in functional:
+            # Of 16 bits, enough levels lie on either side of zero.
+            wanted = module.bias is not None and not module.input.grid.signed
+            if wanted and name not in functional:
                 module.add_channel_shift()
             added.append((module.rescale, (name,)))
     device = next(student.parameters()).device

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vitquant.config.bits import FLOAT_BITS
+from vitquant.config.bits import Bits
 
 
 @dataclass(frozen=True)
@@ -10,7 +10,8 @@ class Grid:
     """A run of integers, ``qmin`` to ``qmax`` inclusive.
 
     ``bits`` is what one integer costs in the literature's terms: 1.58 for the three integers of a
-    ternary weight, otherwise the whole number of bits.
+    ternary weight, otherwise the whole number of bits. Integers of an activation that are signed
+    stand for values around zero: the zero point is 0.
     """
 
     bits: float
@@ -25,6 +26,10 @@ class Grid:
     def middle(self) -> int:
         """The integer that stands for 0 where values are as far below 0 as above it."""
         return (self.qmin + self.qmax + 1) // 2
+
+    @property
+    def signed(self) -> bool:
+        return self.qmin < 0
 
     @property
     def ternary(self) -> bool:
@@ -67,9 +72,9 @@ def signed_grid(bits: int) -> Grid:
     return Grid(bits, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
-def activation_grid(bits: int) -> Grid:
-    """Unsigned integers, to be used with a zero point."""
-    return Grid(bits, 0, 2**bits - 1)
+def activation_grid(bits: int, signed: bool = False) -> Grid:
+    """Unsigned integers, to be used with a zero point, or signed ones around 0."""
+    return signed_grid(bits) if signed else Grid(bits, 0, 2**bits - 1)
 
 
 def prefix_format(count: int, others: Grid | None, bits: int | None = None) -> PrefixFormat:
@@ -82,6 +87,7 @@ def prefix_format(count: int, others: Grid | None, bits: int | None = None) -> P
     return PrefixFormat(count, None if bits is None or bits <= others.bits else signed_grid(bits))
 
 
-def grids(weight: float, activation: int) -> tuple[Grid, Grid | None]:
-    """The grids of a layer's weight and input; None for an input that stays float."""
-    return weight_grid(weight), None if activation == FLOAT_BITS else activation_grid(activation)
+def grids(bits: Bits) -> tuple[Grid, Grid | None]:
+    """The grids of a layer's weight and of activations; None for activations that stay float."""
+    activation = activation_grid(bits.activation, bits.signed)
+    return weight_grid(bits.weight), activation if bits.quantizes_activations else None

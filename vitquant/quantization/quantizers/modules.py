@@ -26,8 +26,8 @@ class LearnableFakeQuantize(nn.Module):
     tensor (..., M, N): those of class tokens and registers, which are unlike the patches' and which
     the classifier reads.
 
-    Where ``symmetry`` holds, the zero point is the middle of the grid, which as a signed integer
-    is 0, and is not trained.
+    Where ``symmetry`` holds, and on a signed grid, the zero point is the middle of the grid, and is
+    not trained. As a signed integer it is 0.
     """
 
     trains_zero_point: Tensor
@@ -94,7 +94,7 @@ class LearnableFakeQuantize(nn.Module):
             self.trains_zero_point.fill_(False)
             return
         negative = bool(x.min() < 0)
-        if self.symmetry.holds(negative):
+        if self.grid.signed or self.symmetry.holds(negative):
             self.log_scale.copy_(search_symmetric(x, self.grid, output_fn).log())
             self.zero_point.fill_(self.grid.middle)
             self.trains_zero_point.fill_(False)
