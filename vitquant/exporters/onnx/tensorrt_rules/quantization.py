@@ -64,8 +64,8 @@ def zero_point(graph: RuleGraph, node: NodeProto) -> Iterator[str]:
 
 def scale(graph: RuleGraph, node: NodeProto) -> Iterator[str]:
     # [quantize], the input "scale": a build-time constant; a scalar, or 1-D for one scale a
-    # channel. [parser], for both operators: "Scale coefficients must all be positive" and "The number of
-    # scales is not equal to the number of output channels".
+    # channel. [parser], for both operators: "Scale coefficients must all be positive" and "The
+    # number of scales is not equal to the number of output channels".
     if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
         return
     values = graph.value(node.input[1])
