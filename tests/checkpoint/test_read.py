@@ -127,7 +127,7 @@ def test_formats_before_scales_of_heads_and_rows(version, quantized, pictures, t
 
 
 def test_a_format_before_bits_of_rows(quantized, tmp_path):
-    run = quantized("vit_digits", "w4a4", "rtn")
+    run = quantized("vit_digits", "w4a4", "rtn", prefix_scales=True)
     run.save(path := tmp_path / "m.safetensors")
 
     def older(header):

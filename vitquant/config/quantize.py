@@ -152,10 +152,11 @@ class Quantizers(Settings):
         unless={_PREFIX_BITS: True},
     )
     stored_rescaling: bool = setting(
-        True,
+        False,
         "Give each channel of an input that nothing in front can rescale, that of the second layer "
         "of an MLP, a factor and an offset, which take a multiplication and an addition.",
         used_by=TRAINED,
+        unless={TERNARY_WEIGHTS: True},
     )
     prefix_bits: int | None = setting(
         None,

@@ -27,11 +27,12 @@ class Target:
     name: of ``--target``. label: as programs that users read call it. inputs, matmuls: which inputs
     of layers, and which operands of attention matmuls, are symmetric. head_scales, prefix_scales:
     whether heads of the attention weights, and class tokens and registers, may have scales of their
-    own. int16: whether activations may be 16-bit integers. weight_types: types of ONNX for weights, narrowest first. highest_opset: of an ONNX file.
-    clips_integers: whether levels below 8 bits are kept by clipping bytes rather than floats.
-    int32_bias: whether biases are int32 in units of the accumulator; float otherwise.
-    conv_integer: whether a convolution whose patches overlap is ConvInteger; a Conv between
-    quantizations otherwise. rest: the type that is computed in between integer products.
+    own. int16: whether activations may be 16-bit integers. weight_types: types of ONNX for weights,
+    narrowest first. highest_opset: of an ONNX file. clips_integers: whether levels below 8 bits are
+    kept by clipping bytes rather than floats. int32_bias: whether biases are int32 in units of the
+    accumulator; float otherwise. conv_integer: whether a convolution whose patches overlap is
+    ConvInteger; a Conv between quantizations otherwise. rest: the type that is computed in between
+    integer products.
     """
 
     name: str

@@ -5,10 +5,10 @@ The sources, which each rule names in brackets:
 
 [operators] onnx-tensorrt, docs/operators.md for TensorRT 10.15: the text above "Operator Support
     Matrix", and the rows of that table.
-[parser] onnx-tensorrt, release 10.15: ``QuantDequantLinearHelper`` in onnxOpImporters.cpp, which
-    imports QuantizeLinear and DequantizeLinear.
-[quantize], [dequantize] TensorRT Operator's Reference, "Quantize" and "Dequantize", sections
-    "Inputs" and "Data Types".
+[parser] onnx-tensorrt, source text of its importers: ``QuantDequantLinearHelper``, for
+    QuantizeLinear and DequantizeLinear alike, of a version that has the flag
+    ``kENABLE_UINT8_AND_ASYMMETRIC_QUANTIZATION_DLA``, which is not set here.
+[quantize] TensorRT Operator's Reference, "Quantize", sections "Inputs" and "Data Types".
 [types] TensorRT documentation, "Working with Quantized Types": "Introduction to Quantization" and
     "Quantization Workflows".
 [explicit] TensorRT documentation, "Explicit Quantization", section "Quantized Weights".

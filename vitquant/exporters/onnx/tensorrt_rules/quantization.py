@@ -63,9 +63,9 @@ def zero_point(graph: RuleGraph, node: NodeProto) -> Iterator[str]:
 
 
 def scale(graph: RuleGraph, node: NodeProto) -> Iterator[str]:
-    # [quantize] and [dequantize], the input "scale": a build-time constant; a scalar, or 1-D for
-    # one scale a channel. [parser] "Scale coefficients must all be positive" and "The number of
-    # scales is not equal to the number of output channels".
+    # [quantize], the input "scale": a build-time constant; a scalar, or 1-D for one scale a
+    # channel. [parser], for both operators: "Scale coefficients must all be positive" and "The
+    # number of scales is not equal to the number of output channels".
     if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
         return
     values = graph.value(node.input[1])
@@ -80,9 +80,9 @@ def scale(graph: RuleGraph, node: NodeProto) -> Iterator[str]:
         return
     weight = graph.weight(node)
     if weight is None:
-        # [types], "Quantization Workflows": the granularity depends on what is quantized; of int8,
-        # weights have one scale for a channel and activations one for the tensor, as a scale that
-        # differs along the axis of a sum cannot be taken out of it.
+        # [types], "Quantization Workflows": whether scales are per tensor or per channel "depends
+        # on the layer and data type". That it is per tensor for activations is what follows for a
+        # product: a scale that differs along the axis of the sum cannot be taken out of it.
         yield "an activation has one scale"
     elif values.ndim == 1 and weight.dims[attribute(node, "axis", 1)] != values.size:
         yield "as many scales as channels along the axis"
