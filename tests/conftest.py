@@ -119,7 +119,7 @@ def settings():
     def make(bits="w4a4", method="rtn", **changes) -> QuantizeSettings:
         brief: dict[str, Any] = {"samples": 4, "init_images": 2, "patch_embed_bits": "w8a8"}
         if method in TRAINED["method"]:
-            brief |= {"steps": 2, "batch_size": 2}
+            brief |= {"steps": 2, "batch_size": 2, "stored_rescaling": True}
         given = {"bits": bits, "method": method} | brief | changes
         return QuantizeSettings.build(naming=OPTIONS, **given)
 

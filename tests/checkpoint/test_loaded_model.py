@@ -31,7 +31,7 @@ def load(files, make_small, images, settings):
 
     def make(name):
         if not (files / name).exists():
-            family, bits = ("vit", "w3a8") if name == "other" else (name, "w4a4")
+            family, bits = ("vit", "w3a4") if name == "other" else (name, "w4a4")
             quantize(make_small(family), images, settings(bits)).save(files / name)
         return vitquant.load(files / name)
 

@@ -66,7 +66,7 @@ def quantized(make_small, pictures):
     def make(family="vit", bits="w4a4", method="rtn", **settings):
         brief = {"samples": 4, "init_images": 2}
         if method in TRAINED["method"]:
-            brief |= {"steps": 2, "batch_size": 2}
+            brief |= {"steps": 2, "batch_size": 2, "stored_rescaling": True}
         chosen = QuantizeSettings.build(bits=bits, method=method, **(brief | settings))
         run = quantize(make_small(family), pictures, chosen)
         whole_biases(run.model.module)

@@ -199,6 +199,11 @@ class QuantizeSettings(
 
     def check(self, labels: Mapping[str, str]) -> None:
         self._check_target(labels)
+        if "lr_shifts" in labels and not (self.stored_rescaling or self.prefix_scales):
+            raise UserError(
+                f"{labels['lr_shifts']}: nothing is shifted; it goes with "
+                f"{self.naming.choice('stored_rescaling', True, False)}; add that, or leave it out"
+            )
         if self.prefix_bits is None:
             return
         label, bits = labels["prefix_bits"], self.bits
