@@ -187,8 +187,8 @@ def verify(
         notes.append(_RULES_NOTE)
     if any(m.grid.signed for m in model.module.modules() if isinstance(m, FrozenQuantizer)):
         notes.append(
-            "activations of 16-bit integers are rounded here, and multiplied in float: these "
-            "runtimes have no such products on CPUs"
+            "16-bit integer activations: on CPUs, ONNX Runtime rounds them and multiplies in "
+            "float; OpenVINO leaves the rounding out"
         )
     if min_agreement is None:
         min_agreement = (own.agreement or 0) - MARGIN

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from vitquant.quantization.quantizers.affine import QParams, fake_quantize_forward
-from vitquant.quantization.quantizers.grid import activation_grid, weight_grid
+from vitquant.quantization.quantizers.grid import activation_grid, signed_grid, weight_grid
 from vitquant.quantization.quantizers.mse_search import (
+    scale_with_headroom,
     search_per_channel,
     search_per_head,
     search_per_tensor,
@@ -148,6 +149,16 @@ def test_a_head_of_zeros_gets_a_usable_scale(heads):
     scale = search_per_head(heads, activation_grid(4))
     assert (scale > 0).all()
     assert scale.isfinite().all()
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_16_bits_reach_beyond_the_sample(sign):
+    grid, x = signed_grid(16), heavy_tailed(20, 50)
+    x[3, 4] = sign * 100.0
+    q = QParams(grid, scale_with_headroom(x, grid), torch.tensor(0.0))
+    further = torch.tensor([-190.0, 190.0])
+    torch.testing.assert_close(fake_quantize_forward(further, q), further, rtol=0, atol=0.004)
+    assert scale_with_headroom(torch.zeros(3), grid) > 0
 
 
 @pytest.mark.parametrize("heads", [(), (3,)])

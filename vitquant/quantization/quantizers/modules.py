@@ -8,6 +8,7 @@ from vitquant.quantization.quantizers.affine import QParams
 from vitquant.quantization.quantizers.grid import NO_PREFIX, Grid, PrefixFormat, PrefixGrids
 from vitquant.quantization.quantizers.mse_search import (
     OutputFn,
+    scale_with_headroom,
     search_per_head,
     search_per_tensor,
     search_prefix,
@@ -95,7 +96,11 @@ class LearnableFakeQuantize(nn.Module):
             return
         negative = bool(x.min() < 0)
         if self.grid.signed or self.symmetry.holds(negative):
-            self.log_scale.copy_(search_symmetric(x, self.grid, output_fn).log())
+            if self.grid.signed:
+                scale = scale_with_headroom(x, self.grid)
+            else:
+                scale = search_symmetric(x, self.grid, output_fn)
+            self.log_scale.copy_(scale.log())
             self.zero_point.fill_(self.grid.middle)
             self.trains_zero_point.fill_(False)
             return

@@ -89,6 +89,15 @@ def search_symmetric(
     return x.new_tensor(min((middle * k / 20 for k in range(15, 27)), key=error))
 
 
+def scale_with_headroom(x: Tensor, grid: Grid) -> Tensor:
+    """Scale () at which a sample ``x`` takes up half of a signed grid.
+
+    Of 16 bits, one more or less is nothing to rounding; what costs is values of other images that
+    lie outside the sample's range, and would be clipped.
+    """
+    return (2 * x.abs().max() / grid.qmax).clamp_min(_TINY)
+
+
 def search_per_head(
     x: Tensor, grid: Grid, output_fn: OutputFn | None = None, candidates: int = 48
 ) -> Tensor:
