@@ -4,6 +4,7 @@
 where one has to be written again.
 """
 
+import csv
 import sys
 from pathlib import Path
 
@@ -19,6 +20,16 @@ HEAD = (
     "variables are on [another page](json.md). An option that has no effect with the others given "
     "is refused.\n\n"
     "Options of the program itself stand before the command: `vitquant --debug quantize …`.\n"
+)
+
+
+BENCHMARK_HEAD = (
+    "# Files side by side\n\n"
+    "<!-- Written by docs/generate.py from targets.csv: vitquant bench appends its rows there. -->"
+    "\n\nEach table is one interleaved run of `vitquant bench`, one image at a time: the median of "
+    "its rounds, and in how many times less time than the float model in the same runtime (the "
+    "median of the ratios of each round). Agreement is that with the checkpoint in PyTorch. "
+    "[targets.md](../targets.md) says how the files were made.\n"
 )
 
 
@@ -48,7 +59,35 @@ def _table(options: list) -> list[str]:
     return lines
 
 
-PAGES = {"reference/cli.md": command_line}
+def benchmark() -> str:
+    """The table of all rows that ``vitquant bench`` wrote, in Markdown."""
+    with (DOCS / "results" / "targets.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    parts = [BENCHMARK_HEAD]
+    for run in dict.fromkeys((r["model"], r["device"], r["threads"], r["versions"]) for r in rows):
+        model, device, threads, versions = run
+        own = [r for r in rows if (r["model"], r["device"], r["threads"], r["versions"]) == run]
+        names = "runtime | file | ms | 10% to 90% | times float | MB | top-1 % | agreement %"
+        parts += [
+            f"## {model}\n\n{device}, {threads} threads, {own[0]['repeats']} rounds; {versions}.\n",
+            f"| {names} |\n|{' --- |' * len(names.split('|'))}",
+        ]
+        for row in sorted(own, key=lambda r: r["runtime"]):
+            cells = [
+                row["runtime"],
+                f"{row['name']}" if row["kind"] == "file" else f"{row['name']}, {row['kind']}",
+                f"{float(row['median_ms']):.2f}",
+                f"{float(row['p10_ms']):.2f} to {float(row['p90_ms']):.2f}",
+                f"{float(row['speedup_paired']):.2f}",
+                f"{int(row['bytes']) / 1e6:.2f}",
+                *(f"{100 * float(row[n]):.2f}" if row[n] else "" for n in ("top1", "agreement")),
+            ]
+            parts.append(f"| {' | '.join(cells)} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+PAGES = {"reference/cli.md": command_line, "results/targets.md": benchmark}
 
 
 def main(arguments: list[str]) -> int:

@@ -66,8 +66,8 @@ class Accuracy(Settings):
     reference: str | None = setting(
         None,
         "The checkpoint in PyTorch, or another model, whose top-1 predictions those of the files "
-        "are compared with.",
-        metavar="MODEL",
+        "are compared with; of several with commas, each file is compared with its own checkpoint.",
+        metavar="MODEL,MODEL",
         used_by=_DATA,
     )
     ignore_unknown: bool = setting(

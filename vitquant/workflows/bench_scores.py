@@ -1,13 +1,14 @@
 """What the predictions of timed files are compared with, opened before anything is timed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from vitquant.benchmark.candidate import Candidate, Opened
 from vitquant.benchmark.rows import Scores
 from vitquant.benchmark.scores import agreement, outputs, remembering
+from vitquant.checkpoint.read import read_checkpoint
 from vitquant.config.bench import BenchSettings
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress
@@ -17,7 +18,13 @@ from vitquant.data.loader import stratified_sample
 from vitquant.data.open import Role, open_source
 from vitquant.evaluation import accuracy
 from vitquant.models.model import Model
-from vitquant.workflows.open import images_for, open_model
+from vitquant.workflows.open import (
+    CheckpointFile,
+    HubCheckpoint,
+    images_for,
+    open_model,
+    resolve,
+)
 
 _BATCH = 64
 
@@ -27,7 +34,7 @@ class Compared:
     """What predictions are compared with.
 
     model: the float one, with chosen calibration images and its outputs on them. labeled: images of
-    the label space. reference: in PyTorch.
+    the label space. references: in PyTorch, by the checksums of their checkpoints.
     """
 
     settings: BenchSettings
@@ -37,7 +44,7 @@ class Compared:
     chosen: Sequence[int] = ()
     expected: torch.Tensor | None = None
     labeled: ImageSource | None = None
-    reference: Model | None = None
+    references: dict[str, Model] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -75,14 +82,26 @@ class Compared:
             role=Role.EVALUATION,
             ignore_unknown=self.settings.ignore_unknown,
         )
-        if self.settings.reference is not None:
-            reference = open_model(self.settings.reference)
-            if reference.num_classes != self.space.num_classes:
-                raise UserError(
-                    f"--reference: {self.settings.reference} has {reference.num_classes} classes, "
-                    f"the files {self.space.num_classes}; a model of the same classes is accepted"
-                )
-            self.reference = remembering(reference)
+        for name in filter(None, (self.settings.reference or "").split(",")):
+            self._open_reference(name)
+
+    def _open_reference(self, name: str) -> None:
+        reference = open_model(name)
+        if reference.num_classes != self.space.num_classes:
+            raise UserError(
+                f"--reference: {name} has {reference.num_classes} classes, the files "
+                f"{self.space.num_classes}; a model of the same classes is accepted"
+            )
+        named = resolve(name)
+        content = ""
+        if isinstance(named, CheckpointFile | HubCheckpoint):
+            content = read_checkpoint(named.path).header.content_sha256
+        self.references[content] = remembering(reference)
+
+    def _reference(self, candidate: Candidate) -> Model | None:
+        """The checkpoint that a file was exported from, or else the first reference."""
+        content = candidate.metadata.settings.get("checkpoint_sha256", "")
+        return self.references.get(content, next(iter(self.references.values()), None))
 
     def scores(self, one: Opened, progress: Progress) -> Scores:
         """Of a file in a runtime; none of a file whose classes are others, or not known."""
@@ -95,6 +114,8 @@ class Compared:
             as_float = agreement(self.expected, own)
         if self.labeled is not None:
             progress.say(f"top-1 of {one.candidate.name} in {one.label}")
-            scored = accuracy.evaluate(one.model, self.labeled, _BATCH, self.reference, progress)
+            scored = accuracy.evaluate(
+                one.model, self.labeled, _BATCH, self._reference(one.candidate), progress
+            )
             top1, same = scored.accuracy.top1, scored.agreement
         return Scores(as_float, top1, same)
