@@ -45,7 +45,8 @@ def inspect(
         console.result(f"computed in float: {line}")
     console.result(f"made by: {command}")
     console.result(
-        f"{file}: {found['model']} {found['bits']}, {found['bytes']:,} bytes, float "
+        f"{file}: {found['model']} {found['bits']} for {found['target']}, "
+        f"{found['bytes']:,} bytes, float "
         f"{found['float_bytes']:,} ({found['float_bytes'] / found['bytes']:.1f} times smaller)"
     )
 

@@ -181,7 +181,8 @@ def verify(
         if integer_layers is not None:
             layers = _layers(model, metadata.integer_kernels)
             notes.append(
-                f"{runtime.label} runs {integer_layers} of {layers} layers on integer kernels"
+                f"{runtime.label} runs {integer_layers} of {layers} layers on integer kernels, and "
+                f"{module.integer_attentions() or 0} attentions as one each"
             )
     if broken_rules is not None:
         notes.append(_RULES_NOTE)

@@ -160,6 +160,7 @@ def _to_onnx(
     about = _about(found) | {
         "model": checkpoint.header.model["name"],
         "bits": checkpoint.header.bits,
+        "target": target.name,
     }
     return Exported(out, settings.format, found.exported[0].bytes, found, about)
 

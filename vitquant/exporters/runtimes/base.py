@@ -26,6 +26,10 @@ class ExportedModule(nn.Module):
         """Names of the nodes that run on integer kernels; None where the runtime does not tell."""
         return None
 
+    def integer_attentions(self) -> int | None:
+        """How many whole attentions are one integer kernel; None as above."""
+        return None
+
     def integer_layers(self) -> int | None:
         """How many Linear and Conv2d layers run on integer kernels; None as above."""
         return None

@@ -19,6 +19,7 @@ from vitquant.exporters.runtimes.metadata import Metadata
 # What OpenVINO calls the layers that a quantized Linear or Conv2d becomes.
 _PRODUCTS = ("FullyConnected", "Convolution", "MatMul")
 _INTEGER = ("u8", "i8")
+_BYTES = {"u8", "i8", "uint8_t", "int8_t"}
 _CLIENT = "openvino_telemetry"
 _WARM_UP = 3
 
@@ -106,6 +107,19 @@ class OpenVinoModule(ExportedModule):
         (argument,) = self.compiled.inputs
         wanted = torch.uint8 if argument.element_type.to_string() == "u8" else torch.float32
         return images.detach().to("cpu", wanted).numpy()
+
+    def integer_attentions(self) -> int:
+        """How many attentions are one kernel that is given integers alone.
+
+        OpenVINO fuses both matmuls with the softmax between them into a ``Subgraph``.
+        """
+        found = 0
+        for node in self.compiled.get_runtime_model().get_ops():
+            info = node.get_rt_info()
+            fused = "softmax" in info["originalLayersNames"].astype(str).lower()
+            types = {port.get_element_type().to_string() for port in node.inputs()}
+            found += info["layerType"].astype(str) == "Subgraph" and fused and types <= _BYTES
+        return found
 
     def integer_layers(self) -> int:
         """Attention is fused into kernels that do not say what they are, so of layers alone."""
