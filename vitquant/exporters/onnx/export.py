@@ -132,6 +132,7 @@ def export_onnx(
     """
     options, progress = options or OnnxOptions(), progress or Silent()
     check_writable(out)
+    check_target(model.module, options)
     opset = choose_opset(model.module, options)
     seen = _decode(images or SmoothNoiseSource(count, model.input_size[1:]), count, progress)
     progress.say(
