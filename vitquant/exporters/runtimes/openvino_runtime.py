@@ -17,7 +17,7 @@ from vitquant.exporters.runtimes.base import ExportedModule, NodeTime
 from vitquant.exporters.runtimes.metadata import Metadata
 
 # What OpenVINO calls the layers that a quantized Linear or Conv2d becomes.
-_PRODUCTS = ("FullyConnected", "Convolution", "MatMul")
+_LAYERS = ("FullyConnected", "Convolution")
 _INTEGER = ("u8", "i8")
 _BYTES = {"u8", "i8", "uint8_t", "int8_t"}
 _CLIENT = "openvino_telemetry"
@@ -125,7 +125,7 @@ class OpenVinoModule(ExportedModule):
         """Attention is fused into kernels that do not say what they are, so of layers alone."""
         described = [node.get_rt_info() for node in self.compiled.get_runtime_model().get_ops()]
         return sum(
-            info["layerType"].astype(str) in _PRODUCTS
+            info["layerType"].astype(str) in _LAYERS
             and info["runtimePrecision"].astype(str) in _INTEGER
             for info in described
         )
