@@ -99,9 +99,10 @@ class Compared:
         self.references[content] = remembering(reference)
 
     def _reference(self, candidate: Candidate) -> Model | None:
-        """The checkpoint that a file was exported from, or else the first reference."""
-        content = candidate.metadata.settings.get("checkpoint_sha256", "")
-        return self.references.get(content, next(iter(self.references.values()), None))
+        """The only one, or of several the checkpoint that a file was exported from."""
+        if len(self.references) == 1:
+            return next(iter(self.references.values()))
+        return self.references.get(candidate.metadata.settings.get("checkpoint_sha256", ""))
 
     def scores(self, one: Opened, progress: Progress) -> Scores:
         """Of a file in a runtime; none of a file whose classes are others, or not known."""
