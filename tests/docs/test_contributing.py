@@ -23,7 +23,7 @@ def tree(tmp_path_factory) -> Path:
     blocks = re.findall(
         r"```python\n# (\S+?)(?:, after: ([^\n]+))?\n(.*?)```", DOCUMENT.read_text(), re.S
     )
-    assert len(blocks) == 8
+    assert len(blocks) == 10
     for name, anchor, text in blocks:
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def run(tree: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
 def test_the_tests_in_it_pass(tree):
     ended = run(tree, "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", "tests")
     assert ended.returncode == 0, ended.stdout
-    assert "2 passed" in ended.stdout
+    assert "3 passed" in ended.stdout
 
 
 @pytest.mark.slow
@@ -68,6 +68,6 @@ def test_what_it_shows_is_in_style(tree):
         for path in tree.rglob("*.py")
         if not (PACKAGE.parent / path.relative_to(tree)).exists()
     ]
-    assert len(new) == 4
+    assert len(new) == 6
     ended = run(tree, "ruff", "check", "--config", DOCUMENT.parents[1] / "pyproject.toml", *new)
     assert ended.returncode == 0, ended.stdout
