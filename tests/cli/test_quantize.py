@@ -116,16 +116,16 @@ def test_layers_have_bits_of_their_own(quantize, vitquant):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("flag", "part"), [("--no-per-head", "left.scale"), ("--no-prefix-scales", "prefix_scale")]
+    ("name", "part"), [("per-head", "left.scale"), ("prefix-scales", "prefix_scale")]
 )
-def test_parts_may_do_without_scales_of_their_own(flag, part, quantize, tmp_path):
+def test_parts_have_scales_of_their_own_or_not(name, part, quantize, tmp_path):
     def found(*arguments):
         assert quantize("--out", tmp_path / "a.safetensors", *arguments).code == 0
         tensors = load_file(tmp_path / "a.safetensors")
         return {name for name, t in tensors.items() if name.endswith(part) and t.dim()}
 
-    assert found()
-    assert not found(flag)
+    assert found(f"--{name}")
+    assert not found(f"--no-{name}")
 
 
 def test_class_tokens_may_have_more_bits(quantize, vitquant):
