@@ -11,7 +11,7 @@ from torch import Tensor
 from vitquant.core.errors import UserError
 from vitquant.exporters.runtimes.base import ExportedModule, as_model
 from vitquant.exporters.runtimes.metadata import Metadata, parse_metadata
-from vitquant.exporters.runtimes.registry import RUNTIMES
+from vitquant.exporters.runtimes.registry import get_runtime
 from vitquant.models.model import Model, ModelIdentity
 
 UNKNOWN = Metadata(ModelIdentity("", ""), {}, None, "", 0, False, [], {"weight_types": []})
@@ -69,7 +69,7 @@ class Opened:
 
 def open_candidate(candidate: Candidate, runtime: str) -> Opened:
     """Raises UserError if the runtime does not accept the file."""
-    chosen = next(r for r in RUNTIMES if r.name == runtime)
+    chosen = get_runtime(runtime)
     module = chosen.open(candidate.path, candidate.metadata)
     model = as_model(module, candidate.metadata)
     if candidate.batch is not None:

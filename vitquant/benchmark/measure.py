@@ -11,7 +11,7 @@ from vitquant.benchmark.rows import KindTime, Latency, Row, Speedup, by_kind
 from vitquant.benchmark.timing import Runner, interleave
 from vitquant.core.errors import UserError, first_line
 from vitquant.core.progress import Progress
-from vitquant.exporters.runtimes.registry import RUNTIMES
+from vitquant.exporters.runtimes.registry import get_runtime
 
 _PROFILED_RUNS = 20
 
@@ -120,6 +120,5 @@ def _memory(one: Opened, batch_size: int, wanted: Wanted) -> Memory | None:
 
 
 def _breakdown(one: Opened, batch_size: int) -> list[KindTime]:
-    runtime = next(r for r in RUNTIMES if r.name == one.runtime)
     example = one.candidate.example(batch_size)
-    return by_kind(runtime.profile(one.candidate.path, example, _PROFILED_RUNS))
+    return by_kind(get_runtime(one.runtime).profile(one.candidate.path, example, _PROFILED_RUNS))

@@ -72,13 +72,12 @@ def _measure(path: str, runtime: str, shape: list[int], threads: int) -> Memory:
     import torch
 
     from vitquant.benchmark.candidate import UNKNOWN
-    from vitquant.exporters.runtimes.registry import RUNTIMES
+    from vitquant.exporters.runtimes.registry import get_runtime
 
     torch.set_num_threads(threads)
-    chosen = next(r for r in RUNTIMES if r.name == runtime)
     forget_peak()
     before = peak_bytes()
-    module = chosen.open(Path(path), UNKNOWN)
+    module = get_runtime(runtime).open(Path(path), UNKNOWN)
     for _ in range(_RUNS):
         module(torch.zeros(shape))
     peak = peak_bytes()

@@ -20,7 +20,7 @@ from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.loader import load_batches
 from vitquant.exporters.runtimes.metadata import load_onnx
-from vitquant.exporters.runtimes.registry import RUNTIMES, installed_runtimes
+from vitquant.exporters.runtimes.registry import get_runtime, installed_runtimes
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
 from vitquant.workflows.bench_scores import Compared
@@ -123,7 +123,7 @@ def _runtimes(settings: BenchSettings) -> list[str]:
     if settings.runtime is None:
         return installed
     if settings.runtime not in installed:
-        label = next(r.label for r in RUNTIMES if r.name == settings.runtime)
+        label = get_runtime(settings.runtime).label
         raise UserError(
             f"{settings.naming.option('runtime')}: {label} is not installed; pip install "
             f"{settings.runtime}, or one of {', '.join(installed)} is accepted"

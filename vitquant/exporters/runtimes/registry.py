@@ -19,6 +19,11 @@ def installed_runtimes(format: str) -> list[Runtime]:
     return [r for r in RUNTIMES if r.format == format and r.installed()]
 
 
+def get_runtime(name: str) -> Runtime:
+    """The runtime called ``name``, one of ``RUNTIME_NAMES``."""
+    return next(runtime for runtime in RUNTIMES if runtime.name == name)
+
+
 def is_onnx(name: str) -> bool:
     """Whether MODEL is the path of an ONNX file."""
     return name.endswith(".onnx")
@@ -38,7 +43,7 @@ def open_exported(path: Path, runtime: str | None = None) -> Model:
     if runtime is not None and runtime not in RUNTIME_NAMES:
         accepted = ", ".join(RUNTIME_NAMES)
         raise UserError(f"--runtime: {runtime!r} is not known; {accepted} is accepted")
-    chosen = next(r for r in RUNTIMES if runtime in (None, r.name))
+    chosen = get_runtime(runtime or RUNTIME_NAMES[0])
     metadata = read_metadata(path)
     try:
         return as_model(chosen.open(path, metadata), metadata)
