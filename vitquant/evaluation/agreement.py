@@ -1,5 +1,6 @@
 """How much of the float model is left in a quantized one, without labels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from vitquant.models.model import Model
 # Enough to tell a model that works from one that does not, in the time of a few training steps.
 _IMAGES = 256
 _BATCH = 32
+_SMALL_BATCH = 8
 # Of the way from a random guess, which is what a lost model comes down to, to the float model's.
 # Ternary DeiT-Tiny, trained too short to be of use, still comes twice as far.
 _FLOOR = 0.2
@@ -35,6 +37,17 @@ class OutputAgreement:
 
     agreement: float | None
     difference: float
+
+
+@torch.inference_mode()
+def outputs(model: Model, images: ImageSource, indices: Sequence[int]) -> Tensor:
+    """(N, ...): of images by their indices, with the model's own preprocessing.
+
+    Raises UserError for an image that cannot be read.
+    """
+    size = min(_SMALL_BATCH, model.max_batch or _SMALL_BATCH)
+    loaded = load_batches(images, indices, model.transform(), size)
+    return torch.cat([model(batch) for batch, _ in loaded])
 
 
 def compare_outputs(expected: Tensor, found: Tensor, num_classes: int) -> OutputAgreement:

@@ -8,13 +8,11 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from torch import Tensor
 
 from vitquant.core.errors import CheckFailedError, UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
-from vitquant.data.loader import load_batches
-from vitquant.evaluation.agreement import OutputAgreement, compare_outputs
+from vitquant.evaluation.agreement import OutputAgreement, compare_outputs, outputs
 from vitquant.exporters.noise_floor import float_matmuls, perturb_accumulation
 from vitquant.exporters.runtimes.base import ExportedModule, Runtime, as_model
 from vitquant.exporters.runtimes.metadata import Metadata, read_metadata
@@ -29,7 +27,6 @@ accumulation noise. Of 32 images, half of it is chance."""
 
 # As for agreement: how far the outputs may lie apart, relative to the model's own.
 _FURTHER, _AND = 2.0, 0.05
-_BATCH = 8
 _WARM_UP, _REPEATS = 2, 7
 _RULES_NOTE = "checked against the documented rules of the target, not run in its runtime"
 
@@ -154,15 +151,16 @@ def verify(
     progress = progress or Silent()
     metadata = read_metadata(path)
     opened, notes = _open(path, metadata)
+    shown = range(len(images))
     in_float = float_matmuls if metadata.settings["float_attention"] else nullcontext
     with in_float(model.module):
         progress.say(f"comparing with PyTorch on {len(images)} images of {images.name}")
-        expected = _outputs(model, images)
+        expected = outputs(model, images, shown)
         with perturb_accumulation(model.module):
-            own = compare_outputs(expected, _outputs(model, images), model.num_classes)
+            own = compare_outputs(expected, outputs(model, images, shown), model.num_classes)
 
     def run(kind: str, runtime: str, other: Model, size: int, in_float: list[str]) -> Run:
-        found = compare_outputs(expected, _outputs(other, images), model.num_classes)
+        found = compare_outputs(expected, outputs(other, images, shown), model.num_classes)
         return Run(kind, runtime, size, _milliseconds(other, images), found, in_float)
 
     before = float_model.identity.float_bytes
@@ -218,12 +216,6 @@ def _open(path: Path, metadata: Metadata) -> tuple[list[tuple[Runtime, ExportedM
                 raise UserError(f"FILE: {error}") from error
             notes.append(str(error))
     return opened, notes
-
-
-def _outputs(model: Model, images: ImageSource) -> Tensor:
-    size = min(_BATCH, model.max_batch or _BATCH)
-    loaded = load_batches(images, range(len(images)), model.transform(), size)
-    return torch.cat([model(batch) for batch, _ in loaded])
 
 
 def _milliseconds(model: Model, images: ImageSource) -> float:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from vitquant.benchmark.cached import cached
 from vitquant.benchmark.candidate import Candidate, Opened
 from vitquant.benchmark.rows import Scores
-from vitquant.benchmark.scores import agreement, outputs, remembering
-from vitquant.checkpoint.read import read_checkpoint
+from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.config.bench import BenchSettings
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress
@@ -17,6 +17,7 @@ from vitquant.data.image_source import ImageSource
 from vitquant.data.loader import stratified_sample
 from vitquant.data.open import Role, open_source
 from vitquant.evaluation import accuracy
+from vitquant.evaluation.agreement import compare_outputs, outputs
 from vitquant.models.model import Model
 from vitquant.workflows.open import (
     CheckpointFile,
@@ -86,17 +87,18 @@ class Compared:
             self._open_reference(name)
 
     def _open_reference(self, name: str) -> None:
-        reference = open_model(name)
+        named, content = resolve(name), ""
+        if isinstance(named, CheckpointFile | HubCheckpoint):
+            checkpoint = read_checkpoint(named.path)
+            content, reference = checkpoint.header.content_sha256, restore(checkpoint)
+        else:
+            reference = open_model(named)
         if reference.num_classes != self.space.num_classes:
             raise UserError(
                 f"--reference: {name} has {reference.num_classes} classes, the files "
                 f"{self.space.num_classes}; a model of the same classes is accepted"
             )
-        named = resolve(name)
-        content = ""
-        if isinstance(named, CheckpointFile | HubCheckpoint):
-            content = read_checkpoint(named.path).header.content_sha256
-        self.references[content] = remembering(reference)
+        self.references[content] = cached(reference)
 
     def _reference(self, candidate: Candidate) -> Model | None:
         """The only one, or of several the checkpoint that a file was exported from."""
@@ -112,7 +114,7 @@ class Compared:
         as_float = top1 = same = None
         if self.calib is not None and self.expected is not None:
             own = outputs(one.model, self.calib, self.chosen)
-            as_float = agreement(self.expected, own)
+            as_float = compare_outputs(self.expected, own, space.num_classes).agreement
         if self.labeled is not None:
             progress.say(f"top-1 of {one.candidate.name} in {one.label}")
             scored = accuracy.evaluate(
