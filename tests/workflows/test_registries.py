@@ -7,9 +7,9 @@ from vitquant.config.quantize import METHODS
 from vitquant.config.synthesize import SYNTHESIZERS
 from vitquant.config.training import JOINT, TRAINED
 from vitquant.config.values import ALIASES, DEFAULT_GENERATOR, MINIATURES
+from vitquant.exporters import formats
 from vitquant.exporters.onnx import graph
 from vitquant.exporters.runtimes.registry import RUNTIME_NAMES
-from vitquant.exporters.targets import TARGETS
 from vitquant.exporters.verify import MARGIN
 from vitquant.models.sources import from_miniature, from_timm
 from vitquant.quantization.methods.base import METHODS as REGISTERED
@@ -34,7 +34,7 @@ def test_types_and_runtimes():
 
 
 def test_formats():
-    assert tuple(TARGETS) == FORMATS
+    assert tuple(formats.FORMATS) == FORMATS
     assert export.MARGIN == MARGIN
 
 

@@ -15,8 +15,8 @@ from vitquant.core.files import check_writable
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
 from vitquant.exporters.compressed_tensors import check_folder
+from vitquant.exporters.formats import ONNX, SAFETENSORS, get_format
 from vitquant.exporters.onnx.options import OnnxOptions, choose_weight_type
-from vitquant.exporters.targets import ONNX, SAFETENSORS, get_target
 from vitquant.exporters.verify import Verification
 from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier
@@ -124,7 +124,7 @@ def default_out(named: CheckpointFile | HubCheckpoint, settings: ExportSettings)
     """Where ``vitquant export`` writes what a checkpoint becomes: beside it."""
     # What comes from the Hub lies in a cache, which is no place for a result.
     beside = Path(named.name.split("/")[-1]) if isinstance(named, HubCheckpoint) else named.path
-    return get_target(settings.format).default_path(beside)
+    return get_format(settings.format).default_path(beside)
 
 
 def _to_onnx(

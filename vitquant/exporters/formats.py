@@ -11,8 +11,8 @@ from vitquant.exporters.onnx.export import export_onnx
 
 
 @dataclass(frozen=True)
-class ExportTarget:
-    """One kind of file; another is a function that writes it and a line in ``TARGETS``.
+class FileFormat:
+    """One kind of file; another is a function that writes it and a line in ``FORMATS``.
 
     name: of ``--format``. suffix: what follows a checkpoint's name where no other is given. write:
     the function; what it takes and returns is its own, and :mod:`vitquant.workflows.export` has a
@@ -28,13 +28,13 @@ class ExportTarget:
         return checkpoint.with_name(f"{checkpoint.stem}{self.suffix}")
 
 
-ONNX = ExportTarget("onnx", ".onnx", export_onnx)
-SAFETENSORS = ExportTarget("safetensors", "-compressed", compressed_tensors.write)
-TARGETS = {target.name: target for target in (ONNX, SAFETENSORS)}
+ONNX = FileFormat("onnx", ".onnx", export_onnx)
+SAFETENSORS = FileFormat("safetensors", "-compressed", compressed_tensors.write)
+FORMATS = {kind.name: kind for kind in (ONNX, SAFETENSORS)}
 
 
-def get_target(name: str) -> ExportTarget:
+def get_format(name: str) -> FileFormat:
     """The kind of file called ``name``. Raises UserError for others."""
-    if name not in TARGETS:
-        raise UserError(f"--format: {name!r} is not known; {', '.join(TARGETS)} is accepted")
-    return TARGETS[name]
+    if name not in FORMATS:
+        raise UserError(f"--format: {name!r} is not known; {', '.join(FORMATS)} is accepted")
+    return FORMATS[name]
