@@ -28,9 +28,13 @@ def test_what_a_target_cannot_take_is_refused(given):
         QuantizeSettings.build(bits="w4a4", target="openvino", **given)
 
 
-def test_tensorrt_has_no_16_bit_integers():
-    with pytest.raises(UserError, match=r"bits: TensorRT has no activations of 16-bit integers"):
-        QuantizeSettings.build(bits="w8i16", target="tensorrt")
+@pytest.mark.parametrize("name", ["bits", "patch_embed_bits", "head_bits"])
+def test_tensorrt_has_no_16_bit_integers(name):
+    given = {"bits": "w8a8"} | {name: "w8i16"}
+    with pytest.raises(
+        UserError, match=rf"^{name}: TensorRT has no activations of 16-bit integers"
+    ):
+        QuantizeSettings.build(target="tensorrt", **given)
 
 
 @pytest.mark.parametrize(

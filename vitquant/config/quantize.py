@@ -49,12 +49,12 @@ SYNTHESIZERS_OF_CALIB = {
 _FLOAT_ACTIVATIONS = "float activations"
 _I16_ACTIVATIONS = "16-bit integer activations"
 _MANY_BITS = "activations of 5 bits or more"
-_ONE_SCALE = "other targets"
-_PREFIX_BITS = "bits of their own"
+_ONE_SCALE = " and ".join(name for name, target in TARGETS.items() if not target.head_scales)
+_PREFIX_BITS = "--prefix-bits"
 # A classifier of fewer bits than this is too coarse where it is only rounded.
 _FEW_BITS = 3
-# With so many bits in activations, scales of heads cost more time than they are worth.
-_FINE = 5
+# From so many bits of activations on, scales of heads cost more time than they are worth.
+_MANY = 5
 
 # To 16-bit integers, scales of parts bring nothing.
 _WITH_ACTIVATIONS: UsedBy = {
@@ -178,7 +178,7 @@ class QuantizeSettings(
             TERNARY_WEIGHTS: values["bits"].weight == TERNARY,
             _FLOAT_ACTIVATIONS: not values["bits"].quantizes_activations,
             _I16_ACTIVATIONS: values["bits"].signed,
-            _MANY_BITS: values["bits"].activation >= _FINE,
+            _MANY_BITS: values["bits"].activation >= _MANY,
             _PREFIX_BITS: values["prefix_bits"] is not None,
             _ONE_SCALE: not TARGETS[values["target"]].head_scales,
             LOW_BIT_HEAD: values["head_bits"].weight < _FEW_BITS,
@@ -222,11 +222,12 @@ class QuantizeSettings(
             "prefix_bits": self.prefix_bits and not self.profile.prefix_scales,
             "prefix_scales": self.prefix_scales and not self.profile.prefix_scales,
         }
-        if self.bits.signed and not self.profile.int16:
-            raise UserError(
-                f"{labels['bits']}: {self.profile.label} has no activations of 16-bit integers; "
-                f"a2 to a8, or a16 for float ones, are accepted"
-            )
+        for name in ("bits", "patch_embed_bits", "head_bits"):
+            if getattr(self, name).signed and not self.profile.int16:
+                raise UserError(
+                    f"{labels[name]}: {self.profile.label} has no activations of 16-bit integers; "
+                    f"a2 to a8, or a16 for float ones, are accepted"
+                )
         for name, wrong in own.items():
             if wrong:
                 raise UserError(
