@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vitquant.exporters.onnx.float16 import to_float16
 from vitquant.exporters.onnx.tensorrt_rules import broken_rules
+from vitquant.exporters.onnx.tensorrt_rules.__main__ import main
 
 PRODUCT = {
     "scale": np.float32(0.5),
@@ -250,3 +251,10 @@ def test_as_a_program(tmp_path):
     done = run(str(tmp_path / "missing.onnx"))
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_command_names_what_is_no_onnx_file(tmp_path, capsys):
+    (tmp_path / "text.onnx").write_text("no graph")
+    assert main([str(tmp_path / "text.onnx")]) == 2
+    assert "not a readable ONNX file" in capsys.readouterr().err
+    assert main([]) == 2

@@ -3,17 +3,21 @@
 import sys
 from pathlib import Path
 
-import onnx
-
+from vitquant.core.errors import UserError
 from vitquant.exporters.onnx.tensorrt_rules import broken_rules
+from vitquant.exporters.runtimes.metadata import load_onnx
 
 
 def main(arguments: list[str]) -> int:
     """Print the rules that a file breaks; returns the exit code."""
-    if len(arguments) != 1 or not Path(arguments[0]).is_file():
+    if len(arguments) != 1:
         print("FILE: one ONNX file is accepted", file=sys.stderr)
         return 2
-    broken = broken_rules(onnx.load(arguments[0]))
+    try:
+        broken = broken_rules(load_onnx(Path(arguments[0])))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
     print("\n".join(broken) or "keeps TensorRT's documented rules; not run in TensorRT")
     return 1 if broken else 0
 
