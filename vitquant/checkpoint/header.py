@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from vitquant.config.bits import FLOAT_BITS
+from vitquant.config.targets import DEFAULT_TARGET
 from vitquant.core.modules import submodule
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.layers.conv import IntConv2d
@@ -99,6 +100,11 @@ class Header:
             signed = signed or any(any(p.signed_activations) for p in self.products)
             differ = any(isinstance(p.activation_bits, tuple) for p in self.products)
             self.format_version = 6 if signed else 5 if differ else 4
+
+    @property
+    def target(self) -> str:
+        """The name of what it was quantized for; files of before targets were for ONNX Runtime."""
+        return str(self.settings.get("target", DEFAULT_TARGET))
 
     def dump(self) -> str:
         raw = asdict(self)

@@ -5,7 +5,6 @@ from typing import Any
 
 from vitquant.checkpoint.packing import packed_bytes
 from vitquant.checkpoint.read import Checkpoint
-from vitquant.config.targets import DEFAULT_TARGET
 from vitquant.quantization.quantizers.grid import weight_grid
 
 # What a tensor that stays float is for, by the end of its name; the first that fits is taken.
@@ -36,7 +35,7 @@ def report(checkpoint: Checkpoint) -> dict[str, Any]:
         "model": header.model["name"],
         "float_model": header.model,
         "bits": header.bits,
-        "target": header.settings.get("target", DEFAULT_TARGET),
+        "target": header.target,
         "layers": layers,
         "kept_float": [
             {"name": n, "shape": list(t.shape), "bytes": _bytes(t), "why": _why(n, header)}

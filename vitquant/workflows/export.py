@@ -9,8 +9,10 @@ from typing import Any
 
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.config.export import ExportSettings
-from vitquant.config.targets import DEFAULT_TARGET, TARGETS
+from vitquant.config.targets import TARGETS
+from vitquant.config.targets.base import Target
 from vitquant.config.values import MINIATURES
+from vitquant.core.errors import UserError
 from vitquant.core.files import check_writable
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
@@ -131,8 +133,7 @@ def _to_onnx(
     checkpoint: Checkpoint, settings: ExportSettings, out: Path, progress: Progress
 ) -> Exported:
     model = restore(checkpoint)
-    made_for = checkpoint.header.settings.get("target", DEFAULT_TARGET)
-    target = TARGETS[settings.target or made_for]
+    target = _target(checkpoint, settings)
     options = OnnxOptions(
         choose_weight_type(settings.weight_type, target, settings.naming.option("weight_type")),
         settings.opset,
@@ -163,6 +164,17 @@ def _to_onnx(
         "target": target.name,
     }
     return Exported(out, settings.format, found.exported[0].bytes, found, about)
+
+
+def _target(checkpoint: Checkpoint, settings: ExportSettings) -> Target:
+    """The one that is asked for, or else the checkpoint's."""
+    name = settings.target or checkpoint.header.target
+    if name not in TARGETS:
+        raise UserError(
+            f"FILE: {checkpoint.path} was quantized for {name}, which this vitquant does not know; "
+            f"{settings.naming.option('target')} {', '.join(TARGETS)} is accepted"
+        )
+    return TARGETS[name]
 
 
 def _float(model: Model, weights: str | None) -> Model | None:

@@ -69,7 +69,7 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
         strip_exporter_metadata(graph)
         drop_empty_padding(graph)
         integer = lower(graph, modules, options)
-    if options.in_float16:
+    if options.rest_type == "float16":
         to_float16(graph, preprocessing)
     else:
         float16_initializers(graph)
@@ -88,7 +88,7 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
             "target": options.target.name,
             "weight_types": sorted({t.name for t in weight_types(model.module, options)}),
             "opset": opset,
-            "rest": options.rest or options.target.rest,
+            "rest": options.rest_type,
             "float_attention": options.float_attention,
             "checkpoint_sha256": header.content_sha256,
         },

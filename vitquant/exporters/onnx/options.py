@@ -32,9 +32,9 @@ class OnnxOptions:
     rest: str | None = None
 
     @property
-    def in_float16(self) -> bool:
-        """Whether what is computed between integer products is float16."""
-        return (self.rest or self.target.rest) == "float16"
+    def rest_type(self) -> str:
+        """The type between integer products."""
+        return self.rest or self.target.rest
 
 
 def choose_weight_type(name: str | None, target: Target, flag: str) -> OnnxIntType:
