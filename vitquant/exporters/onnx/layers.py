@@ -48,18 +48,17 @@ def convolution(
             inputs.append(graph.constant(f"{name}.bias", layer.bias.numpy()))
         graph.add("Conv", inputs, name, output, **settings)
         return False
-    stored = Storage.of(layer.input, options.target.inputs)
+    target = options.target
+    stored = Storage.of(layer.input, target.inputs, target.clips_integers)
     signed = layer.input.grid.signed
-    if signed or not options.target.conv_integer:
+    if signed or not target.conv_integer:
         rounded = quantize_dequantize(graph, x, stored, f"{name}.input")
         inputs = [rounded, _weight(graph, layer, name, options)]
         if layer.bias is not None:
             inputs.append(_float_bias(graph, layer.bias, name))
         graph.add("Conv", inputs, name, output, **settings)
         return not signed
-    codes, (_, zero_point) = quantize_linear(
-        graph, x, stored, f"{name}.input", clip_integers=options.target.clips_integers
-    )
+    codes, (_, zero_point) = quantize_linear(graph, x, stored, f"{name}.input")
     # Padding is the zero point, as in the checkpoint.
     inputs = [codes, integer_weight(graph, layer, name, options.min_weight_type), zero_point]
     sums = graph.add("ConvInteger", inputs, name, **settings)

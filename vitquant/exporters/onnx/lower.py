@@ -12,7 +12,7 @@ from vitquant.exporters.onnx import symbolic_ops
 from vitquant.exporters.onnx.graph import Graph
 from vitquant.exporters.onnx.layers import convolution, linear
 from vitquant.exporters.onnx.options import OnnxOptions
-from vitquant.exporters.onnx.qdq import clip_to_grid, quantize_dequantize
+from vitquant.exporters.onnx.qdq import clip_to_levels, quantize_dequantize
 from vitquant.exporters.onnx.storage import Storage
 from vitquant.quantization.layers.attention import QuantizedMatmul
 from vitquant.quantization.layers.base import IntLayer
@@ -83,13 +83,11 @@ def _lower(
             return False
         return _matmul(graph, module, label, inputs, output, _attribute(node, "rows"), options)
     if module.input is not None and node.op_type == symbolic_ops.INPUT:
-        stored = Storage.of(module.input, options.target.inputs)
+        target = options.target
+        stored = Storage.of(module.input, target.inputs, target.clips_integers)
         if (zero_point := _attribute(node, "zero_point", None)) is not None:
             stored = stored.with_zero_point(zero_point)
-        clip_integers = options.target.clips_integers
-        quantize_dequantize(
-            graph, inputs[0], stored, f"{label}.input", output, clip_integers=clip_integers
-        )
+        quantize_dequantize(graph, inputs[0], stored, f"{label}.input", output)
         return False
     if module.input is not None and node.op_type == symbolic_ops.RANGE:
         _clip(graph, module.input, label, inputs[0], output, bool(_attribute(node, "prefix")))
@@ -105,9 +103,10 @@ def _clip(
 ) -> None:
     """Rows at the front, or others, within the levels of their grid."""
     grid = (quantizer.prefix.grid if prefix else None) or quantizer.grid
-    zero_point = 0 if prefix else int(quantizer.zero_point)
+    zero = 0 if prefix else int(quantizer.zero_point)
     name = f"{label}.{'front' if prefix else 'others'}"
-    clip_to_grid(graph, x, grid, quantizer.scale.numpy(), zero_point, name, output)
+    scale = quantizer.scale.numpy()
+    clip_to_levels(graph, x, scale, grid.qmin - zero, grid.qmax - zero, name, output)
 
 
 def _matmul(
@@ -120,29 +119,23 @@ def _matmul(
     options: OnnxOptions,
 ) -> bool:
     """``left @ right`` of shapes (..., rows, K) and (..., K, N) to ``output``, in integers."""
-    symmetry, clip_integers = options.target.matmuls, options.target.clips_integers
+    target, (x, y) = options.target, operands
     left, right = cast(FrozenQuantizer, module.left), cast(FrozenQuantizer, module.right)
     scale = left.qparams(num_tokens=rows).scale.numpy()
-    stored = Storage.of(left, symmetry)
-    if clip_integers and graph.producer(operands[0]) in _NEVER_NEGATIVE:
+    stored = Storage.of(left, target.matmuls, target.clips_integers)
+    if target.clips_integers and graph.producer(x) in _NEVER_NEGATIVE:
         stored = stored.never_negative()
-    b = quantize_dequantize(
-        graph,
-        operands[1],
-        Storage.of(right, symmetry),
-        f"{name}.right",
-        clip_integers=clip_integers,
-    )
-    x = operands[0]
+    others = Storage.of(right, target.matmuls, target.clips_integers)
+    b = quantize_dequantize(graph, y, others, f"{name}.right")
     if scale.ndim:
         # Runtimes multiply integers of one scale, so those of heads and rows are put back behind.
-        if scale.shape == (left.heads, 1, 1) and clip_integers:
+        if scale.shape == (left.heads, 1, 1) and target.clips_integers:
             stored = stored.with_scale(scale.reshape(-1), axis=1)
         else:
             per_unit = graph.constant(f"{name}.per_unit", 1 / scale)
             x = graph.add("Mul", [x, per_unit], f"{name}.left/units")
             stored = stored.with_scale(np.ones((), np.float32))
-    a = quantize_dequantize(graph, x, stored, f"{name}.left", clip_integers=clip_integers)
+    a = quantize_dequantize(graph, x, stored, f"{name}.left")
     if not scale.ndim:
         graph.add("MatMul", [a, b], name, output)
         return not left.grid.signed

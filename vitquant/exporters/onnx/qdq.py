@@ -8,72 +8,47 @@ from onnx import TensorProto
 from vitquant.exporters.onnx.graph import Graph, OnnxIntType, int_tensor, smallest_type
 from vitquant.exporters.onnx.storage import Storage
 from vitquant.quantization.layers.base import IntLayer
-from vitquant.quantization.quantizers.grid import Grid
 
 
-def clip_to_grid(
-    graph: Graph,
-    x: str,
-    grid: Grid,
-    scale: np.ndarray,
-    zero_point: int,
-    name: str,
-    output: str = "",
+def clip_to_levels(
+    graph: Graph, x: str, scale: np.ndarray, low: int, high: int, name: str, output: str = ""
 ) -> str:
-    """``x`` clipped to the range of a grid's levels."""
-    low = scale * np.float32(grid.qmin - zero_point)
-    high = scale * np.float32(grid.qmax - zero_point)
-    return _clip(graph, x, name, low, high, output)
+    """Float ``x`` clipped to levels, which are counted from that of 0."""
+    ends = (scale * np.float32(low), scale * np.float32(high))
+    return _clip(graph, x, name, *ends, output)
 
 
-def quantize_linear(
-    graph: Graph, x: str, storage: Storage, name: str, *, clip_integers: bool = False
-) -> tuple[str, list[str]]:
+def quantize_linear(graph: Graph, x: str, storage: Storage, name: str) -> tuple[str, list[str]]:
     """``x`` as integers: their name, and the names of [scale, zero point].
 
     A byte has more levels than an activation of fewer than 8 bits, so it is clipped to those that
     the checkpoint has. Runtimes recognize that form; they compute types of 4 bits in float.
-
-    clip_integers: clip the bytes, of which there is a quarter as much to move, and not ``x``.
     """
     low, high = storage.clips
-    clipped = (low, high) != (None, None)
-    if clipped and not clip_integers:
-        zero = np.float32(storage.zero_point)
-        lowest, highest = (
-            (storage.low - zero) * storage.scale,
-            (storage.high - zero) * storage.scale,
-        )
-        x = _clip(graph, x, name, lowest, highest)
-    zero_point = np.broadcast_to(storage.zero_point, storage.scale.shape)
+    clipped = low is not None or high is not None
+    if clipped and not storage.clips_integers:
+        zero = int(storage.zero_point)
+        x = clip_to_levels(graph, x, storage.scale, storage.low - zero, storage.high - zero, name)
     qparams = [
         graph.constant(f"{name}.scale", storage.scale),
-        graph.constant(f"{name}.zero_point", zero_point),
+        graph.constant(
+            f"{name}.zero_point", np.broadcast_to(storage.zero_point, storage.scale.shape)
+        ),
     ]
     axis: dict[str, Any] = {} if storage.axis is None else {"axis": storage.axis}
     codes = graph.add("QuantizeLinear", [x, *qparams], f"{name}/quantize", **axis)
-    if clipped and clip_integers:
-        kind = storage.zero_point.dtype.type
-        ends = (None if low is None else kind(low), None if high is None else kind(high))
-        codes = _clip(graph, codes, name, *ends)
+    if clipped and storage.clips_integers:
+        codes = _clip(graph, codes, name, low, high)
     return codes, qparams
 
 
-def quantize_dequantize(
-    graph: Graph,
-    x: str,
-    storage: Storage,
-    name: str,
-    output: str = "",
-    *,
-    clip_integers: bool = False,
-) -> str:
+def quantize_dequantize(graph: Graph, x: str, storage: Storage, name: str, output: str = "") -> str:
     """``x`` quantized and dequantized: what a runtime fuses with the matmul behind it.
 
     Of storage with several scales, the integers: dequantized with a scale of 1, for a runtime
-    multiplies integers of one scale. clip_integers: as for :func:`quantize_linear`.
+    multiplies integers of one scale.
     """
-    codes, qparams = quantize_linear(graph, x, storage, name, clip_integers=clip_integers)
+    codes, qparams = quantize_linear(graph, x, storage, name)
     if storage.axis is not None:
         qparams = [
             graph.constant("one", np.ones((), np.float32)),
@@ -82,11 +57,17 @@ def quantize_dequantize(
     return graph.add("DequantizeLinear", [codes, *qparams], f"{name}/dequantize", output)
 
 
-def _clip(graph: Graph, x: str, name: str, low: Any, high: Any, output: str = "") -> str:
-    ends = (("low", low), ("high", high))
-    bounds = [
-        "" if value is None else graph.constant(f"{name}.{end}", value) for end, value in ends
-    ]
+def _clip(
+    graph: Graph,
+    x: str,
+    name: str,
+    low: np.ndarray | None,
+    high: np.ndarray | None,
+    output: str = "",
+) -> str:
+    """None for an end that is open."""
+    ends = {"low": low, "high": high}
+    bounds = ["" if v is None else graph.constant(f"{name}.{end}", v) for end, v in ends.items()]
     return graph.add("Clip", [x, *bounds], f"{name}/clip", output)
 
 

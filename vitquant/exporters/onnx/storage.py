@@ -14,7 +14,9 @@ class Storage:
     """An affine map to integers.
 
     scale: float32, () or, along ``axis``, (N,). zero_point: of the type that is stored, (). low,
-    high: the levels of the checkpoint in stored integers; a byte may have more.
+    high: the levels of the checkpoint in stored integers; a byte may have more. clips_integers:
+    whether what is beyond them is clipped as integers, of which there is a quarter as much to move,
+    rather than as floats in front.
     """
 
     scale: np.ndarray
@@ -22,21 +24,32 @@ class Storage:
     low: int
     high: int
     axis: int | None = None
+    clips_integers: bool = False
 
     @classmethod
-    def of(cls, quantizer: FrozenQuantizer, symmetry: Symmetry = Symmetry.NONE) -> Self:
+    def of(
+        cls,
+        quantizer: FrozenQuantizer,
+        symmetry: Symmetry = Symmetry.NONE,
+        clips_integers: bool = False,
+    ) -> Self:
         """As unsigned bytes; as signed ones around 0 where a target's symmetry asks for that.
 
         A signed grid as int16.
         """
-        grid, zero_point = quantizer.grid, int(quantizer.zero_point)
-        scale = quantizer.scale.numpy()
+        grid, zero_point, offset = quantizer.grid, int(quantizer.zero_point), 0
+        kind: type[np.integer] = np.uint8
         if grid.signed:
-            return cls(scale, np.array(0, np.int16), grid.qmin, grid.qmax)
-        if symmetry.holds(True) and zero_point == grid.middle:
-            low, high = grid.qmin - zero_point, grid.qmax - zero_point
-            return cls(scale, np.array(0, np.int8), low, high)
-        return cls(scale, np.array(zero_point, np.uint8), grid.qmin, grid.qmax)
+            kind = np.int16
+        elif symmetry.holds(True) and zero_point == grid.middle:
+            kind, offset = np.int8, zero_point
+        return cls(
+            scale=quantizer.scale.numpy(),
+            zero_point=np.array(zero_point - offset, kind),
+            low=grid.qmin - offset,
+            high=grid.qmax - offset,
+            clips_integers=clips_integers,
+        )
 
     def with_scale(self, scale: np.ndarray, axis: int | None = None) -> Self:
         """The same levels, other steps."""
@@ -61,8 +74,9 @@ class Storage:
         return self.with_zero_point(lowest)
 
     @property
-    def clips(self) -> tuple[int | None, int | None]:
-        """The levels at which rounding to a byte does not clip by itself."""
-        info = np.iinfo(self.zero_point.dtype)
-        low = self.low if self.low > info.min else None
-        return low, self.high if self.high < info.max else None
+    def clips(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """The lowest and the highest level, of the type that is stored, where that does not end
+        with them by itself; None where it does."""
+        kind = self.zero_point.dtype
+        low = np.array(self.low, kind) if self.low > np.iinfo(kind).min else None
+        return low, np.array(self.high, kind) if self.high < np.iinfo(kind).max else None
