@@ -53,8 +53,7 @@ def search_per_tensor(
 
     def error(low_fraction: float, high_fraction: float) -> float:
         q = _affine(x, low * low_fraction, high * high_fraction, grid)
-        difference = fake_quantize_forward(x, q).sub_(x)
-        return (difference if output_fn is None else output_fn(difference)).square().mean().item()
+        return _squared_errors(x, q, output_fn).mean().item()
 
     fractions = torch.logspace(0.0, -2.0, candidates).tolist()
     best = min(fractions, key=lambda f: error(f, f))
@@ -80,9 +79,8 @@ def search_symmetric(
     zero_point = x.new_tensor(float(grid.middle))
 
     def error(scale: float) -> float:
-        difference = fake_quantize_forward(x, QParams(grid, x.new_tensor(scale), zero_point))
-        difference = difference.sub_(x)
-        return (difference if output_fn is None else output_fn(difference)).square().mean().item()
+        q = QParams(grid, x.new_tensor(scale), zero_point)
+        return _squared_errors(x, q, output_fn).mean().item()
 
     coarse = [widest * f for f in torch.logspace(0.0, -2.0, candidates).tolist()]
     middle = min(coarse, key=error)
@@ -112,9 +110,8 @@ def search_per_head(
     for fractions in (torch.logspace(0.0, -2.0, candidates), torch.arange(6, 16) / 10):
         middle = best
         for scale in (middle * fraction for fraction in fractions.tolist()):
-            difference = fake_quantize_forward(x, QParams(grid, scale, zero_point)).sub_(x)
-            error = difference if output_fn is None else output_fn(difference)
-            error = error.square().mean((0, 2, 3)).view(-1, 1, 1)
+            error = _squared_errors(x, QParams(grid, scale, zero_point), output_fn)
+            error = error.mean((0, 2, 3)).view(-1, 1, 1)
             best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
     return best
 
@@ -136,11 +133,16 @@ def search_prefix(
     least = torch.full_like(best, torch.inf)
     for factor in torch.logspace(-1.5, 0.6, candidates).tolist():
         scale = (q.scale * factor).expand(shape)
-        difference = fake_quantize_forward(x, q._replace(scale=scale)).sub_(x)
-        error = difference if output_fn is None else output_fn(difference)
-        error = error.square().mean(-1, keepdim=True).sum_to_size(shape)
+        error = _squared_errors(x, q._replace(scale=scale), output_fn)
+        error = error.mean(-1, keepdim=True).sum_to_size(shape)
         best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
     return best
+
+
+def _squared_errors(x: Tensor, q: QParams, output_fn: OutputFn | None) -> Tensor:
+    """Of each element of what ``output_fn`` makes of ``x``."""
+    difference = fake_quantize_forward(x, q).sub_(x)
+    return (difference if output_fn is None else output_fn(difference)).square()
 
 
 def _affine(like: Tensor, low: float, high: float, grid: Grid) -> QParams:
