@@ -19,6 +19,17 @@ _SMALL = 1e10
 
 
 @contextmanager
+def limited_to(count: int) -> Iterator[None]:
+    """Compute with ``count`` threads in this context."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def suited_to(image_cost: float) -> Iterator[None]:
     """Compute with one thread in this context if an image costs little: there, threads wait for
     each other longer than they compute.
@@ -32,9 +43,5 @@ def suited_to(image_cost: float) -> Iterator[None]:
     if image_cost >= _SMALL or any(name in os.environ for name in _COUNTS):
         yield
         return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with limited_to(1):
         yield
-    finally:
-        torch.set_num_threads(before)

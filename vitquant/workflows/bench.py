@@ -1,7 +1,6 @@
 """Time files side by side: behind ``vitquant bench`` and ``vitquant.bench``."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +17,7 @@ from vitquant.benchmark.rows import Row
 from vitquant.config.bench import BenchSettings
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
+from vitquant.core.threads import limited_to
 from vitquant.data.loader import load_batches
 from vitquant.exporters.runtimes.metadata import load_onnx
 from vitquant.exporters.runtimes.registry import get_runtime, installed_runtimes
@@ -101,7 +101,8 @@ def run_bench(
     _check_batches(candidates, settings)
     _warn_of_others(candidates, model, settings, progress)
     compared = Compared.open(settings, model, candidates)
-    with _threads(settings.threads) as threads, TemporaryDirectory() as folder:
+    threads = settings.threads or torch.get_num_threads()
+    with limited_to(threads), TemporaryDirectory() as folder:
         made = _made(settings, model, compared, runtimes, Path(folder), progress)
         opened = open_in([*made, *candidates], runtimes, progress)
         progress.say(f"{len(opened)} models on {cpu_name()}, {threads} threads, in turn")
@@ -187,13 +188,3 @@ def _made(
         progress.say(f"int8 by {runtime} itself, calibrated on {count} images")
         made.append(int8_candidate(runtime, plain, model, images, folder))
     return made
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield count or before
-    finally:
-        torch.set_num_threads(before)
