@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto
 
 from vitquant.config.targets import TARGETS
 from vitquant.core.errors import UserError
@@ -13,6 +14,7 @@ from vitquant.exporters.runtimes import openvino_runtime
 from vitquant.exporters.runtimes.metadata import read_metadata
 from vitquant.exporters.runtimes.openvino_runtime import OpenVinoModule
 from vitquant.exporters.runtimes.ort_runtime import OnnxModule
+from vitquant.quantization.quantizers.grid import PrefixFormat
 
 ONNXRUNTIME, OPENVINO, TENSORRT = (TARGETS[n] for n in ("onnxruntime", "openvino", "tensorrt"))
 HAS_OPENVINO = openvino_runtime.OpenVino().installed()
@@ -60,30 +62,41 @@ def test_symmetric_activations_are_signed_around_zero(exported):
     assert made.tensor("blocks.0.attn.qkv.input.zero_point").dtype == np.uint8
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"prefix_scales": False, "per_head": False}, "zero point of blocks.0"),
-        ({"prefix_scales": False}, "heads of blocks.0.attn.products.1.left"),
-    ],
-)
-def test_a_checkpoint_for_another_target_is_refused(options, words, exported):
-    made = exported("vit", "w4a4", **options)
+def refusal(model, header):
     with pytest.raises(
         UserError, match=r"quantize the model again with --target openvino"
     ) as error:
-        to_onnx(made.model, made.header, OnnxOptions(target=OPENVINO))
-    if "heads" not in words:
-        assert words in str(error.value)
+        to_onnx(model, header, OnnxOptions(target=OPENVINO))
+    return str(error.value)
+
+
+@pytest.mark.parametrize("per_head", [False, True])
+def test_a_checkpoint_for_another_target_is_refused(per_head, exported):
+    made = exported("vit", "w4a4", prefix_scales=False, per_head=per_head)
+    found = refusal(made.model, made.header)
+    assert "the zero point of blocks.0.attn.products.0.left is not 0" in found
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"heads": 3}, "the heads of blocks.0.attn.products.1.left have scales"),
+        ({"prefix": PrefixFormat(1)}, "class tokens in blocks.0.attn.products.1.left have scales"),
+    ],
+)
+def test_so_are_scales_of_parts(change, words, exported, monkeypatch):
+    made = exported("vit", "w4a4", target=OPENVINO)
+    quantizer = made.model.module.blocks[0].attn.products[1].left
+    for name, value in change.items():
+        monkeypatch.setattr(quantizer, name, value)
+    assert words in refusal(made.model, made.header)
 
 
 def test_onnxruntime_takes_every_checkpoint(exported, batch):
     made = exported("vit", "w4a4", target=OPENVINO)
     graph = to_onnx(made.model, made.header, OnnxOptions(target=ONNXRUNTIME))
-    zero_points = {
-        t.data_type for t in graph.graph.initializer if t.name.endswith("left.zero_point")
-    }
-    assert len(zero_points) == 1
+    types = {t.data_type for t in graph.graph.initializer if t.name.endswith("left.zero_point")}
+    assert types == {TensorProto.UINT8}
 
 
 def test_the_narrowest_type_that_a_target_has():
