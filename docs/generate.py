@@ -6,6 +6,7 @@ where one has to be written again.
 
 import csv
 import sys
+from operator import itemgetter
 from pathlib import Path
 
 import typer
@@ -65,9 +66,10 @@ def benchmark() -> str:
     with (DOCS / "results" / "targets.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     parts = [BENCHMARK_HEAD]
-    for run in dict.fromkeys((r["model"], r["device"], r["threads"], r["versions"]) for r in rows):
+    run_of = itemgetter("model", "device", "threads", "versions")
+    for run in dict.fromkeys(map(run_of, rows)):
         model, device, threads, versions = run
-        own = [r for r in rows if (r["model"], r["device"], r["threads"], r["versions"]) == run]
+        own = [row for row in rows if run_of(row) == run]
         names = (
             "runtime | file | ms | 10% to 90% | times float | fastest ms | times float, fastest | "
             "MB | top-1 % | agreement %"
