@@ -54,7 +54,7 @@ def test_the_table_goes_to_stderr(exported):
     err = exported[2]
     for row in ("float, PyTorch", "quantized, PyTorch", "exported, ONNX Runtime"):
         assert row in err
-    assert "26 of 26 products on integer kernels" in err
+    assert "26 of 26 matmuls on integer kernels" in err
     assert "32 images of digits" in err
 
 

@@ -157,7 +157,7 @@ class Compute(Settings):
     )
     precision: str = setting(
         "auto",
-        "Of matrix products in training; auto is bfloat16 where the hardware has such products.",
+        "Of matmuls in training; auto is bfloat16 where the hardware computes in it.",
         metavar="P",
         choices=PRECISIONS,
     )
