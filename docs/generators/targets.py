@@ -1,0 +1,64 @@
+"""Exported files timed side by side, from the rows that ``vitquant bench`` appends."""
+
+import csv
+from operator import itemgetter
+from pathlib import Path
+
+ROWS = Path(__file__).parents[1] / "results" / "targets.csv"
+_HEAD = (
+    "# Exported files side by side\n\n"
+    "<!-- Written by docs/generate.py from targets.csv: vitquant bench appends its rows there. -->"
+    "\n\nThis page shows how long exported files take for one image, beside the float model and "
+    "beside the int8 model that each runtime makes by itself. [Choose a target]"
+    "(../how-to/choose-a-target.md) says which file goes with which runtime. [`vitquant bench`]"
+    "(../reference/cli.md#vitquant-bench-file) makes such a table on your machine.\n\n"
+    "Each table is one interleaved run: in each round, every file runs once.\n\n"
+    "| column | |\n| --- | --- |\n"
+    "| ms | milliseconds for one image, the median of the rounds |\n"
+    "| 10% to 90% | the tenth and the ninetieth percentile of the rounds |\n"
+    "| times float | the float model's time in the same runtime, divided by the file's: the median "
+    "of the ratios of each round |\n"
+    "| fastest ms | the fastest round. Other work on a machine makes rounds longer and never "
+    "shorter |\n"
+    "| times float, fastest | the ratio of the fastest rounds |\n"
+    "| top-1 % | of the labeled images of `--data`, where it was measured |\n"
+    "| agreement % | how often the file's top-1 prediction is that of its checkpoint in PyTorch, "
+    "on the same images |\n"
+)
+_COLUMNS = (
+    "runtime", "file", "ms", "10% to 90%", "times float", "fastest ms", "times float, fastest",
+    "MB", "top-1 %", "agreement %",
+)  # fmt: skip
+
+
+def page() -> str:
+    """The table of all rows that ``vitquant bench`` wrote, in Markdown."""
+    with ROWS.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    parts = [_HEAD]
+    run_of = itemgetter("model", "device", "threads", "versions")
+    for run in dict.fromkeys(map(run_of, rows)):
+        model, device, threads, versions = run
+        own = [row for row in rows if run_of(row) == run]
+        parts += [
+            f"## {model}\n\n{device}, {threads} threads, {own[0]['repeats']} rounds; {versions}.\n",
+            f"| {' | '.join(_COLUMNS)} |\n|{' --- |' * len(_COLUMNS)}",
+            *(_line(row) for row in sorted(own, key=itemgetter("runtime"))),
+            "",
+        ]
+    return "\n".join(parts)
+
+
+def _line(row: dict[str, str]) -> str:
+    cells = [
+        row["runtime"],
+        row["name"] + (" (its own int8)" if row["kind"] == "int8" else ""),
+        f"{float(row['median_ms']):.2f}",
+        f"{float(row['p10_ms']):.2f} to {float(row['p90_ms']):.2f}",
+        f"{float(row['speedup_paired']):.2f}",
+        f"{float(row['minimum_ms']):.2f}",
+        f"{float(row['speedup_minimum']):.2f}",
+        f"{int(row['bytes']) / 1e6:.2f}",
+        *(f"{100 * float(row[n]):.2f}" if row[n] else "" for n in ("top1", "agreement")),
+    ]
+    return f"| {' | '.join(cells)} |"
