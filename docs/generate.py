@@ -1,19 +1,22 @@
 """Write the pages of docs/ that follow from the code, or from measured rows.
 
 ``python docs/generate.py`` writes them; with ``--check`` it compares them and exits with code 1
-where one has to be written again.
+where one has to be written again. README.md and results/README.md are filled between their marks.
+Pictures need matplotlib.
 """
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import command_line, targets
+from generators import command_line, plots, results, targets
 
 DOCS = Path(__file__).parent
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": command_line.page,
     "results/targets.md": targets.page,
+    "results/README.md": lambda: results.fill(DOCS / "results" / "README.md"),
+    "../README.md": lambda: results.fill(DOCS.parent / "README.md"),
 }
 
 
@@ -21,14 +24,17 @@ def main(arguments: list[str]) -> int:
     """Write or check the pages; returns the exit code."""
     texts = {name: page() for name, page in PAGES.items()}
     stale = {name: text for name, text in texts.items() if _read(DOCS / name) != text}
+    undrawn = [name for name in plots.PICTURES if not plots.is_current(name)]
     if arguments == ["--check"]:
-        for name in stale:
+        for name in (*stale, *undrawn):
             print(f"docs/{name} is out of date; python docs/generate.py writes it", file=sys.stderr)
-        return 1 if stale else 0
+        return 1 if stale or undrawn else 0
     for name, text in stale.items():
         (DOCS / name).parent.mkdir(exist_ok=True)
         (DOCS / name).write_text(text, encoding="utf-8")
         print(f"docs/{name}")
+    for name in undrawn:
+        print(plots.draw(name).relative_to(DOCS.parent))
     return 0
 
 
