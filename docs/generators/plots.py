@@ -65,9 +65,10 @@ def samples() -> Picture:
         if not g.options or g.options.startswith("--samples")
     ]
     found.sort(key=lambda g: int(g.samples))
+    columns = {"top-1": "top1", "agreement with float": "agreement"} if found else {}
     own = {
         name: [(float(g.samples), g.mean(column, 100), "") for g in found]
-        for name, column in (("top-1", "top1"), ("agreement with float", "agreement"))
+        for name, column in columns.items()
     }
     return {"DeiT-Tiny, W4A4, joint, 200 steps": own}
 

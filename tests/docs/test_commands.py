@@ -66,7 +66,11 @@ def test_blocks_run(page, tmp_path):
     shim.write_text(SHORTENED.format(python=sys.executable))
     shim.chmod(0o755)
     path = os.pathsep.join([str(shim.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "COLUMNS": "200", "PYTHONPATH": str(DOCS.parent)}
+    environment = (
+        {"VITQUANT_CACHE": str(tmp_path / "cache")}
+        | os.environ
+        | {"PATH": path, "COLUMNS": "200", "PYTHONPATH": str(DOCS.parent)}
+    )
     found = blocks(page)
     assert found, "the page shows no command"
     for language, text in found:
