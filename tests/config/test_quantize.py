@@ -122,6 +122,7 @@ def test_prefix_bits_are_more_than_those_of_activations(bits, given, words):
         ),
         ({"per_head": True, "bits": "w8i16"}, "--per-head: --bits w8i16 does not use it"),
         ({"prefix_scales": True, "bits": "w8i16"}, "--prefix-scales: --bits w8i16 does not use it"),
+        ({"prefix_scales": True, "bits": "w4a16"}, "--prefix-scales: --bits w4a16 does not use it"),
     ],
 )
 def test_what_the_method_does_not_use_is_refused(given, words):

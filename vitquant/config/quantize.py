@@ -62,7 +62,6 @@ _WITH_ACTIVATIONS: UsedBy = {
         lambda b: b.quantizes_activations and not b.signed, "of activations of 8 bits or fewer"
     )
 }
-_WITHOUT_I16: UsedBy = {"bits": When(lambda b: not b.signed, "without i16")}
 
 
 class Basics(Settings):
@@ -148,7 +147,7 @@ class Quantizers(Settings):
         False,
         "Quantize class tokens and registers around their own means, with scales of their own, not "
         "as patches are, which takes a few operations more in each layer.",
-        used_by=_WITHOUT_I16,
+        used_by=_WITH_ACTIVATIONS,
         unless={_PREFIX_BITS: True},
     )
     stored_rescaling: bool = setting(
