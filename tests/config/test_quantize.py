@@ -78,7 +78,7 @@ def test_biases_are_corrected_by_images_whose_means_are_right(calib, tmp_path):
 @pytest.mark.parametrize(
     ("bits", "given", "words"),
     [
-        ("w4a16", {"prefix_bits": 8}, "--prefix-bits: w4a16 leaves activations float"),
+        ("w4a16", {"prefix_bits": 8}, "--prefix-bits: --bits w4a16 does not use it"),
         ("w4i16", {"prefix_bits": 8}, "--prefix-bits: "),
         ("w4a4", {"prefix_bits": 3}, "--prefix-bits: 3 is not one; accepted with w4a4: 4, 5, 6"),
         ("w4a4", {"prefix_bits": 16}, "--prefix-bits: 16 is not one; accepted with w4a4: 4, 5"),

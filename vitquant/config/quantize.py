@@ -206,8 +206,6 @@ class QuantizeSettings(
         if self.prefix_bits is None:
             return
         label, bits = labels["prefix_bits"], self.bits
-        if not bits.quantizes_activations:
-            raise UserError(f"{label}: {bits} leaves activations float; leave it out")
         accepted = [b for b in ACTIVATION_BITS if bits.activation <= b < FLOAT_BITS]
         if self.prefix_bits not in accepted:
             raise UserError(
