@@ -78,9 +78,7 @@ def test_an_unusable_file_is_named(text, words, tmp_path):
 
 
 def test_an_unknown_name_is_told_those_that_there_are():
-    with pytest.raises(
-        UserError, match=r"^--recipe: mine cannot be read .*, w8a8-rtn$"
-    ):
+    with pytest.raises(UserError, match=r"^--recipe: mine cannot be read .*, w8a8-rtn$"):
         read_recipe("mine")
 
 
