@@ -113,7 +113,7 @@ def test_eval_of_a_file_that_takes_images_of_any_size(vitquant, raw, checkpoint,
 
 @pytest.mark.slow
 def test_the_code_of_the_documentation(raw, tmp_path):
-    text = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "export-and-run.md").read_text()
     code = text.partition("<!-- onnxruntime -->\n```python\n")[2].partition("```")[0]
     namespace = {}
     exec(code, namespace)

@@ -53,7 +53,7 @@ def checkpoint(pictures, tmp_path_factory):
 def library():
     """library(folder) → the library's model, by the function that docs/python.md shows."""
     pytest.importorskip("compressed_tensors", "0.18", reason="compressed-tensors is not installed")
-    text = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "compressed-tensors.md").read_text(encoding="utf-8")
     code = text.partition("<!-- compressed-tensors -->\n```python\n")[2].partition("```")[0]
     names: dict[str, Any] = {}
     exec(code, names)
