@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import command_line, targets
+from generators import command_line, python_api, targets
 
 DOCS = Path(__file__).parent
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": command_line.page,
+    python_api.PAGE: python_api.page,
     "results/targets.md": targets.page,
 }
 

@@ -41,7 +41,7 @@ def page() -> str:
         model, device, threads, versions = run
         own = [row for row in rows if run_of(row) == run]
         parts += [
-            f"## {model}\n\n{device}, {threads} threads, {own[0]['repeats']} rounds; {versions}.\n",
+            f"## {model}\n\n{device}, {threads} thread{'' if threads == '1' else 's'}, {own[0]['repeats']} rounds; {versions}.\n",
             f"| {' | '.join(_COLUMNS)} |\n|{' --- |' * len(_COLUMNS)}",
             *(_line(row) for row in sorted(own, key=itemgetter("runtime"))),
             "",
