@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import command_line, plots, results, targets
+from generators import command_line, plots, python_api, results, targets
 
 DOCS = Path(__file__).parent
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": command_line.page,
+    python_api.PAGE: python_api.page,
     "results/targets.md": targets.page,
     "results/README.md": lambda: results.fill(DOCS / "results" / "README.md"),
     "../README.md": lambda: results.fill(DOCS.parent / "README.md"),

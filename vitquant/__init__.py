@@ -1,7 +1,7 @@
 """vitquant: low-bit vision transformers without labeled data.
 
 ``load``, ``quantize``, ``evaluate``, ``export``, ``bench``, ``synthesize`` and ``learn_prompts``
-are documented in docs/python.md.
+are documented in docs/reference/python.md.
 """
 
 from importlib import import_module

@@ -40,13 +40,18 @@ def page() -> str:
     for run in dict.fromkeys(map(run_of, rows)):
         model, device, threads, versions = run
         own = [row for row in rows if run_of(row) == run]
+        rounds = own[0]["repeats"]
         parts += [
-            f"## {model}\n\n{device}, {threads} threads, {own[0]['repeats']} rounds; {versions}.\n",
+            f"## {model}\n\n{device}, {_threads(threads)}, {rounds} rounds; {versions}.\n",
             f"| {' | '.join(_COLUMNS)} |\n|{' --- |' * len(_COLUMNS)}",
             *(_line(row) for row in sorted(own, key=itemgetter("runtime"))),
             "",
         ]
     return "\n".join(parts)
+
+
+def _threads(count: str) -> str:
+    return "1 thread" if count == "1" else f"{count} threads"
 
 
 def _line(row: dict[str, str]) -> str:

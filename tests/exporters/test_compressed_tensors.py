@@ -23,6 +23,7 @@ from vitquant.quantization.layers.linear import IntLinear
 from vitquant.workflows.open import open_model
 from vitquant.workflows.ptq import quantize
 
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "compressed-tensors.md"
 BITS = ["w8a8", "w4a4", "w3a3", "w5a8", "w1.58a8", "w4a16"]
 
 
@@ -51,9 +52,9 @@ def checkpoint(pictures, tmp_path_factory):
 
 @pytest.fixture
 def library():
-    """library(folder) → the library's model, by the function that docs/python.md shows."""
+    """library(folder) → the library's model, by the function that its page in docs/ shows."""
     pytest.importorskip("compressed_tensors", "0.18", reason="compressed-tensors is not installed")
-    text = (Path(__file__).parents[2] / "docs" / "reference" / "compressed-tensors.md").read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     code = text.partition("<!-- compressed-tensors -->\n```python\n")[2].partition("```")[0]
     names: dict[str, Any] = {}
     exec(code, names)

@@ -15,7 +15,15 @@ from vitquant.exporters.runtimes.base import NodeTime
 
 @dataclass(frozen=True)
 class Latency:
-    """Of a batch, in milliseconds: median, fastest run, and the tenth and ninetieth percentile."""
+    """How long a batch takes.
+
+    Attributes:
+        median_ms: the median of the timed runs, in milliseconds.
+        minimum_ms: the fastest run.
+        p10_ms: the tenth percentile.
+        p90_ms: the ninetieth percentile.
+        images_per_second: of the median.
+    """
 
     median_ms: float
     minimum_ms: float
@@ -33,8 +41,13 @@ class Latency:
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times as fast as the float model in the same runtime: by medians, by fastest runs,
-    and the median of the ratios of each round."""
+    """How many times as fast as the float model in the same runtime.
+
+    Attributes:
+        speedup_median: the ratio of the medians.
+        speedup_minimum: the ratio of the fastest runs.
+        speedup_paired: the median of the ratios of each round.
+    """
 
     speedup_median: float
     speedup_minimum: float
@@ -53,7 +66,14 @@ class Speedup:
 
 @dataclass(frozen=True)
 class KindTime:
-    """All nodes of a kind in one run. percent: of the time of all nodes."""
+    """All nodes of a kind in one run.
+
+    Attributes:
+        kind: operator, and the type that it computes with.
+        nodes: how many there are.
+        ms: their time in milliseconds.
+        percent: of the time of all nodes.
+    """
 
     kind: str
     nodes: int
@@ -78,8 +98,10 @@ def by_kind(times: Iterable[NodeTime]) -> list[KindTime]:
 class Scores:
     """Fractions of images; None for what was not measured.
 
-    agreement_float: same top-1 as the float model, on the calibration images. top1: right, of the
-    labeled images. agreement: same top-1 as the reference, on those.
+    Attributes:
+        agreement_float: calibration images with the float model's top-1 prediction.
+        top1: labeled images whose top-1 prediction is the label.
+        agreement: labeled images with the reference's top-1 prediction.
     """
 
     agreement_float: float | None = None
@@ -89,12 +111,22 @@ class Scores:
 
 @dataclass(frozen=True)
 class Row:
-    """A file in a runtime at a size of batch.
+    """A file in a runtime at a batch size.
 
-    name: the path of the file, or what made it. kind: file, float or int8: a runtime's own. model,
-    bits: as the file says, or as it was made; empty where nobody says. bytes: of the file.
-    peak_memory_bytes: of a process that runs the file. memory_bytes: what of that the runtime and
-    the file added to Python with torch. None stands for what was not measured.
+    Attributes:
+        name: the path of the file, or what made it.
+        kind: ``"file"``, ``"float"``, or ``"int8"`` for what a runtime made of the float model.
+        model: as the file says; empty where it does not.
+        bits: as the file says; empty where it does not.
+        runtime: ``"onnxruntime"`` or ``"openvino"``.
+        batch_size: how many images it takes at once.
+        latency: times of a batch.
+        speedup: over the float model; None without one.
+        bytes: size of the file, with weights that lie beside it.
+        peak_memory_bytes: of a process that runs the file; None where it was not measured.
+        memory_bytes: what of that the runtime and the file added to Python with torch.
+        scores: predictions of the file.
+        breakdown: with ``breakdown=True``, the time by kind of node; else None.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """What a checkpoint says about itself, as JSON in the safetensors header.
 
-``docs/format.md`` describes the same for other programs; keep the two together.
+``docs/reference/checkpoint.md`` describes the same for other programs; keep the two together.
 """
 
 import json

@@ -4,14 +4,18 @@
 class UserError(Exception):
     """Unusable arguments or input.
 
-    The message is one line that names the flag or the file at fault and says what would be
-    accepted. The command line prints it and exits with code 2; it never becomes a traceback.
+    The message is one line that names the argument or the file at fault and says what would be
+    accepted. Where it names an option such as ``--steps``, the keyword ``steps`` is meant. The
+    command line prints it and exits with code 2, without a traceback.
     """
 
 
 class CheckFailedError(Exception):
-    """A check failed: one that the user asked for, such as ``--min-top1``, or that the loss is a
-    number. One line; exit code 1."""
+    """A check failed, or training diverged: the loss became infinite or not a number.
+
+    Checks are those that the user asks for, such as ``min_top1``, and the verification of an
+    exported file. The message is one line. The command line prints it and exits with code 1.
+    """
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error

@@ -1,7 +1,7 @@
 """How many threads torch computes with on a CPU.
 
 How long they spin for each other is left to the runtime: measured beside a busy process, a bounded
-spin count made DeiT-Tiny three times slower (docs/method.md, "Threads").
+spin count made DeiT-Tiny three times slower (docs/research-log.md#threads).
 """
 
 import os

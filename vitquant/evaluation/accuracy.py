@@ -17,7 +17,12 @@ from vitquant.models.model import Model
 
 @dataclass
 class Accuracy:
-    """Fractions of the images for which the label is the first, or among the first five."""
+    """Accuracy of a model, as fractions from 0 to 1.
+
+    Attributes:
+        top1: the label is the top-1 prediction.
+        top5: the label is among the five largest logits.
+    """
 
     top1: float
     top5: float
@@ -25,8 +30,16 @@ class Accuracy:
 
 @dataclass
 class Evaluation:
-    """images: how many were scored. agreement: the fraction on which both models' first guess is
-    the same. images_per_second: of the model alone, decoding not counted."""
+    """The figures of an evaluation.
+
+    Attributes:
+        images: how many were scored. Images without a known label are left out.
+        accuracy: of the model.
+        images_per_second: of the model alone; decoding is not counted.
+        reference: accuracy of the reference; None without one.
+        agreement: the fraction of images on which both top-1 predictions are the same; None without
+            a reference.
+    """
 
     images: int
     accuracy: Accuracy

@@ -22,7 +22,8 @@ _FLOOR = 0.2
 
 
 def same_top1(found: Tensor, expected: Tensor) -> Tensor:
-    """(B,), bool: for which images two models' logits (B, classes) have the same first guess.
+    """(B,), bool: for which images two models' logits (B, classes) have the same top-1
+    prediction.
 
     An image with an output that is no finite number agrees with nothing.
     """
@@ -31,9 +32,14 @@ def same_top1(found: Tensor, expected: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class OutputAgreement:
-    """agreement: the fraction of images on which both top-1 predictions are the same; None for
-    models without a classifier. difference: the root mean square of the outputs' difference,
-    relative to the standard deviation of the first model's outputs."""
+    """How far the outputs of two models agree on the same images.
+
+    Attributes:
+        agreement: the fraction of images on which both top-1 predictions are the same; None for
+            models without a classifier.
+        difference: the root mean square of the outputs' difference, divided by the standard
+            deviation of the first model's outputs.
+    """
 
     agreement: float | None
     difference: float
@@ -59,11 +65,14 @@ def compare_outputs(expected: Tensor, found: Tensor, num_classes: int) -> Output
 
 @dataclass(frozen=True)
 class Fidelity:
-    """What two models' outputs have in common on some images.
+    """How far a quantized model agrees with its float model on calibration images.
 
-    images: how many. agreement: the fraction on which both first guesses are the same; None for
-    models without a classifier. cosine: mean cosine similarity of the outputs, for those alone.
-    floor: the agreement under which a model has collapsed.
+    Attributes:
+        images: how many were compared, not augmented.
+        agreement: the fraction on which both top-1 predictions are the same; None for models
+            without a classifier.
+        cosine: the mean cosine similarity of the outputs; None for models with a classifier.
+        floor: the agreement below which the model has collapsed, a fraction.
     """
 
     images: int
@@ -73,6 +82,7 @@ class Fidelity:
 
     @property
     def collapsed(self) -> bool:
+        """Whether the agreement is below ``floor``; False without a classifier."""
         return self.agreement is not None and self.agreement < self.floor
 
     def __str__(self) -> str:

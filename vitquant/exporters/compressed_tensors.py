@@ -1,6 +1,6 @@
 """A checkpoint re-written for compressed-tensors: a folder of weights and ``config.json``.
 
-docs/python.md says what such a folder holds, and what it cannot.
+docs/reference/compressed-tensors.md says what such a folder holds, and what it cannot.
 """
 
 import json

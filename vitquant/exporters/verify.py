@@ -35,10 +35,13 @@ _RULES_NOTE = "checked against the documented rules of the target, not run in it
 class Run:
     """A model in a runtime.
 
-    model: float, quantized or exported. bytes: of its file. milliseconds: of one image alone, the
-    median of a few. outputs: compared with those of the quantized model in PyTorch, where both were
-    run. in_float: names of the nodes that run in float and are to run on integer kernels, of which
-    there are ``expected``.
+    Attributes:
+        model: ``"float"``, ``"quantized"`` or ``"exported"``.
+        runtime: the name of the runtime.
+        bytes: size of its file.
+        milliseconds: for one image alone, the median of a few runs.
+        outputs: compared with the quantized model in PyTorch; None where they were not.
+        in_float: names of the nodes that run in float and are to run on integer kernels.
     """
 
     model: str
@@ -50,22 +53,25 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Model and runtime, in words."""
         return f"{self.model}, {self.runtime}"
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found.
+    """How an ONNX file compares with the model that it was made from.
 
-    images, source: how many images, and of what, the models were compared on.
-    expected: names of the nodes that are to run on integer kernels.
-    compared: the float and the quantized model in PyTorch.
-    self_agreement: of the quantized model with itself under accumulation noise.
-    exported: the file in each runtime, the default one first.
-    min_agreement: the least agreement of those, from 0 to 1.
-    notes: what else a user should know.
-    broken_rules: of a target whose runtime is not at hand, the documented rules that the file
-    breaks; None for others. Such a file need not run on integer kernels here.
+    Attributes:
+        images: how many images the models were compared on.
+        source: where the images are from.
+        expected: names of the nodes that are to run on integer kernels.
+        compared: the float and the quantized model in PyTorch.
+        self_agreement: of the quantized model with itself under accumulation noise.
+        exported: the file in each installed runtime, the default one first.
+        min_agreement: the least agreement that is accepted, a fraction.
+        notes: lines for people.
+        broken_rules: the documented rules of the target that the file breaks; None where the
+            target's runtime is at hand. Such a file need not run on integer kernels here.
     """
 
     images: int
@@ -80,7 +86,7 @@ class Verification:
 
     @property
     def agreement(self) -> float | None:
-        """In the default runtime; None for a model without a classifier."""
+        """Of the file in the default runtime, a fraction; None without a classifier."""
         outputs = self.exported[0].outputs
         return None if outputs is None else outputs.agreement
 

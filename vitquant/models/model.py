@@ -18,10 +18,14 @@ from vitquant.models.timm_adapter import TIMM
 class ModelIdentity:
     """Which float model this is, or was before it was quantized.
 
-    name: as the user wrote it. architecture: the library's name of it, without the tag. tag: of the
-    pretrained weights, empty where they came from a file. arguments: what else the library needs to
-    build it. weights_sha256: of the float weights, see ``core.hashing``. source: the adapter that
-    builds it again.
+    Attributes:
+        name: as the user wrote it.
+        architecture: the library's name of it, without the tag.
+        tag: of the pretrained weights; empty where they came from a file or with a module.
+        arguments: what else the library needs to build it.
+        weights_sha256: SHA-256 of the float weights (docs/reference/checkpoint.md).
+        float_bytes: size of the float weights.
+        source: the library that builds it.
     """
 
     name: str
@@ -44,9 +48,15 @@ class ModelIdentity:
 class Model:
     """A network in eval mode with its identity, preprocessing and class names.
 
-    preprocessing: in the words of ``timm.data.create_transform``, whatever the model's source
-    (input_size as (C, H, W) in pixels, mean, std, interpolation, crop_pct, crop_mode). max_batch:
-    how many images it takes at once; None for any number. adapter: how to ask the network.
+    Attributes:
+        module: the network.
+        identity: of the float model.
+        preprocessing: arguments of ``timm.data.create_transform``, whatever the model's source:
+            ``input_size`` as (C, H, W) in pixels, ``mean``, ``std``, ``interpolation``,
+            ``crop_pct``, ``crop_mode``.
+        classes: ``ids`` and ``names`` of the outputs; None where they are not known.
+        max_batch: how many images the network takes at once; None for any number.
+        adapter: how to ask a network of this library.
     """
 
     module: nn.Module
@@ -66,10 +76,12 @@ class Model:
 
     @property
     def num_classes(self) -> int:
+        """How many logits there are; 0 without a classifier."""
         return self.adapter.num_classes(self.module)
 
     @property
     def label_space(self) -> LabelSpace:
+        """The number of classes and their names, which labels are matched with."""
         return LabelSpace(self.num_classes, self.classes)
 
     @property
@@ -79,6 +91,7 @@ class Model:
 
     @property
     def tokens(self) -> TokenLayout:
+        """How many class tokens, registers and patches a row of tokens has."""
         return self.adapter.tokens(self.module)
 
     @property
@@ -95,6 +108,7 @@ class Model:
 
     @property
     def input_size(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image, in pixels."""
         channels, height, width = self.preprocessing["input_size"]
         return channels, height, width
 
@@ -109,5 +123,6 @@ class Model:
         return self.adapter.transform(self.preprocessing)
 
     def to(self, device: torch.device | str) -> "Model":
+        """Move the network to a device. Returns the same object."""
         self.module.to(device)
         return self

@@ -37,7 +37,7 @@ class GeneratedImage:
 
     number: among the images of its class. mode, text: the prompt's number in its class, and what
     it started as. seed: of the noise. confidence: the probability that the float model gives to the
-    class. correct: whether that is its first guess.
+    class. correct: whether that is its top-1 prediction.
     """
 
     target: TargetClass
@@ -52,7 +52,14 @@ class GeneratedImage:
 
 @dataclass(frozen=True)
 class GeneratedFolder:
-    """A finished folder, its contact sheet, its rows, and how many images were rejected."""
+    """A finished folder of images.
+
+    Attributes:
+        path: the folder.
+        sheet: the contact sheet, a PNG file of all images.
+        rows: what ``metadata.jsonl`` says of each image.
+        rejected: how many images were rejected.
+    """
 
     path: Path
     sheet: Path

@@ -38,12 +38,13 @@ class Classifier:
 
 @dataclass(frozen=True)
 class ImageSetMetrics:
-    """How well a set is classified, and how varied it is.
+    """How well a set of images is classified, and how varied it is.
 
-    top1: share of the images that the float model assigns to their class. similarity: mean cosine
-    between the features of two images of a class, mean over the classes. coverage: share of a real
-    set's images that have a generated one nearer than their fifth nearest real one; None without
-    one.
+    Attributes:
+        top1: the fraction of images that the float model assigns to their class.
+        similarity: mean cosine between the features of two images of a class, mean over classes.
+        coverage: the fraction of real images that have a generated one nearer than their fifth
+            nearest real one; None without real images.
     """
 
     top1: float

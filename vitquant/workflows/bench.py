@@ -30,8 +30,12 @@ from vitquant.workflows.bench_scores import Compared
 class Benchmarked:
     """What was measured.
 
-    rows: of every file, runtime and size of batch. model: the float model, where there is one.
-    threads: of each runtime. images: how many labeled ones, None without them.
+    Attributes:
+        rows: one for each file, runtime and batch size.
+        model: the float model that was timed too; None without one.
+        threads: of each runtime.
+        images: how many labeled images the files were scored on; None without them.
+        settings: what the benchmark was asked for.
     """
 
     rows: list[Row]
@@ -65,14 +69,19 @@ def bench(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Benchmarked:
-    """Latency, throughput, memory and predictions of ONNX files, side by side.
+    """Measure latency, throughput, memory and predictions of ONNX files, side by side.
 
     Args:
-        files: that ``vitquant export`` wrote, or others with one image input.
-        out: a file to write to; its name ends in .json, or in .csv, to which rows are appended.
-        progress: a listener; by default nothing is printed.
-        settings: of :class:`vitquant.config.bench.BenchSettings`, such as ``model``;
-            ``batch_size`` may be a number.
+        files: the path of one ONNX file or of several: files that ``vitquant export`` wrote, or
+            others whose one input is a batch of images.
+        out: a file to write to. Its name ends in ``.json``, or in ``.csv``, to which rows are
+            appended.
+        progress: a listener. By default nothing is printed.
+        settings: ``model``, ``calib``, ``batch_size`` and the other options of ``vitquant bench``,
+            with ``_`` for ``-``. ``batch_size`` is a number, or several such as ``"1,8"``.
+
+    Returns:
+        The rows.
 
     Raises:
         UserError: a file or a setting cannot be used.

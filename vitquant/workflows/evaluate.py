@@ -28,8 +28,13 @@ from vitquant.workflows.open import (
 class Evaluated:
     """A model's scores.
 
-    name: as given. model, reference: what was measured. data: the images, in words. found: the
-    figures.
+    Attributes:
+        name: of the model, as given.
+        model: what was measured.
+        reference: the model that was measured beside it; None without one.
+        data: the source of the images.
+        found: the figures.
+        settings: what the evaluation was asked for.
     """
 
     name: str
@@ -40,7 +45,7 @@ class Evaluated:
     settings: EvaluateSettings
 
     def check(self) -> None:
-        """Raises CheckFailedError where top-1 is below the setting ``min_top1``."""
+        """Raises CheckFailedError if top-1 is below the setting ``min_top1``."""
         least, top1 = self.settings.min_top1, self.found.accuracy.top1
         if least is not None and top1 < least:
             flag = self.settings.naming.option("min_top1")
@@ -80,14 +85,23 @@ def evaluate(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Evaluated:
-    """Top-1 and top-5 accuracy of a float or quantized model, alone or beside a reference.
+    """Measure top-1 and top-5 accuracy of a model, alone or beside a reference.
 
     Args:
-        model: a name as on the command line, such as the path of a checkpoint.
-        data: labeled images, as ``--data``.
-        weights, num_classes: as on the command line.
-        progress: a listener; by default nothing is printed.
-        settings: of :class:`vitquant.config.evaluate.EvaluateSettings`, such as ``reference``.
+        model: a name as on the command line, such as the path of a checkpoint or of an ONNX file
+            that vitquant wrote (docs/how-to/your-model.md).
+        data: labeled images: what ``--data`` takes (docs/how-to/your-images.md).
+        weights: a safetensors file of the float weights: of ``model``, or of the reference where
+            ``model`` is a checkpoint.
+        num_classes: the number of classes in ``weights``.
+        device: a torch device, such as ``"cuda"``. An ONNX file runs on the CPU.
+        progress: a listener. By default nothing is printed.
+        settings: ``reference``, ``min_top1``, ``batch_size`` and the other options of
+            ``vitquant eval``, with ``_`` for ``-``. ``reference="float"`` is the float model that a
+            checkpoint was made from.
+
+    Returns:
+        The figures.
 
     Raises:
         UserError: an argument cannot be used.

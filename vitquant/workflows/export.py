@@ -37,8 +37,12 @@ from vitquant.workflows.ptq import Quantized
 class Exported:
     """What was written.
 
-    path: the file, or the folder. bytes: its size. verification: of an ONNX file, how it compares
-    with the model. about: what ``vitquant export --json`` prints of it.
+    Attributes:
+        path: the file, or the folder.
+        format: ``"onnx"`` or ``"safetensors"``.
+        bytes: its size.
+        verification: of an ONNX file, how it compares with the model; None of a folder.
+        about: what ``vitquant export --json`` prints of an ONNX file.
     """
 
     path: Path
@@ -53,7 +57,7 @@ class Exported:
         return head | self.about
 
     def check(self) -> None:
-        """Raises CheckFailedError where an ONNX file does not pass its verification."""
+        """Raises CheckFailedError if an ONNX file does not pass its verification."""
         if self.verification is not None:
             self.verification.check()
 
@@ -66,18 +70,27 @@ def export(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Exported:
-    """Write a quantized model in another format.
+    """Write a quantized model as an ONNX file and verify it, or in another layout.
+
+    ``format="onnx"`` writes a file (docs/reference/onnx.md). ``format="safetensors"`` writes a
+    folder for the library compressed-tensors (docs/reference/compressed-tensors.md).
 
     Args:
-        checkpoint: a file that vitquant wrote, ``hf-hub:owner/name``, or what ``quantize``
+        checkpoint: a file that vitquant wrote, ``hf-hub:OWNER/NAME``, or what :func:`quantize`
             returned.
-        out: the file to write, or the folder with ``format="safetensors"``.
+        out: the file to write; with ``format="safetensors"`` the folder, which must not exist yet
+            or be empty.
         revision: a branch, tag or commit on the Hub.
-        settings: of :class:`vitquant.config.export.ExportSettings`, such as ``format``.
+        progress: a listener. By default nothing is printed.
+        settings: ``format``, ``target``, ``data`` and the other options of ``vitquant export``,
+            with ``_`` for ``-``.
+
+    Returns:
+        What was written; ``verification`` has what was found.
 
     Raises:
         UserError: the checkpoint, a setting or the place to write to cannot be used.
-        CheckFailedError: the ONNX file was written, but does not pass its verification.
+        CheckFailedError: the ONNX file was written, and does not pass its verification.
     """
     chosen = ExportSettings.build(**settings)
     with _file(checkpoint, revision) as path:

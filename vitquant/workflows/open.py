@@ -168,15 +168,25 @@ def images_for(model: Model, source: str, flag: str, role: Role, **options: Any)
 
 
 def load(checkpoint: str | Path, *, revision: str | None = None, device: str = "cpu") -> nn.Module:
-    """A quantized model as an ``nn.Module`` with timm's interface, in eval mode.
+    """Load a checkpoint as an ``nn.Module`` with timm's interface, in eval mode.
 
-    ``forward_features``, ``forward_head`` and ``num_classes`` are those of the architecture in
-    timm. ``pretrained_cfg``, also called ``default_cfg``, has the preprocessing and class names
-    that came with the checkpoint, so that ``timm.data.resolve_model_data_config`` finds them.
+    The module takes preprocessed images (B, C, H, W) and returns logits (B, classes). It computes
+    what integer kernels compute, in float arithmetic. It has buffers instead of parameters: it is
+    for inference.
+
+    ``forward_features``, ``forward_head``, ``num_classes`` and ``num_features`` are those of the
+    architecture in timm. ``pretrained_cfg``, also called ``default_cfg``, has the preprocessing and
+    the class names that came with the checkpoint, so that ``timm.data.resolve_model_data_config``
+    finds them. It names no place to load weights from.
 
     Args:
-        checkpoint: a file that vitquant wrote, or ``hf-hub:owner/name`` of one on the Hub.
-        revision: a branch, tag or commit on the Hub; ``hf-hub:owner/name@revision`` means the same.
+        checkpoint: a file that vitquant wrote, or ``hf-hub:OWNER/NAME`` of one on the Hub
+            (docs/how-to/publish.md).
+        revision: a branch, tag or commit on the Hub. ``hf-hub:OWNER/NAME@REVISION`` means the same.
+        device: a torch device, such as ``"cuda"``.
+
+    Returns:
+        The quantized network.
 
     Raises:
         UserError: there is no such checkpoint, or it is damaged.

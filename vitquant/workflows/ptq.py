@@ -43,8 +43,15 @@ from vitquant.quantization.transforms.rotation import rotate
 class Quantized:
     """A quantized model, what its checkpoint says of it, and how the run went.
 
-    history: losses by step. seconds: that it took, once there were calibration images. samples: how
-    many of these were used. fidelity: how much the model has in common with the float one.
+    Attributes:
+        model: the network with its identity, preprocessing and class names.
+        header: what the checkpoint says of itself (docs/reference/checkpoint.md).
+        samples: how many calibration images were used.
+        seconds: what the run took, from the moment when there were calibration images.
+        fidelity: how far the network agrees with the float one on 256 of these at most.
+        history: the losses, a dictionary for each training step; empty without training. The keys
+            are ``step``, ``loss``, ``features``, ``logits``; with ``block`` ``step``, ``block``
+            (its name), ``loss``.
     """
 
     model: Model
@@ -56,11 +63,11 @@ class Quantized:
 
     @property
     def module(self) -> nn.Module:
-        """The quantized network, with timm's interface."""
+        """The quantized network, as :func:`load` returns it."""
         return self.model.module
 
     def save(self, path: Path | str) -> int:
-        """Write the checkpoint; returns its size in bytes. Raises UserError if it cannot."""
+        """Write the checkpoint. Returns its size in bytes. Raises UserError if it cannot."""
         return write_checkpoint(Path(path), self.model.module, self.header)
 
 

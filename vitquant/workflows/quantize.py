@@ -44,26 +44,30 @@ def quantize(
     state: str | Path | None = None,
     **settings: Any,
 ) -> Quantized:
-    """Quantize a float model; ``model`` itself is left as it was.
+    """Quantize a float model. A module that is passed in stays as it is.
 
     Args:
-        model: a name as on the command line, or a module that ``timm.create_model`` returned.
-        bits: of weights and activations, such as ``"w4a4"``.
-        calib: calibration images: PIL images, what ``--calib`` takes, or an
-            :class:`vitquant.data.image_source.ImageSource`; by default ``"synthetic"``. What has to
-            be generated is generated first, however long it takes, and kept in the cache.
-        recipe: a TOML file of settings, or the name of a bundled one; arguments here win.
-        weights, num_classes: with a name, as on the command line.
-        arguments: with a module, the arguments that timm built it with, where timm has not kept
-            them.
-        progress: a listener; by default nothing is printed.
-        state: a file to go on from after an interruption; remove it once the result is saved.
-        settings: of :class:`vitquant.config.quantize.QuantizeSettings`, such as ``method``,
-            ``samples``, ``steps`` or ``seed``: the options of the command, with underscores.
+        model: a name as on the command line (docs/how-to/your-model.md), or a module that
+            ``timm.create_model`` returned. Of a module, the hash of its weights is stored and no
+            tag, as its weights may have changed since they were loaded.
+        bits: of weights and activations, such as ``"w4a4"``. Needed unless ``recipe`` has them.
+        calib: calibration images: what ``--calib`` takes (docs/how-to/your-images.md), a list of
+            PIL images, or an :class:`ImageSource`; by default ``"synthetic"``. What has to be
+            generated is generated without asking, however long it takes, and kept in the cache.
+        recipe: a TOML file of settings, or the name of a bundled one. Keywords win.
+        weights: with a name, a safetensors file of the float weights.
+        num_classes: with a name, the number of classes in ``weights``.
+        arguments: with a module, the arguments that ``timm.create_model`` was given. They are
+            needed only where timm has not kept them. The network is built again from them.
+        device: a torch device, such as ``"cuda"``.
+        progress: a listener. By default nothing is printed.
+        state: with ``method="joint"``, a file that keeps the state of training. A run that was
+            interrupted resumes from it. Remove it once the result is saved.
+        settings: ``method``, ``samples``, ``steps``, ``batch_size``, ``seed`` and the other options
+            of ``vitquant quantize``, with ``_`` for ``-``.
 
     Returns:
-        The result: ``module`` is the network, ``save(path)`` writes the checkpoint, ``fidelity``
-        tells how far it agrees with the float model.
+        The quantized model, with a report of the run.
 
     Raises:
         UserError: an argument cannot be used, or the model cannot be quantized.
@@ -133,15 +137,13 @@ def quantize_to_file(
     """Quantize a model and write a checkpoint; None in all processes but the main one.
 
     Args:
-        name: of a float model.
         out: the file; by default MODEL-BITS.safetensors in the current folder.
-        resume: keep the state of training beside ``out``, and go on from it if it is there.
+        resume: keep the state of training beside ``out``, and resume from it if it is there.
         save_every: steps from one writing of the state to the next.
         confirm: see :mod:`vitquant.workflows.calibration_images`.
 
     Raises:
-        UserError, CheckFailedError: as :func:`quantize`.
-        Interrupted: with Ctrl-C, where something is left to go on from.
+        Interrupted: with Ctrl-C, where a run can resume. Others as :func:`quantize`.
     """
     if not isinstance(resolve(name), FloatName):
         raise UserError(

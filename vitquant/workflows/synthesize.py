@@ -1,7 +1,4 @@
-"""Make images, or learn prompts for them, for a model by its name.
-
-Behind ``vitquant synthesize``, ``vitquant learn-prompts`` and the functions of the same names.
-"""
+"""Make images, or learn prompts for them, for a model by its name."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +29,14 @@ from vitquant.workflows.open import as_file_name, images_for
 
 @dataclass(frozen=True)
 class Synthesized:
-    """A folder of images. classes: how many they show. generator: what it is, if there was one."""
+    """Generated images, in a folder.
+
+    Attributes:
+        images: the folder.
+        model, classes: the float model that they are for, and how many of its classes they show.
+        generator: its name, and the SHA-256 of its weights; None with inversion.
+        quality: how the float model classifies them.
+    """
 
     images: GeneratedFolder
     model: Model
@@ -58,8 +62,16 @@ class Synthesized:
 
 @dataclass(frozen=True)
 class LearnedPrompts:
-    """A file of prompts. before, after: metrics of the texts that learning starts from, and of the
-    prompts."""
+    """Learned prompts, in a file.
+
+    Attributes:
+        path: the file.
+        model: the float model that they are for.
+        generator: its name, and the SHA-256 of its weights.
+        classes: how many classes have prompts.
+        settings: of the learning.
+        before, after: metrics of the texts that learning starts from, and of the learned prompts.
+    """
 
     path: Path
     model: Model
@@ -97,13 +109,14 @@ def synthesize(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Synthesized:
-    """Make images of a model's classes, in a folder with an index and a contact sheet.
+    """Generate images of a model's classes, in a folder with an index and a contact sheet.
 
     Args:
         model: name of a float model.
         out: the folder; by default MODEL-images in the current folder.
-        settings: of :class:`vitquant.config.synthesize.SynthesizeSettings`, such as
-            ``synthesizer``, which is ``"prompts"``, ``"template"`` or ``"inversion"``.
+        weights, num_classes, device, progress: as of :func:`quantize`.
+        settings: the options of ``vitquant synthesize``, with ``_`` for ``-``. ``synthesizer`` is
+            ``"prompts"``, ``"template"`` or ``"inversion"``.
 
     Raises:
         UserError: an argument cannot be used.
@@ -127,12 +140,13 @@ def learn_prompts(
     progress: Progress | None = None,
     **settings: Any,
 ) -> LearnedPrompts:
-    """Learn prompts with which a generator makes what a model recognizes, for every class.
+    """Learn prompts with which a generator makes images that a model recognizes, by class.
 
     Args:
         model: name of a float model.
         out: the file; by default MODEL-prompts.safetensors in the current folder.
-        settings: of :class:`vitquant.config.synthesize.LearnPromptsSettings`.
+        weights, num_classes, device, progress: as of :func:`quantize`.
+        settings: the options of ``vitquant learn-prompts``, with ``_`` for ``-``.
 
     Raises:
         UserError: an argument cannot be used.

@@ -24,8 +24,13 @@ _TENSORS = ("ids", "positions", "learned")
 
 @dataclass(frozen=True)
 class PromptMetrics:
-    """Of the images of a class: the share that the float model assigns to it, the mean probability
-    that it gives to it, and the mean cosine between the features of two images."""
+    """How the float model classifies images that were generated from prompts.
+
+    Attributes:
+        top1: the fraction of images that it assigns to their class.
+        confidence: the mean probability that it gives to the class.
+        similarity: mean cosine between the features of two images of a class.
+    """
 
     top1: float
     confidence: float
