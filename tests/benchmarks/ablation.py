@@ -1,4 +1,4 @@
-"""One row of docs/ablations.md: quantize on part of the calibration images, score on the others.
+"""One row of an entry in docs/research-log.md: quantize on some images, score on the others.
 
     python tests/benchmarks/ablation.py --model deit_tiny --weights FILE --calib DIR \
         --bits w4a4 --set steps=200 --set batch_size=16 --set feature_weight=100
