@@ -174,7 +174,8 @@ def _float(model: str) -> Group:
 
 
 def _with_drop(found: Group) -> str:
-    return f"{found.percent('top1')} (−{found.drop:.1f})".replace("(−-", "(+")
+    change = f"{-found.drop:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
+    return f"{found.percent('top1')} ({change})"
 
 
 def _mb(found: Group) -> str:

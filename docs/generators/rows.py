@@ -79,5 +79,8 @@ def label(bits: str) -> str:
 
 def table(head: str, lines: Iterable[Iterable[str]]) -> str:
     """A Markdown table; ``head`` has the names of the columns between bars."""
+    lines = list(lines)
+    if not lines:
+        return "Not measured at this commit: see the [log](../research-log.md)."
     rule = "|".join([" --- "] * len(head.split("|")))
     return "\n".join([f"| {head} |", f"|{rule}|", *(f"| {' | '.join(line)} |" for line in lines)])

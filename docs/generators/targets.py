@@ -4,6 +4,7 @@ import csv
 from operator import itemgetter
 from pathlib import Path
 
+_NAMES = {"deit_tiny": "DeiT-Tiny", "deit_small": "DeiT-Small"}
 ROWS = Path(__file__).parents[1] / "results" / "targets.csv"
 _HEAD = (
     "# Exported files side by side\n\n"
@@ -30,14 +31,18 @@ _GLANCE = (
     "it. With one thread, rounds agree well. With two, on this shared machine, a round takes "
     "either the fastest time or nearly twice that: two runs of 120 rounds differed by a fifth.\n"
 )
-_FILES = (
-    "W8A8 is `rtn`, W4A4 is `joint` with 200 steps, seed 0; DeiT-Small has random weights, so its "
-    "files have no accuracy. `-openvino` in a name means `--target openvino`. The rows were "
-    "written by\n\n```sh\nvitquant bench FILES --model deit_tiny --weights "
-    "$DATA/deit_tiny_patch16_224.safetensors --calib $DATA/imagenet/calib --threads 1 --repeats "
-    "100 --no-memory --out targets.csv\n```\n\nwith `--threads 2 --repeats 120`, and for top-1 "
-    "`--data $DATA/imagenet/val --reference CHECKPOINTS`.\n"
-)
+_FILES = """W8A8 is `rtn`, W4A4 is `joint` with 200 steps, seed 0, at commit `239e0d1`.
+DeiT-Small has random weights, so its files have no accuracy. `-openvino` in a name means
+`--target openvino`. The rows were written by
+
+```sh
+vitquant bench FILES --model deit_tiny --weights $DATA/deit_tiny_patch16_224.safetensors \\
+  --calib $DATA/imagenet/calib --threads 1 --repeats 100 --no-memory --out targets.csv
+```
+
+with `--threads 2 --repeats 120`, for DeiT-Small on one thread with `--repeats 60`, and for top-1
+`--data $DATA/imagenet/val --reference CHECKPOINTS`.
+"""
 _COLUMNS = (
     "runtime", "file", "ms", "10% to 90%", "times float", "fastest ms", "times float, fastest",
     "MB", "top-1 %", "agreement %",
@@ -50,12 +55,13 @@ def page() -> str:
         rows = list(csv.DictReader(file))
     run_of = itemgetter("model", "device", "threads", "versions")
     parts = [_HEAD, _summary(rows), _FILES]
-    for run in dict.fromkeys(map(run_of, rows)):
+    for run in sorted(dict.fromkeys(map(run_of, rows)), key=itemgetter(0, 2)):
         model, device, threads, versions = run
         own = [row for row in rows if run_of(row) == run]
         rounds = own[0]["repeats"]
         parts += [
-            f"## {model}\n\n{device}, {_threads(threads)}, {rounds} rounds; {versions}.\n",
+            f"## {_NAMES[model]}, {_threads(threads)}\n\n"
+            f"{device}, {rounds} rounds. Versions: {versions}.\n",
             f"| {' | '.join(_COLUMNS)} |\n|{' --- |' * len(_COLUMNS)}",
             *(_line(row) for row in sorted(own, key=itemgetter("runtime"))),
             "",
@@ -79,7 +85,7 @@ def _summary(rows: list[dict[str, str]]) -> str:
                 cells += [r for r in own if bits in r["name"] and _is_for(runtime, r["name"])]
             cells += [r for r in own if r["kind"] == "int8"]
         speeds = (f"{float(row['speedup_paired']):.2f}" for row in cells)
-        lines.append(f"| {model} | {threads} | {' | '.join(speeds)} |")
+        lines.append(f"| {_NAMES[model]} | {threads} | {' | '.join(speeds)} |")
     columns = (
         "model", "threads", "ONNX Runtime: W8A8", "W4A4", "its own int8", "OpenVINO: W8A8",
         "W4A4", "its own int8 (NNCF)",

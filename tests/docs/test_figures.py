@@ -7,8 +7,17 @@ import pytest
 from generators.rows import MINIATURES, MODELS, RESULTS, groups, read
 from pages import DOCS, README, inline, name
 
-COLUMNS = {"top1": 100, "top5": 100, "agreement": 100, "float_top1": 100, "drop_se": 100, "kl": 1}
-PUBLISHED = {"72.2"}  # DeiT-Tiny on the full validation set, in timm's results-imagenet.csv
+COLUMNS = {
+    "top1": 100,
+    "top5": 100,
+    "agreement": 100,
+    "float_top1": 100,
+    "drop_se": 100,
+    "kl": 1,
+    "kl_se": 1,
+}
+# DeiT-Tiny and ViT-Tiny on the full validation set, in timm's results-imagenet.csv
+PUBLISHED = {"72.2", "75.5"}
 COSTS = {"bytes": 1e-6, "seconds": 1 / 60, "peak_memory_bytes": 1e-9}
 
 
