@@ -1,25 +1,31 @@
 """Write the pages of docs/ that follow from the code, or from measured rows.
 
 ``python docs/generate.py`` writes them; with ``--check`` it compares them and exits with code 1
-where one has to be written again.
+where one has to be written again. With ``--models`` it first builds a model of each family that the
+page on supported models lists, which takes minutes.
 """
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import command_line, python_api, targets
+from generators import command_line, python_api, supported_models, targets
 
 DOCS = Path(__file__).parent
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": command_line.page,
     python_api.PAGE: python_api.page,
+    supported_models.PAGE: supported_models.page,
     "results/targets.md": targets.page,
 }
 
 
 def main(arguments: list[str]) -> int:
     """Write or check the pages; returns the exit code."""
+    if arguments == ["--models"]:
+        from generators.model_families import write_rows  # imports torch and timm
+
+        write_rows()
     texts = {name: page() for name, page in PAGES.items()}
     stale = {name: text for name, text in texts.items() if _read(DOCS / name) != text}
     if arguments == ["--check"]:
