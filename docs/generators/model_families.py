@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import timm
 import torch
@@ -76,7 +77,8 @@ FAMILIES = {
 """By an example, which has few parameters."""
 ACCEPTED, REFUSED, FAILS = "accepted", "refused", "fails"
 # 16-bit activations take the least time to search scales for, and all matmuls are quantized.
-_BITS, _BRIEF = "w8i16", {"method": "rtn", "samples": 1, "init_images": 1}
+_BITS = "w8i16"
+_BRIEF: dict[str, Any] = {"method": "rtn", "samples": 1, "init_images": 1}
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 
 
