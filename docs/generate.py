@@ -1,15 +1,16 @@
 """Write the pages of docs/ that follow from the code, or from measured rows.
 
 ``python docs/generate.py`` writes them; with ``--check`` it compares them and exits with code 1
-where one has to be written again. With ``--models`` it first builds a model of each family that the
-page on supported models lists, which takes minutes.
+where one has to be written again. README.md and results/README.md are filled between their marks.
+Pictures need matplotlib. With ``--models`` it first builds a model of each family that the page on
+supported models lists, which takes minutes.
 """
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import command_line, python_api, supported_models, targets
+from generators import command_line, plots, python_api, results, supported_models, targets
 
 DOCS = Path(__file__).parent
 PAGES: dict[str, Callable[[], str]] = {
@@ -17,6 +18,8 @@ PAGES: dict[str, Callable[[], str]] = {
     python_api.PAGE: python_api.page,
     supported_models.PAGE: supported_models.page,
     "results/targets.md": targets.page,
+    "results/README.md": lambda: results.fill(DOCS / "results" / "README.md"),
+    "../README.md": lambda: results.fill(DOCS.parent / "README.md"),
 }
 
 
@@ -28,14 +31,17 @@ def main(arguments: list[str]) -> int:
         write_rows()
     texts = {name: page() for name, page in PAGES.items()}
     stale = {name: text for name, text in texts.items() if _read(DOCS / name) != text}
+    undrawn = [name for name in plots.PICTURES if not plots.is_current(name)]
     if arguments == ["--check"]:
-        for name in stale:
+        for name in (*stale, *undrawn):
             print(f"docs/{name} is out of date; python docs/generate.py writes it", file=sys.stderr)
-        return 1 if stale else 0
+        return 1 if stale or undrawn else 0
     for name, text in stale.items():
         (DOCS / name).parent.mkdir(exist_ok=True)
         (DOCS / name).write_text(text, encoding="utf-8")
         print(f"docs/{name}")
+    for name in undrawn:
+        print(plots.draw(name).relative_to(DOCS.parent))
     return 0
 
 

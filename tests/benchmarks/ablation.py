@@ -1,4 +1,4 @@
-"""One row of docs/ablations.md: quantize on part of the calibration images, score on the others.
+"""One row of an entry in docs/research-log.md: quantize on some images, score on the others.
 
     python tests/benchmarks/ablation.py --model deit_tiny --weights FILE --calib DIR \
         --bits w4a4 --set steps=200 --set batch_size=16 --set feature_weight=100
@@ -6,8 +6,8 @@
 Tuning must not see the validation images, so 200 of the calibration images are held back, the same
 for every seed, and the float model's own answers on them are the truth: what is printed is how far
 the quantized model's distribution over the classes is from the float model's (KL divergence in
-nats, with its standard error), how often their first guesses agree, and how far the blocks' outputs
-are off. ``--set NAME=VALUE`` is any field of ``vitquant.config.quantize.QuantizeSettings``.
+nats, with its standard error), how often their top-1 predictions agree, and how far the blocks'
+outputs are off. ``--set NAME=VALUE`` is any field of ``vitquant.config.quantize.QuantizeSettings``.
 """
 
 import argparse

@@ -54,7 +54,7 @@ def test_the_table_goes_to_stderr(exported):
     err = exported[2]
     for row in ("float, PyTorch", "quantized, PyTorch", "exported, ONNX Runtime"):
         assert row in err
-    assert "26 of 26 products on integer kernels" in err
+    assert "26 of 26 matmuls on integer kernels" in err
     assert "32 images of digits" in err
 
 
@@ -113,7 +113,7 @@ def test_eval_of_a_file_that_takes_images_of_any_size(vitquant, raw, checkpoint,
 
 @pytest.mark.slow
 def test_the_code_of_the_documentation(raw, tmp_path):
-    text = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "export-and-run.md").read_text()
     code = text.partition("<!-- onnxruntime -->\n```python\n")[2].partition("```")[0]
     namespace = {}
     exec(code, namespace)

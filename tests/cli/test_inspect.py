@@ -16,7 +16,7 @@ def test_json_has_the_keys_of_the_contract(vitquant, checkpoint):
     # Patch embedding, four Linears in each of four blocks, head; two products a block.
     assert [layer["kind"] for layer in found["layers"]].count("linear") == 17
     assert [layer["kind"] for layer in found["layers"]].count("conv2d") == 1
-    assert [layer["kind"] for layer in found["layers"]].count("product") == 8
+    assert [layer["kind"] for layer in found["layers"]].count("matmul") == 8
     assert found["bytes"] == checkpoint.stat().st_size
 
 

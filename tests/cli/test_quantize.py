@@ -132,7 +132,7 @@ def test_class_tokens_may_have_more_bits(quantize, vitquant):
     ended = quantize("--prefix-bits", 8)
     assert "class tokens a8" in ended.err
     layers = vitquant("inspect", ended.out.strip(), "--json").json["layers"]
-    bits = {r["name"]: r["prefix_bits"] for r in layers if r["kind"] != "product"}
+    bits = {r["name"]: r["prefix_bits"] for r in layers if r["kind"] != "matmul"}
     assert bits["blocks.0.mlp.fc1"] == 8
     assert bits["patch_embed.proj"] == bits["head"] == 0
     assert "4 (8)" in vitquant("inspect", ended.out.strip()).out

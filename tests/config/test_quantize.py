@@ -78,7 +78,7 @@ def test_biases_are_corrected_by_images_whose_means_are_right(calib, tmp_path):
 @pytest.mark.parametrize(
     ("bits", "given", "words"),
     [
-        ("w4a16", {"prefix_bits": 8}, "--prefix-bits: w4a16 leaves activations float"),
+        ("w4a16", {"prefix_bits": 8}, "--prefix-bits: --bits w4a16 does not use it"),
         ("w4i16", {"prefix_bits": 8}, "--prefix-bits: "),
         ("w4a4", {"prefix_bits": 3}, "--prefix-bits: 3 is not one; accepted with w4a4: 4, 5, 6"),
         ("w4a4", {"prefix_bits": 16}, "--prefix-bits: 16 is not one; accepted with w4a4: 4, 5"),
@@ -122,6 +122,7 @@ def test_prefix_bits_are_more_than_those_of_activations(bits, given, words):
         ),
         ({"per_head": True, "bits": "w8i16"}, "--per-head: --bits w8i16 does not use it"),
         ({"prefix_scales": True, "bits": "w8i16"}, "--prefix-scales: --bits w8i16 does not use it"),
+        ({"prefix_scales": True, "bits": "w4a16"}, "--prefix-scales: --bits w4a16 does not use it"),
     ],
 )
 def test_what_the_method_does_not_use_is_refused(given, words):

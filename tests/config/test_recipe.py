@@ -15,7 +15,15 @@ from vitquant.config.recipe import (
 )
 from vitquant.core.errors import UserError
 
-FIGURES = ("deit_tiny-w3a3-joint", "deit_tiny-w4a4-joint", "deit_tiny-w4a4-prefix8")
+PUBLISHED = {
+    "w8a8-rtn": {"bits": "w8a8", "method": "rtn"},
+    "w4a4-rtn": {"bits": "w4a4", "method": "rtn"},
+    "w4a4-joint": {"bits": "w4a4"},
+    "w4a4-joint-prefix8": {"bits": "w4a4", "prefix_bits": 8},
+    "w3a3-joint": {"bits": "w3a3"},
+    "w1.58a8-joint": {"bits": "w1.58a8"},
+}
+PAPERS = ("paper-w4a4", "paper-w3a3", "paper-w1.58a8")
 DEIT = {"name": "deit_tiny", "tag": "fb_in1k"}
 
 
@@ -23,14 +31,18 @@ DEIT = {"name": "deit_tiny", "tag": "fb_in1k"}
 def test_every_bundled_recipe_builds(name):
     recipe = read_recipe(name)
     given = {} if "bits" in recipe.values else {"bits": "w4a4"}
-    settings = QuantizeSettings.build(recipe, **given)
-    assert settings.method == "joint"
+    assert QuantizeSettings.build(recipe, **given).method == recipe.values["method"]
 
 
 def test_what_is_bundled():
-    assert bundled() == sorted([*FIGURES, "paper", "quick"])
-    found = QuantizeSettings.build(read_recipe("deit_tiny-w4a4-prefix8"))
-    assert (found.bits, found.prefix_bits, found.steps) == (Bits(4, 4), 8, 800)
+    assert bundled() == sorted([*PUBLISHED, *PAPERS, "quick"])
+    found = QuantizeSettings.build(read_recipe("paper-w3a3"))
+    assert (found.bits, found.steps, found.batch_size) == (Bits(3, 3), 24_000, 32)
+
+
+@pytest.mark.parametrize(("name", "options"), PUBLISHED.items())
+def test_recipes_of_published_rows_are_what_was_run(name, options):
+    assert QuantizeSettings.build(read_recipe(name)) == QuantizeSettings.build(**options)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -66,7 +78,7 @@ def test_an_unusable_file_is_named(text, words, tmp_path):
 
 
 def test_an_unknown_name_is_told_those_that_there_are():
-    with pytest.raises(UserError, match=r"^--recipe: mine cannot be read .*; accepted: .*, quick$"):
+    with pytest.raises(UserError, match=r"^--recipe: mine cannot be read .*, w8a8-rtn$"):
         read_recipe("mine")
 
 

@@ -55,7 +55,7 @@ def test_a_product_that_falls_back_is_named(exported, verified):
 
     found = verified(exported("vit", "w4a4"), spoil)
     assert found.in_float == ["blocks.1.mlp.fc1"]
-    with pytest.raises(CheckFailedError, match=r"1 of 14 products run in float.*blocks\.1\.mlp"):
+    with pytest.raises(CheckFailedError, match=r"1 of 14 matmuls run in float.*blocks\.1\.mlp"):
         found.check()
 
 

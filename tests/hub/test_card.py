@@ -91,7 +91,7 @@ def test_what_is_known_of_an_onnx_file(published):
         "data": "noise",
     }  # fmt: skip
     text = card(published(onnx_bytes=1234, exported=exported))
-    assert "1,234 bytes, 3 of 4 products on integer kernels" in text
+    assert "1,234 bytes, 3 of 4 matmuls on integer kernels" in text
     assert "on 50.00% of 32 images of `noise`" in text
 
 

@@ -78,7 +78,7 @@ def _table(found: "Verification") -> "Table":
 def _lines(found: "Verification") -> list[str]:
     running = len(found.expected) - len(found.in_float)
     return [
-        f"{running} of {len(found.expected)} products on integer kernels in ONNX Runtime",
+        f"{running} of {len(found.expected)} matmuls on integer kernels in ONNX Runtime",
         *found.notes,
         f"agreement and difference: with the quantized model in PyTorch, on {found.images} images "
         f"of {found.source}; at least {found.min_agreement:.1%} has to agree",

@@ -10,7 +10,7 @@ FORMATS = ("onnx", "safetensors")
 WEIGHT_TYPES = ("int2", "int4", "int8")
 """Types of ONNX for weights, narrowest first."""
 RESTS = ("float32", "float16")
-"""What is computed between integer products."""
+"""What is computed between integer matmuls."""
 MARGIN = 0.25
 """How much less than the model agrees with itself an exported file may agree with it."""
 
@@ -50,7 +50,7 @@ class OnnxSettings(Settings):
     )
     rest: str | None = setting(
         None,
-        "What is computed between integer products, such as norms: float32 or float16; by default "
+        "What is computed between integer matmuls, such as norms: float32 or float16; by default "
         "what the target is fast with.",
         metavar="TYPE",
         choices=RESTS,

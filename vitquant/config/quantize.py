@@ -62,7 +62,6 @@ _WITH_ACTIVATIONS: UsedBy = {
         lambda b: b.quantizes_activations and not b.signed, "of activations of 8 bits or fewer"
     )
 }
-_WITHOUT_I16: UsedBy = {"bits": When(lambda b: not b.signed, "without i16")}
 
 
 class Basics(Settings):
@@ -148,7 +147,7 @@ class Quantizers(Settings):
         False,
         "Quantize class tokens and registers around their own means, with scales of their own, not "
         "as patches are, which takes a few operations more in each layer.",
-        used_by=_WITHOUT_I16,
+        used_by=_WITH_ACTIVATIONS,
         unless={_PREFIX_BITS: True},
     )
     stored_rescaling: bool = setting(
@@ -207,8 +206,6 @@ class QuantizeSettings(
         if self.prefix_bits is None:
             return
         label, bits = labels["prefix_bits"], self.bits
-        if not bits.quantizes_activations:
-            raise UserError(f"{label}: {bits} leaves activations float; leave it out")
         accepted = [b for b in ACTIVATION_BITS if bits.activation <= b < FLOAT_BITS]
         if self.prefix_bits not in accepted:
             raise UserError(

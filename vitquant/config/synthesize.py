@@ -66,8 +66,7 @@ class Precision(Settings):
 
     precision: str = setting(
         "auto",
-        "Of matrix products; auto is bfloat16 on a GPU, and for inversion on a CPU that has such "
-        "products.",
+        "Of matmuls; auto is bfloat16 on a GPU, and for inversion on a CPU that computes in it.",
         metavar="P",
         choices=PRECISIONS,
     )

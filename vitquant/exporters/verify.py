@@ -105,7 +105,7 @@ class Verification:
     def _check(self, run: Run) -> None:
         if run.in_float and self.broken_rules is None:
             raise CheckFailedError(
-                f"integer kernels: {len(run.in_float)} of {len(self.expected)} products run in "
+                f"integer kernels: {len(run.in_float)} of {len(self.expected)} matmuls run in "
                 f"float in {run.runtime}: {_some(run.in_float)}"
             )
         if run.outputs is None:

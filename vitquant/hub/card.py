@@ -117,7 +117,7 @@ def _verified(exported: Mapping[str, Any] | None) -> str:
     parts = []
     if "integer_kernels" in found and "expected_integer_kernels" in found:
         parts.append(
-            f"{found['integer_kernels']} of {found['expected_integer_kernels']} products on "
+            f"{found['integer_kernels']} of {found['expected_integer_kernels']} matmuls on "
             f"integer kernels in ONNX Runtime"
         )
     if found.get("agreement") is not None and "images" in found:

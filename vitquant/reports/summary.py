@@ -44,7 +44,7 @@ def report(checkpoint: Checkpoint) -> dict[str, Any]:
         "float_operations": [
             "softmax, GELU, normalization and residual additions",
             *(f"{name}: {why}" for name, why in header.unreached.items()),
-            *([] if header.products else ["attention products and activations: weights only"]),
+            *([] if header.products else ["attention matmuls and activations: weights only"]),
         ],
         "bytes": checkpoint.bytes,
         "weight_bytes": sum(_weight_bytes(r) for r in header.layers),
@@ -59,7 +59,7 @@ def _product_row(product, index: int, tensors) -> dict[str, Any]:
     name = f"{product.name}.products.{index}"
     return {
         "name": name,
-        "kind": "product",
+        "kind": "matmul",
         "weight_bits": None,
         "activation_bits": product.matmul_bits()[index],
         "signed_activations": product.signed_activations[index],

@@ -1,0 +1,61 @@
+"""Numbers in the running text of README and of the results follow from rows of docs/results."""
+
+import re
+from statistics import mean
+
+import pytest
+from generators.rows import MINIATURES, MODELS, RESULTS, groups, read
+from pages import DOCS, README, inline, name
+
+COLUMNS = {
+    "top1": 100,
+    "top5": 100,
+    "agreement": 100,
+    "float_top1": 100,
+    "drop_se": 100,
+    "kl": 1,
+    "kl_se": 1,
+}
+# DeiT-Tiny and ViT-Tiny on the full validation set, in timm's results-imagenet.csv
+PUBLISHED = {"72.2", "75.5"}
+COSTS = {"bytes": 1e-6, "seconds": 1 / 60, "peak_memory_bytes": 1e-9}
+
+
+def written(value: float) -> set[str]:
+    return {f"{abs(value):.{digits}f}" for digits in (1, 2, 3)}
+
+
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """Every number that the rows give, as it may be written."""
+    found = set(PUBLISHED)
+    models = [n for n in (*MODELS, *MINIATURES) if (RESULTS / f"{n}.csv").exists()]
+    for model in models:
+        own = next(g for g in groups(model) if g.method == "float")
+        for group in groups(model):
+            found |= written(group.drop)
+            top1, images = group.mean("top1"), int(group.images)
+            found |= written(100 * (top1 * (1 - top1) / images) ** 0.5)
+            for column, factor in (COLUMNS | COSTS).items():
+                values = group.values(column, factor)
+                found |= {
+                    text
+                    for v in [*values, *([mean(values)] if values else [])]
+                    for text in written(v)
+                }
+            found |= written(own.mean("bytes") / group.mean("bytes"))
+    for row in read("targets"):
+        for column in ("median_ms", "speedup_paired", "speedup_minimum", "top1", "agreement"):
+            if row[column]:
+                factor = 100 if column in ("top1", "agreement") else 1
+                found |= written(float(row[column]) * factor)
+    return found
+
+
+@pytest.mark.parametrize("page", [README, DOCS / "results" / "README.md"], ids=name)
+def test_numbers_follow_from_rows(page, known):
+    text = " ".join(token.content for token in inline(page) if token.type == "text")
+    text = re.sub(r"\d+\.\d+\.\d+|\d{4}\.\d{5}|Python \d\.\d+|W1\.58A8", "", text)
+    numbers = re.findall(r"(?<![\w.])\d+\.\d+", text)
+    assert numbers, "nothing was checked"
+    assert not [number for number in numbers if number not in known]
