@@ -2,19 +2,21 @@
 
 ``python docs/generate.py`` writes them; with ``--check`` it compares them and exits with code 1
 where one has to be written again. README.md and results/README.md are filled between their marks.
-Pictures need matplotlib.
+Pictures need matplotlib. With ``--models`` it first builds a model of each family that the page on
+supported models lists, which takes minutes.
 """
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import command_line, plots, python_api, results, targets
+from generators import command_line, plots, python_api, results, supported_models, targets
 
 DOCS = Path(__file__).parent
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": command_line.page,
     python_api.PAGE: python_api.page,
+    supported_models.PAGE: supported_models.page,
     "results/targets.md": targets.page,
     "results/README.md": lambda: results.fill(DOCS / "results" / "README.md"),
     "../README.md": lambda: results.fill(DOCS.parent / "README.md"),
@@ -23,6 +25,10 @@ PAGES: dict[str, Callable[[], str]] = {
 
 def main(arguments: list[str]) -> int:
     """Write or check the pages; returns the exit code."""
+    if arguments == ["--models"]:
+        from generators.model_families import write_rows  # imports torch and timm
+
+        write_rows()
     texts = {name: page() for name, page in PAGES.items()}
     stale = {name: text for name, text in texts.items() if _read(DOCS / name) != text}
     undrawn = [name for name in plots.PICTURES if not plots.is_current(name)]

@@ -1,5 +1,7 @@
 """The reference of all commands and options, from their declarations."""
 
+from typing import Any
+
 import typer
 
 from vitquant.cli.main import app
@@ -35,7 +37,7 @@ def page() -> str:
     return "\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
 
-def _table(options: list) -> list[str]:
+def _table(options: list[Any]) -> list[str]:
     lines = ["| option | |", "| --- | --- |"]
     for option in options:
         names = ", ".join([*option.opts, *option.secondary_opts])

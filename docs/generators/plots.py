@@ -78,6 +78,8 @@ PICTURES: dict[str, tuple[Callable[[], Picture], str, str]] = {
     "steps.svg": (steps, "training steps of 16 images", "top-1 %"),
     "samples.svg": (samples, "calibration images", "%"),
 }
+TICKS = {"size.svg": [1.5, 2, 3, 4, 6, 10, 20], "samples.svg": [32, 100, 300, 1000]}
+"""Logarithmic axes, and where they have a number."""
 
 
 def digest(name: str) -> str:
@@ -106,7 +108,9 @@ def draw(name: str) -> Path:
             1, len(panels), figsize=(4.6 * len(panels), 3.6), squeeze=False, layout="constrained"
         )
         for axis, (title, lines) in zip(axes[0], panels.items(), strict=True):
-            _draw_panel(axis, title, lines, logarithmic="samples" in name)
+            if name in TICKS:
+                _log_ticks(axis, TICKS[name])
+            _draw_panel(axis, title, lines)
             axis.set(xlabel=x_label, ylabel=y_label)
         metadata = {"Date": None, "Description": f"data {digest(name)}"}
         figure.savefig(RESULTS / name, format="svg", metadata=metadata)
@@ -114,17 +118,29 @@ def draw(name: str) -> Path:
     return RESULTS / name
 
 
-def _draw_panel(axis, title: str, lines: dict[str, Points], logarithmic: bool) -> None:
-    if logarithmic:
-        axis.set_xscale("log")
+def _draw_panel(axis, title: str, lines: dict[str, Points]) -> None:
     for name, points in lines.items():
         x, y, _ = zip(*points, strict=True)
         color = COLORS.get(name.split(",")[0], "black" if name == "float" else None)
         axis.plot(x, y, marker="o", markersize=4, linewidth=1.2, label=name, color=color)
-        for point in points:
-            if point[2] and (name.startswith("joint") or name in ("float",)):
-                axis.annotate(
-                    point[2], point[:2], textcoords="offset points", xytext=(4, 5), fontsize=7
-                )
+    # Each text once, above the highest of its points.
+    every = [point for points in lines.values() for point in points]
+    for text in sorted({point[2] for point in every if point[2]}):
+        top = max((point for point in every if point[2] == text), key=_height)
+        axis.annotate(
+            text, top[:2], textcoords="offset points", xytext=(0, 6), fontsize=7, ha="center"
+        )
+    axis.margins(y=0.1)
     axis.set_title(title, fontsize=10)
-    axis.legend(fontsize=7, frameon=False)
+    axis.legend(fontsize=7, frameon=False, loc="lower right")
+
+
+def _height(point: tuple[float, float, str]) -> float:
+    return point[1]
+
+
+def _log_ticks(axis, points: list[float]) -> None:
+    """A logarithmic axis with a plain number at each of the points."""
+    axis.set_xscale("log")
+    axis.set_xticks(points, [f"{point:g}" for point in points])
+    axis.minorticks_off()

@@ -1,11 +1,11 @@
 """Exported files timed side by side, from the rows that ``vitquant bench`` appends."""
 
-import csv
+from collections.abc import Iterator
 from operator import itemgetter
-from pathlib import Path
+
+from generators.rows import read, table
 
 _NAMES = {"deit_tiny": "DeiT-Tiny", "deit_small": "DeiT-Small"}
-ROWS = Path(__file__).parents[1] / "results" / "targets.csv"
 _HEAD = (
     "# Exported files side by side\n\n"
     "<!-- Written by docs/generate.py from targets.csv: vitquant bench appends its rows there. -->"
@@ -44,15 +44,14 @@ with `--threads 2 --repeats 120`, for DeiT-Small on one thread with `--repeats 6
 `--data $DATA/imagenet/val --reference CHECKPOINTS`.
 """
 _COLUMNS = (
-    "runtime", "file", "ms", "10% to 90%", "times float", "fastest ms", "times float, fastest",
-    "MB", "top-1 %", "agreement %",
-)  # fmt: skip
+    "runtime | file | ms | 10% to 90% | times float | fastest ms | times float, fastest | MB | "
+    "top-1 % | agreement %"
+)
 
 
 def page() -> str:
     """The table of all rows that ``vitquant bench`` wrote, in Markdown."""
-    with ROWS.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read("targets")
     run_of = itemgetter("model", "device", "threads", "versions")
     parts = [_HEAD, _summary(rows), _FILES]
     for run in sorted(dict.fromkeys(map(run_of, rows)), key=itemgetter(0, 2)):
@@ -62,8 +61,7 @@ def page() -> str:
         parts += [
             f"## {_NAMES[model]}, {_threads(threads)}\n\n"
             f"{device}, {rounds} rounds. Versions: {versions}.\n",
-            f"| {' | '.join(_COLUMNS)} |\n|{' --- |' * len(_COLUMNS)}",
-            *(_line(row) for row in sorted(own, key=itemgetter("runtime"))),
+            table(_COLUMNS, map(_line, sorted(own, key=itemgetter("runtime")))),
             "",
         ]
     return "\n".join(parts)
@@ -85,29 +83,26 @@ def _summary(rows: list[dict[str, str]]) -> str:
                 cells += [r for r in own if bits in r["name"] and _is_for(runtime, r["name"])]
             cells += [r for r in own if r["kind"] == "int8"]
         speeds = (f"{float(row['speedup_paired']):.2f}" for row in cells)
-        lines.append(f"| {_NAMES[model]} | {threads} | {' | '.join(speeds)} |")
-    columns = (
-        "model", "threads", "ONNX Runtime: W8A8", "W4A4", "its own int8", "OpenVINO: W8A8",
-        "W4A4", "its own int8 (NNCF)",
-    )  # fmt: skip
-    head = f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}"
-    return "\n".join(["## At a glance\n", _GLANCE, head, *lines, ""])
+        lines.append([_NAMES[model], threads, *speeds])
+    head = (
+        "model | threads | ONNX Runtime: W8A8 | W4A4 | its own int8 | OpenVINO: W8A8 | W4A4 | "
+        "its own int8 (NNCF)"
+    )
+    return "\n".join(["## At a glance\n", _GLANCE, table(head, lines), ""])
 
 
 def _is_for(runtime: str, name: str) -> bool:
     return ("openvino" in name) == (runtime == "openvino")
 
 
-def _line(row: dict[str, str]) -> str:
-    cells = [
-        row["runtime"],
-        row["name"] + (" (its own int8)" if row["kind"] == "int8" else ""),
-        f"{float(row['median_ms']):.2f}",
-        f"{float(row['p10_ms']):.2f} to {float(row['p90_ms']):.2f}",
-        f"{float(row['speedup_paired']):.2f}",
-        f"{float(row['minimum_ms']):.2f}",
-        f"{float(row['speedup_minimum']):.2f}",
-        f"{int(row['bytes']) / 1e6:.2f}",
-        *(f"{100 * float(row[n]):.2f}" if row[n] else "" for n in ("top1", "agreement")),
-    ]
-    return f"| {' | '.join(cells)} |"
+def _line(row: dict[str, str]) -> Iterator[str]:
+    yield row["runtime"]
+    yield row["name"] + (" (its own int8)" if row["kind"] == "int8" else "")
+    yield f"{float(row['median_ms']):.2f}"
+    yield f"{float(row['p10_ms']):.2f} to {float(row['p90_ms']):.2f}"
+    yield f"{float(row['speedup_paired']):.2f}"
+    yield f"{float(row['minimum_ms']):.2f}"
+    yield f"{float(row['speedup_minimum']):.2f}"
+    yield f"{int(row['bytes']) / 1e6:.2f}"
+    for name in ("top1", "agreement"):
+        yield f"{100 * float(row[name]):.2f}" if row[name] else ""

@@ -57,7 +57,7 @@ class LearningRates(Settings):
 
     lr_weights: float = setting(
         3e-3,
-        "Of weights and biases, in quantization steps of the weights.",
+        "Of weights and biases, in levels (quantization steps) of the weights.",
         NOT_NEGATIVE,
         unless={TERNARY_WEIGHTS: 5e-3},
     )
@@ -69,8 +69,8 @@ class LearningRates(Settings):
         used_by=JOINT,
     )
     lr_scales: float = setting(3e-3, "Of log scales.", NOT_NEGATIVE)
-    lr_zero_points: float = setting(3e-2, "Of zero points, in quantization steps.", NOT_NEGATIVE)
-    lr_shifts: float = setting(1e-2, "Of channel shifts, in quantization steps.", NOT_NEGATIVE)
+    lr_zero_points: float = setting(3e-2, "Of zero points, in levels.", NOT_NEGATIVE)
+    lr_shifts: float = setting(1e-2, "Of channel shifts, in levels.", NOT_NEGATIVE)
     lr_rescaling: float = setting(3e-3, "Of log rescaling factors.", NOT_NEGATIVE)
     lr_norms: float = setting(
         1e-3,

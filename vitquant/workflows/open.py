@@ -171,8 +171,9 @@ def load(checkpoint: str | Path, *, revision: str | None = None, device: str = "
     """Load a checkpoint as an ``nn.Module`` with timm's interface, in eval mode.
 
     The module takes preprocessed images (B, C, H, W) and returns logits (B, classes). It computes
-    what integer kernels compute, in float arithmetic. It has buffers instead of parameters: it is
-    for inference.
+    with the integers of the checkpoint, in float arithmetic: at few bits, its outputs differ from
+    those of an integer runtime, which adds in another order. It has buffers instead of parameters:
+    it is for inference.
 
     ``forward_features``, ``forward_head``, ``num_classes`` and ``num_features`` are those of the
     architecture in timm. ``pretrained_cfg``, also called ``default_cfg``, has the preprocessing and

@@ -1,0 +1,72 @@
+"""The keys that the page on --json lists are those that the commands print."""
+
+import ast
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vitquant.benchmark.rows import Latency, Row
+from vitquant.checkpoint.header import LayerRecord
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs/reference/json.md").read_text(encoding="utf-8")
+# By command: the file, and the functions whose dictionaries make up the object.
+SOURCES = {
+    "quantize": ("workflows/quantize.py", ("to_json",)),
+    "eval": ("workflows/evaluate.py", ("to_json",)),
+    "export": ("workflows/export.py", ("to_json", "_about", "_to_onnx", "run_export")),
+    "bench": ("workflows/bench.py", ("to_json",)),
+    "synthesize": ("workflows/synthesize.py", ("Synthesized", "to_json")),
+    "learn-prompts": ("workflows/synthesize.py", ("LearnedPrompts", "to_json")),
+    "inspect": ("reports/summary.py", ("report",)),
+}
+
+
+def listed(section: str, head: str = "| key | type | |") -> set[str]:
+    """The keys in the tables of a section that have a head."""
+    found: set[str] = set()
+    for table in TEXT.partition(f"## `{section} --json`\n")[2].partition("\n## ")[0].split("\n\n"):
+        if table.strip().startswith(head):
+            for line in table.strip().splitlines()[2:]:
+                found |= set(re.findall(r"`(\w+)`", line.split("|")[1]))
+    return found
+
+
+def printed(file: str, names: tuple[str, ...]) -> set[str]:
+    """Keys of the outermost dictionaries in functions, and of what is put into one by name."""
+    tree = ast.parse((ROOT / "vitquant" / file).read_text(encoding="utf-8"))
+    if names[0][0].isupper():
+        (tree,) = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == names[0]]
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name in names:
+            found |= set(_keys(node))
+    return found
+
+
+def _keys(node: ast.AST) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Dict):
+            yield from (k.value for k in child.keys if isinstance(k, ast.Constant))
+        elif isinstance(child, ast.Assign) and isinstance(child.targets[0], ast.Subscript):
+            yield ast.literal_eval(child.targets[0].slice)
+        elif not isinstance(child, (ast.ListComp, ast.List)):
+            yield from _keys(child)
+
+
+@pytest.mark.parametrize("command", SOURCES)
+def test_every_key_is_listed(command):
+    assert listed(command) == printed(*SOURCES[command])
+
+
+def test_every_key_of_a_row_of_bench_is_listed():
+    row = Row("", "", "", "", "", 1, Latency(0, 0, 0, 0, 0), None, 0, breakdown=[])
+    assert listed("bench", "| key of a row |") == set(row.to_json())
+
+
+def test_every_key_of_a_layer_is_listed():
+    fields = {field.name for field in dataclasses.fields(LayerRecord)}
+    assert listed("inspect", "| key of a layer") == fields | {"bytes"}
