@@ -9,9 +9,18 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from generators.rows import BITS, MODELS, RESULTS, group, groups, label
+from generators.rows import (
+    BITS,
+    CALIB,
+    MODELS,
+    RESULTS,
+    float_group,
+    group,
+    groups,
+    label,
+    over_samples,
+)
 
-CALIB = "imagenet/calib"
 COLORS = {
     "rtn": "#888888",
     "repq": "#b8860b",
@@ -39,7 +48,7 @@ def size() -> Picture:
             ]
             if points:
                 panel[f"{method}, {most} steps" if most else method] = points
-        (own,) = groups(model, method="float")
+        own = float_group(model)
         panel["float"] = [(own.mean("bytes", 1e-6), own.mean("top1", 100), "float")]
     return picture
 
@@ -59,12 +68,7 @@ def steps() -> Picture:
 
 def samples() -> Picture:
     """Top-1 and agreement at W4A4 over the number of calibration images, 200 steps."""
-    found = [
-        g
-        for g in groups(next(iter(MODELS)), bits="w4a4", method="joint", steps="200", calib=CALIB)
-        if not g.options or g.options.startswith("--samples")
-    ]
-    found.sort(key=lambda g: int(g.samples))
+    found = over_samples(next(iter(MODELS)))
     columns = {"top-1": "top1", "agreement with float": "agreement"} if found else {}
     own = {
         name: [(float(g.samples), g.mean(column, 100), "") for g in found]

@@ -4,10 +4,23 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from generators.rows import BITS, MINIATURES, MODELS, Group, commit, group, groups, label, table
+from generators.rows import (
+    BITS,
+    CALIB,
+    MINIATURES,
+    MODELS,
+    Group,
+    commit,
+    float_group,
+    group,
+    groups,
+    label,
+    over_samples,
+    run_label,
+    table,
+    with_options,
+)
 
-CALIB = "imagenet/calib"
-FIRST = next(iter(MODELS))
 _MARKED = re.compile(r"(<!-- results:(\S+) -->)\n.*?(<!-- end -->)", re.S)
 _COLUMNS = (
     ("rtn", "0"), ("repq", "0"), ("dfq", "0"), ("block", "50"), ("joint", "50"), ("joint", "200"),
@@ -36,15 +49,8 @@ def blocks() -> dict[str, str]:
 
 def readme() -> str:
     """What a newcomer sees: the widths side by side on both models."""
-    lines = [
-        [
-            "float32",
-            "",
-            *(_float(model).percent("top1") for model in MODELS),
-            _mb(_float(FIRST)),
-            "",
-        ]
-    ]
+    own = [float_group(model) for model in MODELS]
+    lines = [["float32", "", *(g.percent("top1") for g in own), _mb(own[0]), ""]]
     for bits, method, options in _SHOWN:
         wanted = {"bits": bits, "method": method, "options": options, "calib": CALIB}
         if method == "joint":
@@ -69,9 +75,7 @@ def by_method(model: str) -> str:
         wanted = {"bits": bits, "options": "", "calib": CALIB}
         cells = [group(model, method=method, steps=steps, **wanted) for method, steps in columns]
         lines.append([label(bits), *(g.percent("top1") if g else "–" for g in cells)])
-    names = (
-        f"`{method}`" + (f", {steps} steps" if steps != "0" else "") for method, steps in columns
-    )
+    names = (run_label(method, steps) for method, steps in columns)
     return table(f"bits | {' | '.join(names)}", lines)
 
 
@@ -83,7 +87,7 @@ def everything(model: str) -> str:
     )
     shown = [g for g in groups(model) if g.method != "float"]
     shown.sort(key=lambda g: (BITS.index(g.bits), g.method, int(g.steps)))
-    return table(head, (list(_details(g)) for g in shown))
+    return table(head, map(_details, shown))
 
 
 def _details(found: Group) -> Iterator[str]:
@@ -96,7 +100,7 @@ def _details(found: Group) -> Iterator[str]:
     yield found.percent("top1")
     yield f"{found.drop:.1f} ± {found.mean('drop_se', 100):.1f}"
     yield f"{found.mean('agreement', 100):.1f}"
-    yield f"{found.mean('kl'):.3f} ± {found.mean('kl_se'):.3f}"
+    yield _kl(found)
     yield _mb(found)
     yield f"{found.mean('seconds'):.0f}"
     yield f"{found.mean('peak_memory_bytes', 1e-9):.1f}"
@@ -104,23 +108,24 @@ def _details(found: Group) -> Iterator[str]:
 
 def by_steps() -> str:
     """W4A4 over the number of steps; no step is the scale search alone."""
-    return _curve("steps", lambda g: g.steps, options="")
+    found = {
+        model: groups(model, bits="w4a4", method="joint", options="", calib=CALIB)
+        for model in MODELS
+    }
+    return _curve("steps", found, "steps")
 
 
 def by_samples() -> str:
     """W4A4 over the number of calibration images, 200 steps."""
-    options = ["", *sorted({g.options for g in groups(FIRST) if g.options.startswith("--samples")})]
-    return _curve("calibration images", lambda g: g.samples, options=options, steps="200")
+    return _curve("calibration images", {m: over_samples(m) for m in MODELS}, "samples")
 
 
-def _curve(name: str, number, **wanted) -> str:
+def _curve(name: str, found: dict[str, list[Group]], column: str) -> str:
     lines = []
     for model, called in MODELS.items():
-        found = groups(model, bits="w4a4", method="joint", calib=CALIB, **wanted)
-        for g in sorted(found, key=lambda g: int(number(g))):
-            kl = f"{g.mean('kl'):.3f} ± {g.mean('kl_se'):.3f}"
-            agreement = f"{g.mean('agreement', 100):.1f}"
-            lines.append([called, number(g), str(len(g.rows)), _with_drop(g), agreement, kl])
+        for g in sorted(found[model], key=lambda g: int(getattr(g, column))):
+            seeds, agreement = str(len(g.rows)), f"{g.mean('agreement', 100):.1f}"
+            lines.append([called, getattr(g, column), seeds, _with_drop(g), agreement, _kl(g)])
     return table(f"model | {name} | seeds | top-1 % | agreement % | KL ± standard error", lines)
 
 
@@ -128,16 +133,13 @@ def by_options() -> str:
     """Each group with options beside the same without."""
     lines = []
     for model, called in MODELS.items():
-        for g in groups(model, calib=CALIB):
-            if not g.options or g.options.startswith("--samples"):
-                continue
+        for g in with_options(model):
             base = group(
                 model, calib=CALIB, options="", bits=g.bits, method=g.method, steps=g.steps
             )
             without = [base.percent("top1"), f"{base.mean('kl'):.3f}"] if base else ["–", "–"]
-            run = f"`{g.method}`" + (f", {g.steps} steps" if g.steps != "0" else "")
             own = [g.percent("top1"), without[0], f"{g.mean('kl'):.3f}", without[1]]
-            lines.append([called, label(g.bits), run, f"`{g.options}`", *own])
+            lines.append([called, label(g.bits), g.run, f"`{g.options}`", *own])
     head = "model | bits | method | option | top-1 % | without | KL | without"
     return table(head, lines)
 
@@ -158,19 +160,15 @@ def _by_calibration(models: dict[str, str], skip: str = CALIB) -> str:
         for g in groups(model):
             if g.calib in (skip, ""):
                 continue
-            run = f"`{g.method}`" + (f", {g.steps} steps" if g.steps != "0" else "")
             images = f"`{g.calib}`, {g.samples}"
             found = [_with_drop(g), f"{g.mean('agreement', 100):.1f}"]
-            lines.append([called, label(g.bits), run, images, str(len(g.rows)), *found])
+            lines.append([called, label(g.bits), g.run, images, str(len(g.rows)), *found])
     head = "model | bits | method | calibrated on | seeds | top-1 % (drop) | agreement %"
     return table(head, lines)
 
 
-def _float(model: str) -> Group:
-    found = group(model, method="float")
-    if found is None:
-        raise ValueError(f"docs/results/{model}.csv has no row of the float model")
-    return found
+def _kl(found: Group) -> str:
+    return f"{found.mean('kl'):.3f} ± {found.mean('kl_se'):.3f}"
 
 
 def _with_drop(found: Group) -> str:

@@ -1,9 +1,10 @@
 """Which architectures can be quantized, from the rows that model_families.py found."""
 
-import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 from generators.prose import unwrap
+from generators.rows import Row, read, table
 
 PAGE = "reference/supported-models.md"
 _ROWS = Path(__file__).parents[1] / "reference" / "supported-models.csv"
@@ -136,19 +137,18 @@ A model that is quantized already is refused too.
 
 def page() -> str:
     """The table of families, and how it comes about, in Markdown."""
-    with _ROWS.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read(_ROWS)
     versions = ", ".join(dict.fromkeys(row["timm"] for row in rows))
-    head = ("family", "example", *_COLUMNS, "remarks, or why not")
-    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *map(_line, rows)]
-    reasons = ["| reason | what the module does |", "| --- | --- |"]
-    reasons += [f"| {reason} | {what} |" for reason, what in REASONS.items()]
-    parts = [unwrap(_HEAD.format(timm=versions)), *lines, "", unwrap(_BEHIND), *reasons, ""]
-    parts.append(unwrap(_END))
-    return "\n".join(parts)
+    families = table(
+        " | ".join(["family", "example", *_COLUMNS, "remarks, or why not"]), map(_line, rows)
+    )
+    reasons = table("reason | what the module does", REASONS.items())
+    parts = [unwrap(_HEAD.format(timm=versions)), families, "", unwrap(_BEHIND), reasons, ""]
+    return "\n".join([*parts, unwrap(_END)])
 
 
-def _line(row: dict[str, str]) -> str:
-    notes = "; ".join(note for note in (row["reason"], REMARKS.get(row["example"])) if note)
-    cells = [row["family"], f"`{row['example']}`", *(row[name] for name in _COLUMNS), notes]
-    return f"| {' | '.join(cells)} |"
+def _line(row: Row) -> Iterator[str]:
+    yield row["family"]
+    yield f"`{row['example']}`"
+    yield from (row[name] for name in _COLUMNS)
+    yield "; ".join(note for note in (row["reason"], REMARKS.get(row["example"])) if note)

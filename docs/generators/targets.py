@@ -1,9 +1,9 @@
 """Exported files timed side by side, from the rows that ``vitquant bench`` appends."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
-from generators.rows import read, table
+from generators.rows import RESULTS, Row, read, table
 
 _NAMES = {"deit_tiny": "DeiT-Tiny", "deit_small": "DeiT-Small"}
 _HEAD = (
@@ -51,7 +51,7 @@ _COLUMNS = (
 
 def page() -> str:
     """The table of all rows that ``vitquant bench`` wrote, in Markdown."""
-    rows = read("targets")
+    rows = read(RESULTS / "targets.csv")
     run_of = itemgetter("model", "device", "threads", "versions")
     parts = [_HEAD, _summary(rows), _FILES]
     for run in sorted(dict.fromkeys(map(run_of, rows)), key=itemgetter(0, 2)):
@@ -71,7 +71,7 @@ def _threads(count: str) -> str:
     return "1 thread" if count == "1" else f"{count} threads"
 
 
-def _summary(rows: list[dict[str, str]]) -> str:
+def _summary(rows: Sequence[Row]) -> str:
     """Times float of each runtime's own file, a line for each model and number of threads."""
     lines = []
     for model, threads in sorted({(row["model"], row["threads"]) for row in rows}):
@@ -95,7 +95,7 @@ def _is_for(runtime: str, name: str) -> bool:
     return ("openvino" in name) == (runtime == "openvino")
 
 
-def _line(row: dict[str, str]) -> Iterator[str]:
+def _line(row: Row) -> Iterator[str]:
     yield row["runtime"]
     yield row["name"] + (" (its own int8)" if row["kind"] == "int8" else "")
     yield f"{float(row['median_ms']):.2f}"

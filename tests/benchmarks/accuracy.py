@@ -113,8 +113,9 @@ class Reference:
 
     def own(self) -> dict[str, object]:
         """The row of the float model itself."""
-        size = sum(t.numel() for t in self.model.module.parameters()) * 4
-        return self._score(self.logits) | {"samples": "", "bytes": size} | _COSTS_NOTHING
+        size = self.model.identity.float_bytes
+        costs = {"bytes": size, "seconds": "", "peak_memory_bytes": ""}
+        return self._score(self.logits) | {"samples": ""} | costs
 
     @torch.inference_mode()
     def score(self, checkpoint: Path) -> dict[str, object]:
@@ -139,9 +140,6 @@ class Reference:
 
     def _hits(self, logits: Tensor) -> Tensor:
         return (logits.argmax(1) == self.labels).double()
-
-
-_COSTS_NOTHING = {"seconds": "", "peak_memory_bytes": ""}
 
 
 def _measure(run: Row, options: argparse.Namespace, reference: Reference) -> dict[str, object]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vitquant.benchmark.machine import cpu_name
+from vitquant.benchmark.rows import to_csv
 
 Row = dict[str, str]
 ROOT = Path(__file__).parents[2]
@@ -36,12 +37,9 @@ def read(path: Path) -> list[Row]:
 
 def append(path: Path, row: dict[str, object]) -> None:
     """Add one row, and the names of the columns to a new file."""
-    new = not path.exists()
+    text = to_csv([row], header=not path.exists())
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+        file.write(text)
 
 
 def _git(*arguments: str) -> str:

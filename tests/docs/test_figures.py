@@ -4,7 +4,7 @@ import re
 from statistics import mean
 
 import pytest
-from generators.rows import MINIATURES, MODELS, RESULTS, groups, read
+from generators.rows import MINIATURES, MODELS, RESULTS, float_group, groups, read
 from pages import DOCS, README, inline, name
 
 COLUMNS = {
@@ -29,9 +29,8 @@ def written(value: float) -> set[str]:
 def known() -> set[str]:
     """Every number that the rows give, as it may be written."""
     found = set(PUBLISHED)
-    models = [n for n in (*MODELS, *MINIATURES) if (RESULTS / f"{n}.csv").exists()]
-    for model in models:
-        own = next(g for g in groups(model) if g.method == "float")
+    for model in (*MODELS, *MINIATURES):
+        own = float_group(model)
         for group in groups(model):
             found |= written(group.drop)
             top1, images = group.mean("top1"), int(group.images)
@@ -44,7 +43,7 @@ def known() -> set[str]:
                     for text in written(v)
                 }
             found |= written(own.mean("bytes") / group.mean("bytes"))
-    for row in read("targets"):
+    for row in read(RESULTS / "targets.csv"):
         for column in ("median_ms", "speedup_paired", "speedup_minimum", "top1", "agreement"):
             if row[column]:
                 factor = 100 if column in ("top1", "agreement") else 1

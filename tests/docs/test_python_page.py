@@ -1,22 +1,14 @@
 """The reference of the Python API leaves nothing out, and its example runs."""
 
-import importlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from generators import docstrings, python_api
+from generators import python_source as source
+from pages import DOCS
 
 import vitquant
-
-DOCS = Path(__file__).parents[2] / "docs"
-
-
-@pytest.fixture
-def generator(monkeypatch):
-    """generator(name) → a module of docs/generators/."""
-    monkeypatch.syspath_prepend(DOCS)
-    return lambda name: importlib.import_module(f"generators.{name}")
 
 
 def text() -> str:
@@ -28,9 +20,8 @@ def test_every_public_name_has_a_section():
     assert set(vitquant.__all__) - {"__version__"} <= headings
 
 
-def test_every_argument_has_a_text(generator):
-    source = generator("python_source")
-    names = {n: m for n, m in source.public_names().items() if n in generator("python_api").CLASSES}
+def test_every_argument_has_a_text():
+    names = {n: m for n, m in source.public_names().items() if n in python_api.CLASSES}
     assert names
     for name, module in names.items():
         found = source.function(module, name)
@@ -40,9 +31,8 @@ def test_every_argument_has_a_text(generator):
         assert "UserError" in found.about.sections["Raises"], name
 
 
-def test_every_public_attribute_and_method_has_a_text(generator):
-    source = generator("python_source")
-    for paths in generator("python_api").CLASSES.values():
+def test_every_public_attribute_and_method_has_a_text():
+    for paths in python_api.CLASSES.values():
         for path in paths:
             module, _, name = path.rpartition(".")
             found = source.klass(f"vitquant.{module}", name)
@@ -52,8 +42,7 @@ def test_every_public_attribute_and_method_has_a_text(generator):
             assert all(method.about.text for method in found.methods), name
 
 
-def test_a_docstring_becomes_markdown(generator):
-    docstrings = generator("docstrings")
+def test_a_docstring_becomes_markdown():
     found = docstrings.parse(
         """Do it,
         twice.
