@@ -1,6 +1,5 @@
 """What an adapter tells: tokens and how much each counts, and that it is enough to quantize."""
 
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +10,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.core.errors import UserError
 from vitquant.models import sources
-from vitquant.models.adapter import TokenLayout
+from vitquant.models.adapter import ModelAdapter, TokenLayout
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.workflows.ptq import quantize
 
@@ -87,17 +86,13 @@ class Block(nn.Module):
         return x + (self.both(seen) @ seen.mT).softmax(-1) @ self.value(seen)
 
 
-class PatchesAdapter:
+class PatchesAdapter(ModelAdapter):
     """Everything that a source has to say of such a network."""
 
     source = "patches"
 
-    def forward(self, module, images):
-        return module(images).logits
-
-    def features(self, module, images):
-        output = module(images)
-        return output.logits, output.pooled
+    def output(self, returned):
+        return returned.logits
 
     def num_classes(self, module):
         return 5
@@ -108,18 +103,9 @@ class PatchesAdapter:
     def tokens(self, module):
         return TokenLayout(class_tokens=1, patches=16, pools_class=True)
 
-    def residual_stream(self, module):
-        return None
-
     def transform(self, preprocessing):
         height, width = preprocessing["input_size"][1:]
         return lambda image: pil_to_tensor(image.resize((width, height))) / 255
-
-    def grad_checkpointing(self, module):
-        return None
-
-    def decomposed_attention(self, module, skip=()):
-        return nullcontext()
 
     def rebuild(self, architecture, arguments):
         return Patches(**arguments).eval()
@@ -147,6 +133,9 @@ def test_an_adapter_is_all_that_another_library_takes(
     assert quantized.header.model["source"] == "patches"
     assert quantized.fidelity.agreement == 1
     inputs = torch.rand(2, 3, 32, 32)
+    logits, seen = foreign.features(inputs)
+    assert torch.equal(logits, foreign(inputs))
+    assert torch.equal(foreign.module.out(seen), logits)
     difference = quantized.model(inputs) - foreign(inputs)
     assert 0 < difference.abs().max() < 0.1 * foreign(inputs).std()
 

@@ -1,10 +1,11 @@
 """What running a network cannot tell about it: the one place that asks a library's models."""
 
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+import timm
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -72,36 +73,50 @@ class ResidualStream:
     attentions: list[tuple[nn.Linear, nn.Linear, int]] = field(default_factory=list)
 
 
-class ModelAdapter(Protocol):
+class ModelAdapter:
     """How the models of one library answer. ``module`` is a float network or its quantized copy.
 
     A network takes images (B, C, H, W) as its one positional argument and returns what it likes.
+    A library's own adapter overrides what running a network cannot tell.
     """
 
     source: str
     """What a checkpoint says of where the model is from: the key of the adapter."""
 
+    def output(self, returned: Any) -> Tensor:
+        """Of what a network returns: logits (B, classes), or without a classifier (B, ...)."""
+        tensor: Tensor = returned
+        return tensor
+
     def forward(self, module: nn.Module, images: Tensor) -> Tensor:
-        """Logits (B, classes), or for a model without a classifier its output (B, ...)."""
-        ...
+        """The output of a network for images (B, C, H, W)."""
+        return self.output(module(images))
 
     def features(self, module: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, classes) and what the classifier saw (B, D)."""
-        ...
+        """Logits (B, classes) and what the classifier saw (B, D); of two, what the first saw."""
+        names, seen = self.classifier_names(module), []
+        classifier = next(m for name, m in module.named_modules() if name in names)
+        handle = classifier.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        try:
+            return self.forward(module, images), seen[0]
+        finally:
+            handle.remove()
 
     def num_classes(self, module: nn.Module) -> int:
         """How many logits there are; 0 without a classifier."""
-        ...
+        return 0
 
     def classifier_names(self, module: nn.Module) -> set[str]:
         """Names of the layers that give the logits: one, two if distilled, or none."""
-        ...
+        return set()
 
-    def tokens(self, module: nn.Module) -> TokenLayout: ...
+    def tokens(self, module: nn.Module) -> TokenLayout:
+        """What the rows of its activations are."""
+        return TokenLayout()
 
     def residual_stream(self, module: nn.Module) -> ResidualStream | None:
         """Its parts, or None if the network is not known to be made of them."""
-        ...
+        return None
 
     def transform(self, preprocessing: dict[str, Any]) -> Callable[[Image.Image], Tensor]:
         """The evaluation transform: PIL image → (C, H, W) float32.
@@ -109,17 +124,14 @@ class ModelAdapter(Protocol):
         It takes tensors (B, C, H, W) from 0 to 1 too, and is differentiable for them.
         preprocessing: see :class:`vitquant.models.model.Model`.
         """
-        ...
+        made: Callable[[Image.Image], Tensor] = timm.data.create_transform(
+            **preprocessing, is_training=False
+        )
+        return made
 
     def grad_checkpointing(self, module: nn.Module) -> AbstractContextManager[None] | None:
         """A context with activation checkpointing in training; None if the network has none."""
-        ...
-
-    def decomposed_attention(
-        self, module: nn.Module, skip: Collection[nn.Module] = ()
-    ) -> AbstractContextManager[None]:
-        """A context in which attention computes by single operations, but in ``skip`` as before."""
-        ...
+        return None
 
     def rebuild(self, architecture: str, arguments: dict[str, Any]) -> nn.Module:
         """The float network with random weights, in eval mode, from what its identity says.
@@ -127,4 +139,18 @@ class ModelAdapter(Protocol):
         Raises:
             UserError: what is installed does not know it.
         """
-        ...
+        raise NotImplementedError
+
+    def hub_config(self, module: nn.Module) -> dict[str, Any] | None:
+        """The library's own ``config.json`` of a network; None where it is timm's."""
+        return None
+
+
+@contextmanager
+def switched(switch: Callable[[bool], None]) -> Iterator[None]:
+    """A context in which something is on."""
+    switch(True)
+    try:
+        yield
+    finally:
+        switch(False)

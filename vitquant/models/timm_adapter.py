@@ -1,28 +1,22 @@
 """What timm's models answer, and what timm knows of them."""
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import timm
-from PIL import Image
 from timm.data import ImageNetInfo, infer_imagenet_subset
 from timm.layers import LayerScale
 from torch import Tensor, nn
 
 from vitquant.core.errors import UserError
 from vitquant.data.class_names import ClassNames
-from vitquant.models.adapter import ResidualStream, TokenLayout
+from vitquant.models.adapter import ModelAdapter, ResidualStream, TokenLayout, switched
 
 
-class TimmAdapter:
+class TimmAdapter(ModelAdapter):
     """Models with timm's interface, and networks that return a tensor."""
 
     source = "timm"
-
-    def forward(self, module: nn.Module, images: Tensor) -> Tensor:
-        logits: Tensor = module(images)
-        return logits
 
     def features(self, module: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
         network: Any = module
@@ -55,30 +49,9 @@ class TimmAdapter:
         except (AttributeError, TypeError):  # parts that are missing, or others
             return None
 
-    def transform(self, preprocessing: dict[str, Any]) -> Callable[[Image.Image], Tensor]:
-        made: Callable[[Image.Image], Tensor] = timm.data.create_transform(
-            **preprocessing, is_training=False
-        )
-        return made
-
     def grad_checkpointing(self, module: nn.Module) -> AbstractContextManager[None] | None:
         switch: Any = getattr(module, "set_grad_checkpointing", None)
-        return None if switch is None else _switched(switch)
-
-    @contextmanager
-    def decomposed_attention(
-        self, module: nn.Module, skip: Collection[nn.Module] = ()
-    ) -> Iterator[None]:
-        fused: list[Any] = [
-            m for m in module.modules() if getattr(m, "fused_attn", False) and m not in skip
-        ]
-        for attention in fused:
-            attention.fused_attn = False
-        try:
-            yield
-        finally:
-            for attention in fused:
-                attention.fused_attn = True
+        return None if switch is None else switched(switch)
 
     def rebuild(self, architecture: str, arguments: dict[str, Any]) -> nn.Module:
         return create_model(architecture, arguments)
@@ -131,15 +104,6 @@ def imagenet_classes(num_classes: int) -> ClassNames | None:
 def _number(module: nn.Module, name: str) -> int:
     value: Any = getattr(module, name, 0)
     return int(value or 0)
-
-
-@contextmanager
-def _switched(switch: Callable[[bool], None]) -> Iterator[None]:
-    switch(True)
-    try:
-        yield
-    finally:
-        switch(False)
 
 
 def _residual_stream(network: Any) -> ResidualStream:

@@ -22,16 +22,17 @@ from vitquant.exporters.onnx.preprocessing import Preprocessing
 from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
 from vitquant.exporters.onnx.tensorrt_rules import broken_rules
 from vitquant.exporters.onnx.trace import (
+    decomposed_attention,
     drop_empty_padding,
     float16_initializers,
     nodes_of,
     strip_exporter_metadata,
+    tensor_output,
     trace,
 )
 from vitquant.exporters.runtimes.metadata import Metadata
 from vitquant.exporters.verify import Verification, verify
 from vitquant.models.model import Model
-from vitquant.quantization.layers.interception import intercepted
 
 _IMAGE = {0: "batch"}
 _RAW_IMAGE = {0: "batch", 1: "height", 2: "width"}
@@ -59,10 +60,10 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
     output = "logits" if model.num_classes else "features"
     # Attention whose matmuls stay float as single operations too, rather than as one opaque node,
     # which later opsets have and few runtimes know.
-    quantized = [attention for _, attention, _ in intercepted(model.module)]
     with (
         symbolic_ops(model.module) as modules,
-        model.adapter.decomposed_attention(model.module, quantized),
+        decomposed_attention(model.module),
+        tensor_output(model.module, model.adapter.output),
     ):
         graph = trace(network, example, dynamic, opset, output)
         preprocessing = nodes_of(graph, Preprocessing)

@@ -2,16 +2,20 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from onnx import ModelProto, NodeProto, TensorProto
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from vitquant.core.errors import UserError, first_line
+from vitquant.quantization.layers.attention import decomposed_sdpa
+from vitquant.quantization.layers.interception import SDPA
 
 INPUT = "images"
 # Where the exporter notes the classes of the modules that a node is from.
@@ -52,6 +56,48 @@ def trace(
     if program is None:  # which is for the exporter that came before dynamo's
         raise RuntimeError("torch.onnx.export returned no program")
     return program.model_proto
+
+
+class _Decomposed(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is SDPA:
+            return decomposed_sdpa(torch.matmul, torch.matmul, *args, **kwargs)
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def decomposed_attention(network: nn.Module) -> Iterator[None]:
+    """Inside, attention whose matmuls are float computes by single operations.
+
+    Those of quantized ones are taken apart by the mode of their own, which sees them first.
+    """
+    mode = _Decomposed()
+    entering = network.register_forward_pre_hook(lambda *_: _enter(mode))
+    leaving = network.register_forward_hook(
+        lambda *_: mode.__exit__(None, None, None), always_call=True
+    )
+    try:
+        yield
+    finally:
+        entering.remove()
+        leaving.remove()
+
+
+def _enter(mode: TorchFunctionMode) -> None:
+    mode.__enter__()
+
+
+@contextmanager
+def tensor_output(network: nn.Module, output: Callable[[Any], Tensor]) -> Iterator[None]:
+    """Inside, a network returns a tensor: ``output`` of what it returns otherwise."""
+    handle = network.register_forward_hook(lambda _, args, returned: output(returned))
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager
