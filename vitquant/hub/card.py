@@ -13,6 +13,7 @@ from vitquant.config.values import HUB
 from vitquant.core.errors import UserError
 from vitquant.hub.base_model import BaseModel
 from vitquant.hub.repository import CHECKPOINT, ONNX
+from vitquant.models.timm_adapter import TIMM
 
 _FRACTIONS, _REST = ("top1", "top5"), ("images", "data")
 _ACCEPTED = "what vitquant eval --json printed is accepted"
@@ -47,7 +48,7 @@ def _front_matter(published: Published) -> str:
     data = ModelCardData(
         library_name="vitquant",
         pipeline_tag="image-classification" if classifies else "image-feature-extraction",
-        tags=["vitquant", "timm", "quantized", published.checkpoint.header.bits]
+        tags=["vitquant", _source(published), "quantized", published.checkpoint.header.bits]
         + (["onnx"] if published.onnx_bytes is not None else []),
     )
     for name, value in published.base.front_matter().items():
@@ -166,15 +167,20 @@ def _loading(published: Published) -> Iterable[str]:
         "import timm\n"
         "import vitquant\n"
         "\n"
-        f'model = vitquant.load("{name}")  # an nn.Module with timm\'s interface, in eval mode\n'
+        f'model = vitquant.load("{name}")  # an nn.Module of {_source(published)}, in eval mode\n'
         "transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))\n"
         "```"
     )
     yield _console([f"vitquant eval {name} --data FOLDER"])
     yield (
-        f"`{CHECKPOINT}` holds packed integers: `timm.create_model` builds the architecture from "
+        f"`{CHECKPOINT}` holds packed integers: {_source(published)} builds the architecture from "
         f"`config.json`, but cannot read them."
     )
+
+
+def _source(published: Published) -> str:
+    """The library of the float model."""
+    return str(published.checkpoint.header.model.get("source", TIMM.source))
 
 
 def _console(lines: Iterable[str]) -> str:

@@ -30,12 +30,12 @@ class Repository:
 
     @classmethod
     def of(cls, name: str, revision: str | None = None) -> "Repository":
-        """The repository of ``hf-hub:owner/name`` or ``hf-hub:owner/name@revision``.
+        """The repository of ``hf-hub:owner/name[@revision]``, whatever tower ``#text`` names.
 
         Raises:
             UserError: two different revisions are asked for.
         """
-        identifier, _, written = name.removeprefix(HUB).partition("@")
+        identifier, _, written = name.removeprefix(HUB).partition("#")[0].partition("@")
         if written and revision is not None and written != revision:
             raise UserError(f"revision: {revision!r} is not the one in {name!r}; give one of them")
         return cls(identifier, written or revision)
@@ -63,6 +63,15 @@ def quantized_config(repository: Repository) -> dict[str, Any] | None:
     """
     config = read_config(repository)
     return config if isinstance(config.get(SECTION), dict) else None
+
+
+def is_checkpoint_folder(folder: Path) -> bool:
+    """Whether a folder is a copy of a repository that holds a checkpoint."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and isinstance(config.get(SECTION), dict)
 
 
 def read_config(repository: Repository, local_files_only: bool = False) -> dict[str, Any]:

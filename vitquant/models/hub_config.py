@@ -1,4 +1,4 @@
-"""What timm knows a model by: its ``pretrained_cfg``, and ``config.json`` as the Hub holds it."""
+"""What a library knows a model by: timm's ``pretrained_cfg``, and ``config.json`` on the Hub."""
 
 from typing import Any
 
@@ -39,7 +39,13 @@ def pretrained_cfg(model: Model) -> dict[str, Any]:
 
 
 def hub_config(model: Model) -> dict[str, Any]:
-    """The contents of ``config.json`` in the form that ``timm.models.save_for_hf`` writes."""
+    """The contents of ``config.json``, as the model's library writes it.
+
+    For timm that is the form of ``timm.models.save_for_hf``.
+    """
+    own = model.adapter.hub_config(model.module)
+    if own is not None:
+        return own | _id2label(model)
     cfg = pretrained_cfg(model)
     labels = {name: cfg.pop(name) for name in ("label_names", "label_descriptions") if name in cfg}
     config: dict[str, Any] = {
@@ -87,6 +93,12 @@ def _labels(model: Model) -> dict[str, Any]:
         "label_names": list(ids),
         "label_descriptions": dict(zip(ids, names, strict=True)),
     }
+
+
+def _id2label(model: Model) -> dict[str, Any]:
+    if model.classes is None:
+        return {}
+    return {"id2label": {str(i): name for i, name in enumerate(model.classes.names)}}
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Whatever MODEL names: a checkpoint, here or on the Hub, an exported file, or a float model."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,17 @@ from vitquant.core.errors import UserError
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role, open_source
 from vitquant.exporters.runtimes.registry import is_onnx, open_exported
-from vitquant.hub.repository import Repository, checkpoint_file, quantized_config
+from vitquant.hub.repository import (
+    CHECKPOINT,
+    Repository,
+    checkpoint_file,
+    is_checkpoint_folder,
+    quantized_config,
+)
 from vitquant.models.hub_config import pretrained_cfg
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.sources import load_float
+from vitquant.models.transformers_adapter import TRANSFORMERS
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,8 @@ def resolve(name: str, revision: str | None = None) -> Named:
         return ExportedFile(name)
     if Path(name).is_file() or name.endswith(".safetensors"):
         return CheckpointFile(name)
+    if is_checkpoint_folder(Path(name)):
+        return CheckpointFile(str(Path(name) / CHECKPOINT))
     return FloatName(name)
 
 
@@ -130,12 +140,12 @@ def open_float_of(identity: ModelIdentity, weights: Path | None) -> Model:
     Raises:
         UserError: it cannot be loaded, or its weights are others.
     """
-    from_hub = identity.name.startswith(HUB)
-    if weights is None and not identity.tag and not from_hub:
+    named = identity.name.startswith(HUB) or identity.source == TRANSFORMERS.source
+    if weights is None and not identity.tag and not named:
         raise UserError(
             f"--reference: {identity.name} was quantized from a file; give it with --weights"
         )
-    pinned = identity.tag and not from_hub and identity.name not in MINIATURES
+    pinned = identity.tag and not named and identity.name not in MINIATURES
     name = f"{identity.architecture}.{identity.tag}" if pinned else identity.name
     model = load_float(name, weights, identity.arguments.get("num_classes"))
     if identity.weights_sha256 != model.identity.weights_sha256:
@@ -148,8 +158,9 @@ def open_float_of(identity: ModelIdentity, weights: Path | None) -> Model:
 
 
 def as_file_name(name: str) -> str:
-    """A model's name as a part of the name of a file."""
-    return name.replace("/", "-").replace(":", "-")
+    """A model's name as a part of the name of a file; of a folder's path, the last part."""
+    name = name if name.startswith(HUB) else Path(name).name
+    return re.sub(r"[/:#]", "-", name)
 
 
 def images_for(model: Model, source: str, flag: str, role: Role, **options: Any) -> ImageSource:

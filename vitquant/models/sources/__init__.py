@@ -8,7 +8,7 @@ from typing import Protocol
 from vitquant.core.errors import UserError
 from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model
-from vitquant.models.sources import from_miniature, from_timm
+from vitquant.models.sources import from_miniature, from_timm, from_transformers
 
 
 class ModelSource(Protocol):
@@ -34,7 +34,7 @@ class ModelSource(Protocol):
 
 
 # The first that claims a name loads it.
-SOURCES: tuple[ModelSource, ...] = (from_miniature, from_timm)
+SOURCES: tuple[ModelSource, ...] = (from_miniature, from_transformers, from_timm)
 
 ACCEPTED = ", ".join([*(s.ACCEPTED for s in SOURCES), "or the path of a checkpoint"])
 

@@ -1,6 +1,6 @@
 """Samples of a float model's activations: of each tensor that is to be quantized.
 
-Which rows of an image are sampled depends on the image's number, the tensor and the seed, not on
+Which rows of an image are sampled depends on the image's number, the layer's and the seed, not on
 the images beside it: several processes that share the images sample what one would.
 """
 
@@ -48,6 +48,8 @@ class ActivationSamples:
         self.layers: dict[str, Sample] = {}
         self.matmuls: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
         self._prefix_tokens = {point.name: point.prefix_tokens for point in points.layers}
+        # Not the name, which differs between libraries that build the same network.
+        self._order = {point.name: i for i, point in enumerate(points.layers)}
         self._seed, self._images, self._total = seed, images, total
 
     def on_layer(self, layer: str, caller: str, x: Tensor) -> None:
@@ -106,7 +108,9 @@ class ActivationSamples:
         return x if self._images.start == 0 else x[:0]
 
     def _sample_rows(self, layer: str, image: int, count: int, available: int) -> list[int]:
-        return random.Random(f"{self._seed}/{layer}/{image}").sample(range(available), count)
+        return random.Random(f"{self._seed}/{self._order[layer]}/{image}").sample(
+            range(available), count
+        )
 
 
 def observe(

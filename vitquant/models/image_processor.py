@@ -1,0 +1,88 @@
+"""What an image processor of transformers does, in the words of ``timm.data.create_transform``."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vitquant.core.errors import UserError, first_line
+
+_FILE = "preprocessor_config.json"
+
+
+def read_preprocessing(folder: Path, name: str) -> dict[str, Any]:
+    """The preprocessing of a model's folder; see :class:`vitquant.models.model.Model`.
+
+    Images are resized with Pillow, as transformers' processors of the kind ``pil`` do; those that
+    resize tensors give values that differ by a level or two of 255.
+
+    Raises:
+        UserError: there is no processor, or it does what cannot be said in those words.
+    """
+    from transformers import AutoImageProcessor
+
+    try:
+        processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # whatever transformers raises over a file
+        raise UserError(
+            f"MODEL: {name} has no {_FILE} that transformers can read ({first_line(error)}); it "
+            f"says how images are resized and normalized, and is needed"
+        ) from error
+    return _Steps(processor, name).preprocessing()
+
+
+class _Steps:
+    def __init__(self, processor: Any, name: str) -> None:
+        self.processor = processor
+        self.name = name
+
+    def preprocessing(self) -> dict[str, Any]:
+        resized, mode = self._resized()
+        height, width = size = self._cropped(resized, mode)
+        if mode == "center" and height != width:
+            raise self._refused("a crop that is not square")
+        own = self.processor
+        rescaled = own.do_rescale and math.isclose(own.rescale_factor, 1 / 255, rel_tol=1e-3)
+        if not rescaled:
+            raise self._refused("a rescale_factor other than 1/255")
+        mean, std = (own.image_mean, own.image_std) if own.do_normalize else ((0.0,), (1.0,))
+        channels = max(3 if len(mean) == 1 else len(mean), 1)
+        return {
+            "input_size": (channels, height, width),
+            "interpolation": Image.Resampling(own.resample).name.lower(),
+            "mean": tuple(mean) * (channels // len(mean)),
+            "std": tuple(std) * (channels // len(std)),
+            "crop_pct": _crop_pct(size, resized),
+            "crop_mode": mode,
+        }
+
+    def _resized(self) -> tuple[tuple[int, int], str]:
+        """(height, width), whether of the whole image, "squash", or of its shorter side."""
+        size = self.processor.size
+        if self.processor.do_resize and size is not None:
+            if size.height and size.width:
+                return (size.height, size.width), "squash"
+            if size.shortest_edge and not size.longest_edge:
+                return (size.shortest_edge, size.shortest_edge), "center"
+        raise self._refused("no resizing to a fixed size")
+
+    def _cropped(self, resized: tuple[int, int], mode: str) -> tuple[int, int]:
+        crop = self.processor.crop_size
+        if self.processor.do_center_crop and crop is not None:
+            return crop.height, crop.width
+        if mode == "center":
+            raise self._refused("images of a size that depends on their shape")
+        return resized
+
+    def _refused(self, what: str) -> UserError:
+        return UserError(
+            f"MODEL: {self.name}: {_FILE} asks for {what}, which vitquant does not do; resizing, a "
+            f"center crop and normalization are accepted"
+        )
+
+
+def _crop_pct(size: tuple[int, int], resized: tuple[int, int]) -> float:
+    """What timm divides the size by, and rounds down, to get the size before the crop."""
+    exact = size[0] / resized[0]
+    return exact if math.floor(size[0] / exact) == resized[0] else size[0] / (resized[0] + 0.5)
