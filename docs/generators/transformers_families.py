@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import transformers
 
-from vitquant.models.sources.from_transformers import quiet
+from vitquant.models.transformers_files import quiet
 
 _SIZE = {"image_size": 32, "patch_size": 8}
 _DEPTH = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3}

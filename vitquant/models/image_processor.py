@@ -8,7 +8,7 @@ from PIL import Image
 
 from vitquant.core.errors import UserError, first_line
 
-_FILE = "preprocessor_config.json"
+PROCESSOR = "preprocessor_config.json"
 
 
 def read_preprocessing(folder: Path, name: str) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def read_preprocessing(folder: Path, name: str) -> dict[str, Any]:
         processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever transformers raises over a file
         raise UserError(
-            f"MODEL: {name} has no {_FILE} that transformers can read ({first_line(error)}); it "
+            f"MODEL: {name} has no {PROCESSOR} that transformers can read ({first_line(error)}); it "
             f"says how images are resized and normalized, and is needed"
         ) from error
     return _Steps(processor, name).preprocessing()
@@ -77,7 +77,7 @@ class _Steps:
 
     def _refused(self, what: str) -> UserError:
         return UserError(
-            f"MODEL: {self.name}: {_FILE} asks for {what}, which vitquant does not do; resizing, a "
+            f"MODEL: {self.name}: {PROCESSOR} asks for {what}, which vitquant does not do; resizing, a "
             f"center crop and normalization are accepted"
         )
 

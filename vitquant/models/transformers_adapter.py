@@ -1,5 +1,6 @@
 """What the models of transformers answer, and which of them are taken."""
 
+import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ FAMILIES = {
 }
 """By ``model_type``. SigLIP 2 with a fixed resolution has the type of SigLIP."""
 _BUILT = {name for family in FAMILIES.values() for name in (*family.classes.values(), family.text)}
+_NOT_KEPT = ("id2label", "label2id", "architectures", "transformers_version", "dtype")
 _CLASSIFIERS = ("classifier", "cls_classifier", "distillation_classifier")
 # What a network returns instead of logits, the first that there is.
 _OUTPUTS = ("logits", "image_embeds", "text_embeds", "pooler_output", "last_hidden_state")
@@ -159,14 +161,16 @@ def rewrite(module: nn.Module) -> None:
 
 def plain_config(config: Any) -> dict[str, Any]:
     """What a network is built again from, as JSON holds it; class names lie elsewhere."""
-    found: dict[str, Any] = config.to_dict()
-    kept = {
-        name: value
-        for name, value in found.items()
-        if not name.startswith("_")
-        and name not in ("id2label", "label2id", "architectures", "transformers_version", "dtype")
+    found = _kept(json.loads(config.to_json_string(use_diff=False)))
+    return found | {"num_labels": config.num_labels}
+
+
+def _kept(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _kept(value) if name.endswith("_config") and isinstance(value, dict) else value
+        for name, value in config.items()
+        if not name.startswith("_") and name not in _NOT_KEPT
     }
-    return kept | {"num_labels": config.num_labels}
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Where the files of a model of transformers are: in a folder, or in a repository of the Hub."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +71,19 @@ def download(plain: str) -> Path:
             f"MODEL: {plain} could not be downloaded ({first_line(error)}); a local folder of it "
             f"is accepted too"
         ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' own progress bars and remarks."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -4,20 +4,18 @@ No code of a repository is run, and nothing is read but JSON, texts and safetens
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 from vitquant.data.class_names import ClassNames
 from vitquant.models.adapter import ModelAdapter
-from vitquant.models.image_processor import read_preprocessing
+from vitquant.models.image_processor import PROCESSOR, read_preprocessing
 from vitquant.models.model import Model, ModelIdentity
+from vitquant.models.rewrites.position_embedding import ANY_SIZE, resized
 from vitquant.models.timm_adapter import imagenet_classes
 from vitquant.models.transformers_adapter import (
     FAMILIES,
@@ -32,6 +30,7 @@ from vitquant.models.transformers_files import (
     HUB,
     download,
     hub_config,
+    quiet,
     read_json,
     split_tower,
 )
@@ -58,13 +57,19 @@ def claims(name: str) -> bool:
     return path.is_file() and "model_type" in read_json(path, name)
 
 
-def load(name: str, weights: Path | None = None, num_classes: int | None = None) -> Model:
+def load(
+    name: str,
+    weights: Path | None = None,
+    num_classes: int | None = None,
+    input_size: tuple[int, int] | None = None,
+) -> Model:
     """A float model in eval mode, with classes from ``id2label``.
 
     Args:
         name: a folder or ``hf-hub:owner/name[@revision]``, followed by ``#text`` for CLIP's text
             tower; a model of two towers is otherwise that of images.
         weights, num_classes: refused; the folder has both.
+        input_size: (height, width) of the images in pixels, alike, if not the processor's.
 
     Raises:
         UserError: a file is missing or of another kind, or the family is none of
@@ -79,21 +84,25 @@ def load(name: str, weights: Path | None = None, num_classes: int | None = None)
     folder = download(plain) if plain.startswith(HUB) else Path(plain)
     raw = read_json(folder / CONFIG, name)
     cls = _network_class(raw, name, tower)
-    module, config, digest, float_bytes = _build(cls, folder, raw, name)
-    architecture = cls.__name__
-    preprocessing = {} if tower == TEXT else read_preprocessing(folder, name)
+    classes = _classes(raw, name)
+    module = _build(cls, folder, raw, name)
+    state = module.state_dict()
+    digest, size = sha256(state), sum(t.numel() * t.element_size() for t in state.values())
+    preprocessing: dict[str, Any] = {}
+    if tower != TEXT:
+        preprocessing = read_preprocessing(folder, name)
+        module = _fitted(module, preprocessing, input_size, name)
+    rewrite(module)
     identity = ModelIdentity(
         name=name,
-        architecture=architecture,
-        arguments={"config": plain_config(config)},
+        architecture=cls.__name__,
+        arguments={"config": plain_config(module.config)},
         weights_sha256=digest,
-        float_bytes=float_bytes,
+        float_bytes=size,
         source=ADAPTER.source,
     )
-    classes = _classes(raw, name) if ADAPTER.num_classes(module) else None
-    model = Model(module, identity, preprocessing, classes, adapter=ADAPTER)
-    _check_runs(model, name)
-    return model
+    classes = classes if ADAPTER.num_classes(module) else None
+    return Model(module, identity, preprocessing, classes, adapter=ADAPTER)
 
 
 def _network_class(raw: dict[str, Any], name: str, tower: str) -> Any:
@@ -130,10 +139,8 @@ def _network_class(raw: dict[str, Any], name: str, tower: str) -> Any:
     return found
 
 
-def _build(
-    cls: Any, folder: Path, raw: dict[str, Any], name: str
-) -> tuple[nn.Module, Any, str, int]:
-    """A network with its weights, its config, and the hash and the size of the weights."""
+def _build(cls: Any, folder: Path, raw: dict[str, Any], name: str) -> Any:
+    """A network with its weights."""
     tensors = read_tensors(folder, "MODEL")
     with quiet():
         try:
@@ -155,11 +162,34 @@ def _build(
                 f"save_pretrained wrote is accepted"
             ) from error
     _check_loaded(report, name)
-    state = module.state_dict()
-    digest, size = sha256(state), sum(t.numel() * t.element_size() for t in state.values())
-    module.eval().requires_grad_(False)
-    rewrite(module)
-    return module, config, digest, size
+    return module.eval().requires_grad_(False)
+
+
+def _fitted(
+    module: Any, preprocessing: dict[str, Any], size: tuple[int, int] | None, name: str
+) -> Any:
+    """The network for images of ``size``, or else of the processor's, which is changed in place.
+
+    Raises:
+        UserError: it takes none of that size.
+    """
+    flag = "MODEL" if size is None else "--input-size"
+    channels, *own = preprocessing["input_size"]
+    height, width = size or own
+    preprocessing["input_size"] = (channels, height, width)
+    config = getattr(module.config, "vision_config", module.config)
+    try:
+        if (size or config.model_type in ANY_SIZE) and height == width != config.image_size:
+            module = resized(module, height)
+        with torch.no_grad():
+            module(torch.zeros(1, *preprocessing["input_size"]))
+    except Exception as error:  # whatever its forward pass raises
+        raise UserError(
+            f"{flag}: {name} does not take images of {height}x{width} pixels and {channels} "
+            f"channels ({first_line(error)}); the size in {CONFIG} is accepted, and others for "
+            f"most families; {PROCESSOR} has to ask for the same"
+        ) from error
+    return module
 
 
 def _check_loaded(report: dict[str, Any], name: str) -> None:
@@ -204,33 +234,3 @@ def _classes(raw: dict[str, Any], name: str) -> ClassNames | None:
 
 def _first(label: str) -> str:
     return label.partition(",")[0].strip().casefold()
-
-
-def _check_runs(model: Model, name: str) -> None:
-    """Raise a UserError if the network does not take images of the processor's size."""
-    if not model.preprocessing:
-        return
-    try:
-        with torch.no_grad():
-            model(torch.zeros(1, *model.input_size))
-    except Exception as error:  # whatever its forward pass raises
-        raise UserError(
-            f"MODEL: {name} does not take the images of its preprocessor_config.json, "
-            f"{model.input_size} ({first_line(error)}); sizes that belong together are accepted"
-        ) from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without transformers' own progress bars and remarks."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
