@@ -26,8 +26,8 @@ def read_preprocessing(folder: Path, name: str) -> dict[str, Any]:
         processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever transformers raises over a file
         raise UserError(
-            f"MODEL: {name} has no {PROCESSOR} that transformers can read ({first_line(error)}); it "
-            f"says how images are resized and normalized, and is needed"
+            f"MODEL: {name} has no {PROCESSOR} that transformers can read "
+            f"({first_line(error)}); it says how images are resized and normalized, and is needed"
         ) from error
     return _Steps(processor, name).preprocessing()
 
@@ -77,8 +77,8 @@ class _Steps:
 
     def _refused(self, what: str) -> UserError:
         return UserError(
-            f"MODEL: {self.name}: {PROCESSOR} asks for {what}, which vitquant does not do; resizing, a "
-            f"center crop and normalization are accepted"
+            f"MODEL: {self.name}: {PROCESSOR} asks for {what}, which vitquant does not do; "
+            f"resizing, a center crop and normalization are accepted"
         )
 
 
