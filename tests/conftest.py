@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from generators.transformers_families import write_folder
 from PIL import Image
 
 from vitquant.config.naming import OPTIONS
@@ -95,6 +96,18 @@ def make_small():
 def wrapped():
     """wrapped(module) → a Model around any module for 32 by 32 pixels."""
     return as_model
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """folders(family) → a folder with a small model of transformers, written once."""
+    root = tmp_path_factory.mktemp("transformers")
+
+    def folder(family):
+        path = root / family.replace(" ", "-")
+        return path if path.exists() else write_folder(family, path)
+
+    return folder
 
 
 @pytest.fixture

@@ -94,6 +94,12 @@ class Handler(BaseHTTPRequestHandler):
         parts = path.strip("/").split("/")
         if "resolve" in parts:
             return self._resolve("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
+        name = "/".join(parts[2:4])
+        known = self.server.repositories.get(name)
+        if self.command == "GET" and known is not None and not known.private:
+            if "tree" in parts:
+                return self._tree(known)
+            return self._log(known) if "commits" in parts else self._info(name, known)
         if sent != TOKEN and not path.startswith("/blobs/"):
             return self._json({"error": "Invalid username or password."}, 401)
         if path == "/api/repos/create":
@@ -105,7 +111,6 @@ class Handler(BaseHTTPRequestHandler):
             return self._json({})
         if path.endswith("/info/lfs/objects/batch"):
             return self._batch(json.loads(self.body))
-        name = "/".join(parts[2:4])
         if name not in self.server.repositories:
             return self._missing("Repo")
         repository = self.server.repositories[name]
@@ -131,6 +136,13 @@ class Handler(BaseHTTPRequestHandler):
         oid = repository.commits[-1][0] if repository.commits else None
         files = [{"rfilename": file} for file in repository.files]
         self._json({"id": name, "private": repository.private, "sha": oid, "siblings": files})
+
+    def _tree(self, repository):
+        entries = [
+            {"type": "file", "path": path, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+            for path, data in repository.files.items()
+        ]
+        self._json(entries)
 
     def _preupload(self, repository, asked):
         if self.server.meanwhile:

@@ -175,11 +175,13 @@ def _kept(config: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _checkpointing(network: Any) -> Iterator[None]:
-    network.gradient_checkpointing_enable()
+    # Releases after 5.3 call it what it is, and warn of the older name.
+    prefix = "activation" if hasattr(network, "activation_checkpointing_enable") else "gradient"
+    getattr(network, f"{prefix}_checkpointing_enable")()
     try:
         yield
     finally:
-        network.gradient_checkpointing_disable()
+        getattr(network, f"{prefix}_checkpointing_disable")()
 
 
 def _residual_stream(network: Any, classifiers: list[Any]) -> ResidualStream:

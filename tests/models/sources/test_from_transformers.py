@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from generators.transformers_families import FAMILIES, PROCESSOR, write_folder
+from generators.transformers_families import FAMILIES, PROCESSOR
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from timm.data import ImageNetInfo
@@ -20,18 +20,6 @@ from vitquant.models.sources import from_transformers, load_float
 from vitquant.models.transformers_files import quiet
 
 INDEX = "model.safetensors.index.json"
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory):
-    """folders(family) → a folder with a small model of it, written once."""
-    root = tmp_path_factory.mktemp("transformers")
-
-    def folder(family):
-        path = root / family.replace(" ", "-")
-        return path if path.exists() else write_folder(family, path)
-
-    return folder
 
 
 @pytest.fixture

@@ -77,6 +77,8 @@ def _near(name: str) -> str:
     near = difflib.get_close_matches(architecture, known, n=1, cutoff=0.7)
     if near:
         return f" (did you mean {near[0]}?)"
+    if Path(name).is_dir():
+        return ", but a folder without a config.json that has a model_type"
     if os.sep in name or name.endswith(".safetensors"):
         return ", and no file has that name"
     return ""
