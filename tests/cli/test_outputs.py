@@ -69,6 +69,18 @@ def test_what_is_read_is_not_replaced(option, vitquant, tmp_path):
         assert file.read_text() == "seed = 1\n"
 
 
+def test_neither_is_a_file_of_the_model(vitquant, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    config.write_text('{"model_type": "vit"}')
+    weights.touch()
+    for out in (config, weights):
+        asked = ("quantize", folder, "--bits", "w8a8", "--out", out)
+        vitquant(*asked).refused("--out", f"is part of MODEL {folder}")
+    vitquant("synthesize", folder, "--out", folder).refused("--out", f"is MODEL {folder}")
+
+
 @pytest.mark.parametrize("option", ["--calib", "--generator", "export --data"])
 def test_neither_is_a_file_of_a_folder_that_is_read(option, vitquant, tmp_path):
     folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere.png"

@@ -5,7 +5,7 @@ from pathlib import Path
 from vitquant.config.setting import Settings
 from vitquant.core.files import Input
 from vitquant.data.sources.timm_dataset import local_folder
-from vitquant.models.sources import from_miniature, from_timm
+from vitquant.models.transformers_files import CONFIG, split_tower
 
 _SOURCE = "SOURCE"
 # What the value of such a setting is called in the help, if it can be a path.
@@ -20,9 +20,10 @@ def inputs_of(
         Input(settings.naming.option("weights"), weights),
         Input(settings.naming.option("recipe"), settings.recipe),
     ]
-    # Of a name that timm knows, nothing beside the program is read.
-    if model is not None and not from_miniature.claims(model) and not from_timm.claims(model):
-        found.append(Input("MODEL", model))
+    folder = None if model is None else split_tower(model)[0]
+    # Nothing is read of a folder that is called as a model of timm is.
+    if folder is not None and Path(folder, CONFIG).is_file():
+        found.append(Input("MODEL", folder))
     for name, field in settings.fields().items():
         metavar, value = field.metadata["metavar"], getattr(settings, name)
         if value is None or metavar not in _PATHS:

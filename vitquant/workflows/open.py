@@ -156,7 +156,7 @@ def open_float_of(identity: ModelIdentity, weights: Path | None, advice: str = "
         model = load_float(name, weights, identity.arguments.get("num_classes"))
     except UserError as error:
         # How many classes there are is not for the user to say, but for the checkpoint.
-        raise UserError(others) if "--num-classes" in str(error) else error from error
+        raise UserError(others) if "say --num-classes" in str(error) else error from error
     if identity.weights_sha256 != model.identity.weights_sha256:
         raise UserError(others)
     return model

@@ -39,7 +39,7 @@ def test_a_template_needs_one_place_for_the_class(template, generator):
 
 
 def test_a_name_that_does_not_fit_is_refused(generator):
-    with pytest.raises(UserError, match=r"--classes: 'x+' takes \d+ tokens .* reads 40"):
+    with pytest.raises(UserError, match=r"MODEL: its class 'x+' takes \d+ tokens .* reads 40"):
         generator.prompt_tokenizer.prompt("a photo of a {}", "x" * 60)
 
 
