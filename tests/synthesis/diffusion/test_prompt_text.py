@@ -34,7 +34,7 @@ def test_it_is_what_the_tokenizer_makes_of_the_text(generator):
 
 @pytest.mark.parametrize("template", ["a photo", "{} and {}"])
 def test_a_template_needs_one_place_for_the_class(template, generator):
-    with pytest.raises(UserError, match=r'--template: .* must have "\{\}" once'):
+    with pytest.raises(UserError, match=r'--text: .* must have "\{\}" once'):
         generator.prompt_tokenizer.prompt(template, "cat")
 
 
