@@ -4,6 +4,7 @@
 are documented in docs/reference/python.md.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,11 @@ __all__ = [
     "synthesize",
 ]
 __version__: str
+
+# What libraries report about those who use them, and keep in the home folder for that, is off
+# unless the environment turns it on. They read this when they are imported, also by one another.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 # Looked up when they are asked for: torch and timm take seconds to import, and the command line
 # has to answer before that.

@@ -2,15 +2,20 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer
 
-from vitquant.cli.main import main
+from vitquant.cli.main import app, main
 from vitquant.data.sources.digits import CLASS_NAMES, digits
+
+COMMANDS = typer.main.get_command(app).commands
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
 
 class Ended(NamedTuple):
@@ -19,6 +24,7 @@ class Ended(NamedTuple):
     code: int
     out: str
     err: str
+    command: str = ""
 
     @property
     def json(self):
@@ -35,6 +41,14 @@ class Ended(NamedTuple):
         assert last.startswith("vitquant: ")
         assert len([line for line in self.err.splitlines() if line.startswith("vitquant: ")]) == 1
         assert all(word in last for word in words), last
+        lacking = {name for name in OPTION.findall(last) if not self._has(name, last)}
+        assert not lacking, last
+
+    def _has(self, option: str, message: str) -> bool:
+        """Whether the command that was run has an option, or one that the message names has."""
+        commands = [name for name in COMMANDS if name in (self.command, *message.split())]
+        known = [o for c in commands for p in COMMANDS[c].params for o in p.opts + p.secondary_opts]
+        return option in (self.command, "--help", "--version", *known) or option in message[:40]
 
 
 @pytest.fixture
@@ -46,7 +60,7 @@ def vitquant(capsys, monkeypatch, tmp_path):
     def run(*arguments) -> Ended:
         capsys.readouterr()
         code = main([str(argument) for argument in arguments])
-        return Ended(code, *capsys.readouterr())
+        return Ended(code, *capsys.readouterr(), str(arguments[0]) if arguments else "")
 
     return run
 
@@ -67,7 +81,7 @@ def processes(tmp_path):
             timeout=300,
             check=False,
         )
-        return Ended(ended.returncode, ended.stdout, ended.stderr)
+        return Ended(ended.returncode, ended.stdout, ended.stderr, str(arguments[0]))
 
     return run
 

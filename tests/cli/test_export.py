@@ -8,7 +8,9 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from vitquant.cli.main import main
 from vitquant.data.sources.digits import CLASS_NAMES, digits
@@ -204,6 +206,27 @@ def test_weights_that_are_not_those_of_the_checkpoint(vitquant, checkpoint, tmp_
     out = tmp_path / "x.onnx"
     asked = ("--out", out, "--weights", weights_path("swin_digits"))
     vitquant("export", checkpoint, *asked).refused("--weights")
+
+
+@pytest.mark.slow
+def test_a_miniature_with_weights_of_its_own(vitquant, digits_by_class, tmp_path):
+    tensors, own = load_file(weights_path("vit_digits")), tmp_path / "own.safetensors"
+    tensors["norm.weight"] += 0.1
+    save_file(tensors, own)
+    asked = ("--bits", "w8a8", "--method", "rtn", "--calib", digits_by_class, "--weights", own)
+    path = vitquant("quantize", "vit_digits", *asked).out.strip()
+    assert vitquant("export", path, "--images", 2).code == 0
+    assert vitquant("export", path, "--images", 2, "--weights", own).code == 0
+    # Neither of these says anything of options that export lacks.
+    others = "are not the weights that the checkpoint was made from"
+    export = ("export", path, "--weights")
+    vitquant(*export, weights_path("vit_digits")).refused("--weights", others)
+    tensors["head.weight"], tensors["head.bias"] = torch.zeros(7, 96), torch.zeros(7)
+    save_file(tensors, own)
+    vitquant(*export, own).refused("--weights", others)
+    evaluate = ("eval", path, "--data", "digits", "--reference", "float")
+    vitquant(*evaluate).refused("--reference: vit_digits was quantized from a file", "--weights")
+    vitquant(*evaluate, "--weights", own).refused("--weights", others, "--reference")
 
 
 def test_eval_refuses_what_is_no_file_of_ours(vitquant, digits_by_class, tmp_path):

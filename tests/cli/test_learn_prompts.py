@@ -109,11 +109,3 @@ def test_two_processes_end_with_the_same_file(vitquant, three, processes, tmp_pa
 def test_bad_input(arguments, words, vitquant, tmp_path):
     vitquant("learn-prompts", "vit_digits", *arguments).refused(*words)
     assert os.listdir(tmp_path) == []
-
-
-def test_the_list_of_classes_is_not_written_over(vitquant, tmp_path):
-    names = tmp_path / "classes.txt"
-    names.write_text("0\n1\n")
-    arguments = ("--classes", names, "--out", "classes.txt")
-    vitquant("learn-prompts", "vit_digits", *arguments).refused("--out", "is what is read")
-    assert names.read_text() == "0\n1\n"

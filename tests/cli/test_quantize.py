@@ -252,6 +252,17 @@ def test_weights_of_another_class_count(quantize, tmp_path):
     assert quantize("--weights", tmp_path / "seven.safetensors", "--num-classes", 7).code == 0
 
 
+@pytest.mark.parametrize("calib", ["synthetic", "template"])
+def test_classes_without_names(calib, quantize, tmp_path):
+    tensors = load_file(weights_path("vit_digits"))
+    tensors["head.weight"], tensors["head.bias"] = torch.zeros(7, 96), torch.zeros(7)
+    save_file(tensors, tmp_path / "seven.safetensors")
+    given = ("--weights", tmp_path / "seven.safetensors", "--num-classes", 7)
+    quantize(*given, "--calib", calib).refused(
+        f"--calib: {calib}", "does not say what its classes are called", "inversion or a folder"
+    )
+
+
 def test_weights_that_are_cut_short_or_foreign(quantize, tmp_path):
     path = tmp_path / "w.safetensors"
     quantize("--weights", path).refused("--weights", "is not a file")

@@ -108,7 +108,7 @@ def test_two_processes_end_with_the_same_folder(vitquant, processes, tmp_path):
     [
         (("--inversion", "--text", "a {}"), ("--text", "--inversion")),
         (("--no-adjectives",), ("--adjectives", "--template")),
-        (("--text", "a photo"), ("--template", "{}")),
+        (("--text", "a photo"), ("--text: ", "{}")),
         (("--prompts", "none"), ("--prompts", "none is not a file")),
         (("--prompts", "hf://owner"), ("--prompts", "names no repository")),
         (("--min-confidence", "1"), ("--min-confidence", "1.0")),

@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from vitquant.core.errors import UserError
-from vitquant.synthesis.image_folder import GeneratedSource, read_index
+from vitquant.synthesis.generated_source import GeneratedSource
+from vitquant.synthesis.image_folder import read_index
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from vitquant.synthesis.image_folder import GeneratedSource
+from vitquant.synthesis.generated_source import GeneratedSource
 from vitquant.synthesis.quality import Classifier, coverage, mean_pairwise_cosine, measure
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from vitquant.benchmark.rows import Latency, Row, to_csv
 from vitquant.core.errors import UserError
-from vitquant.core.files import check_writable, write_whole
+from vitquant.core.files import Input, check_writable, write_whole
 
 _NESTED = "breakdown"
 _SHARED = ("device", "threads", "repeats", "data", "images", "reference")
 _VERSIONS = "versions"
 
 
-def check_output(path: Path, flag: str, inputs: Iterable[Path | str | None]) -> None:
+def check_output(path: Path, flag: str, inputs: Iterable[Input]) -> None:
     """Raises UserError if ``path`` cannot be written, its name ends otherwise, or what is there has
     other columns."""
     if path.suffix not in (".csv", ".json"):

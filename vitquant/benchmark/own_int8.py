@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from torch import Tensor
 from vitquant.benchmark.candidate import Candidate, metadata_of
 from vitquant.exporters.onnx.trace import INPUT, trace
 from vitquant.exporters.runtimes.openvino_runtime import import_openvino
-from vitquant.exporters.runtimes.ort_runtime import import_onnxruntime
 from vitquant.models.model import Model
 
 _OPSET = 21
@@ -64,8 +64,8 @@ def missing(runtime: str) -> str | None:
 
 def _quantize_static(plain: Path, images: Tensor, folder: Path) -> Path:
     """ONNX Runtime's own W8A8: QDQ, a scale for each channel of weights."""
-    quantization = import_onnxruntime("onnxruntime.quantization")
-    shapes = import_onnxruntime("onnxruntime.quantization.shape_inference")
+    quantization = import_module("onnxruntime.quantization")
+    shapes = import_module("onnxruntime.quantization.shape_inference")
     prepared, static = folder / "prepared.onnx", folder / "static.onnx"
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[name-defined]

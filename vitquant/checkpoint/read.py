@@ -56,8 +56,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from error
     if text is None:
         raise UserError(
-            f"FILE: {path} was not written by vitquant; for float weights of a timm model, give "
-            f"its name as MODEL and the file with --weights"
+            f"FILE: {path} was not written by vitquant; for float weights, vitquant quantize or "
+            f"eval takes the model's name, and the file with --weights"
         )
     header = _header(path, text)
     if sha256(tensors) != header.content_sha256:

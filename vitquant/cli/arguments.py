@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from vitquant.cli.console import Terminal
 from vitquant.config.values import MODEL
 from vitquant.core.errors import UserError
+from vitquant.core.files import check_name
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help=f"{MODEL}; - reads it from stdin.")]
 CheckpointName = Annotated[
@@ -35,6 +37,25 @@ Yes = Annotated[
     bool, typer.Option("--yes", help="Do not ask before work that takes more than an hour.")
 ]
 
+
+class Command(typer.core.TyperCommand):
+    """A command of which every text is looked at before it runs."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Raises UserError if a value is not UTF-8."""
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name)
+            for one in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(one, str | Path):
+                    check_name(str(one), _label(parameter))
+        return super().invoke(ctx)
+
+
+def _label(parameter: Any) -> str:
+    name: str = parameter.opts[0]
+    return name if name.startswith("-") else str(parameter.metavar or name.upper())
+
+
 # Seconds of work that nobody is asked about.
 _LONG = 3600.0
 
@@ -49,10 +70,14 @@ def name_or_stdin(name: str) -> str:
         return name
     from vitquant.core import distributed
 
-    line = sys.stdin.readline().strip() if distributed.is_main() else ""
+    try:
+        line = sys.stdin.readline().strip() if distributed.is_main() else ""
+    except UnicodeDecodeError as error:
+        raise UserError("MODEL: - reads a name or a path in UTF-8, and stdin is not") from error
     line = str(distributed.broadcast_object(line))
     if not line:
         raise UserError("MODEL: - reads a name or a path from stdin, and stdin is empty")
+    check_name(line, "MODEL")
     return line
 
 

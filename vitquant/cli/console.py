@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vitquant.core.streams import can_hold
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -101,4 +103,6 @@ def result(text: str) -> None:
 
 
 def result_json(value: dict[str, Any]) -> None:
-    result(json.dumps(value, ensure_ascii=False))
+    text = json.dumps(value, ensure_ascii=False)
+    # Escaped as JSON does it: other escapes would be no JSON.
+    result(text if can_hold(text) else json.dumps(value))

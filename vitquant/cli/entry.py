@@ -5,6 +5,8 @@ import signal
 import sys
 from types import FrameType
 
+from vitquant.core.streams import run_program
+
 _interrupted = False
 # With torchrun, each of several processes gets here.
 _torchrun = "TORCHELASTIC_RUN_ID" in os.environ
@@ -25,11 +27,7 @@ def run() -> None:
     try:
         from vitquant.cli.main import main
 
-        sys.exit(main(sys.argv[1:]))
-    except BrokenPipeError:
-        # The reader of a pipe has gone; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        run_program(main)
     except (KeyboardInterrupt, Exception):
         # Some libraries turn an interrupted import into an error of their own.
         if not _interrupted:

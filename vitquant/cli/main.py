@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import vitquant
+from vitquant.cli import arguments as shared
 from vitquant.cli.bench import bench
 from vitquant.cli.evaluate import evaluate
 from vitquant.cli.export import export
@@ -17,6 +18,7 @@ from vitquant.cli.inspect import inspect
 from vitquant.cli.quantize import quantize
 from vitquant.cli.synthesize import learn_prompts, synthesize
 from vitquant.core.errors import CheckFailedError, Interrupted, PeerLostError, UserError
+from vitquant.core.streams import escape_streams
 
 CHECK_FAILED, LOST, UNUSABLE, INTERRUPTED = 1, 1, 2, 130
 _EXPECTED = (UserError, CheckFailedError, PeerLostError, Interrupted)
@@ -27,13 +29,16 @@ _ENDING = "ending"
 _PATIENCE = 5.0
 
 app = typer.Typer(name="vitquant", pretty_exceptions_enable=False)
-app.command("quantize")(quantize)
-app.command("eval")(evaluate)
-app.command("export")(export)
-app.command("inspect")(inspect)
-app.command("bench")(bench)
-app.command("synthesize")(synthesize)
-app.command("learn-prompts")(learn_prompts)
+for _name, _function in {
+    "quantize": quantize,
+    "eval": evaluate,
+    "export": export,
+    "inspect": inspect,
+    "bench": bench,
+    "synthesize": synthesize,
+    "learn-prompts": learn_prompts,
+}.items():
+    app.command(_name, cls=shared.Command)(_function)
 
 
 def _version(wanted: bool) -> None:
@@ -54,6 +59,7 @@ def program(
 
 def main(arguments: list[str]) -> int:
     """Run the program; returns its exit code."""
+    escape_streams()
     # The Hub's client has an account of its own for every attempt: no use beside our one line.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     if not sys.stdout.isatty():

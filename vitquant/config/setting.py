@@ -15,6 +15,7 @@ from vitquant.config.declare import SameAs, UsedBy, setting
 from vitquant.config.naming import KEYWORDS, OPTIONS, Naming
 from vitquant.config.values import When, cast
 from vitquant.core.errors import UserError
+from vitquant.core.files import check_name
 
 S = TypeVar("S", bound="Settings")
 
@@ -39,6 +40,9 @@ class Settings:
 
     naming: ClassVar[Naming] = KEYWORDS
     """How whoever built the settings writes them, for messages about them."""
+
+    recipe: ClassVar[str | None] = None
+    """The name of the recipe that the settings were built with."""
 
     def __init_subclass__(cls) -> None:
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
@@ -71,6 +75,7 @@ class Settings:
                 raise UserError(f"{labels[name]}: {cls._why_unused(name, resolved, naming)}")
         settings = cls(**resolved)
         object.__setattr__(settings, "naming", naming)
+        object.__setattr__(settings, "recipe", None if recipe is None else recipe.source)
         settings.check(labels)
         return settings
 
@@ -159,6 +164,8 @@ class Settings:
             accepted = f"{near[0]} is one" if near else f"accepted: {', '.join(fields)}"
             raise UserError(f"{label}: there is no such setting; {accepted}")
         about = fields[name].metadata
+        if isinstance(value, str):
+            check_name(value, label)
         value = cast(value, cls.type_of(name), label, about["check"])
         if (choices := about["choices"]) and value not in choices:
             raise UserError(f"{label}: {value!r} is not one; accepted: {', '.join(choices)}")

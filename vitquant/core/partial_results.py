@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from vitquant.core import distributed
 from vitquant.core.errors import UserError
-from vitquant.core.files import write_whole
+from vitquant.core.files import follow, write_whole
 from vitquant.core.progress import Progress
 
 _HEADER = "run.json"
@@ -29,6 +29,7 @@ class PartialResults:
 
     @classmethod
     def beside(cls, path: Path) -> "PartialResults":
+        path = follow(path)
         return cls(path.with_name(f".{path.name}.parts"))
 
     def open(self, header: Mapping[str, Any], progress: Progress) -> None:

@@ -20,7 +20,7 @@ from vitquant.checkpoint.packing import unpack
 from vitquant.checkpoint.read import Checkpoint, restore
 from vitquant.config.bits import FLOAT_BITS
 from vitquant.core.errors import UserError
-from vitquant.core.files import check_writable
+from vitquant.core.files import check_writable, follow
 from vitquant.models.hub_config import hub_config
 from vitquant.models.model import Model
 from vitquant.quantization.layers.prefix import prefix_correction
@@ -39,6 +39,7 @@ def write(checkpoint: Checkpoint, folder: Path, flag: str = "--out") -> int:
         UserError: there is something at ``folder`` already, or it cannot be written.
     """
     check_folder(folder, flag)
+    folder = follow(folder)
     _check_bits(checkpoint)
     model = restore(checkpoint)
     config = json.dumps(_config(checkpoint, model), indent=2).encode()
@@ -94,14 +95,14 @@ def _check_bits(checkpoint: Checkpoint) -> None:
         raise UserError(
             f"FILE: the library has one number of bits for all rows, and {wider[0].name} has "
             f"{wider[0].prefix_bits} at the class token and {wider[0].activation_bits} elsewhere; "
-            f"a checkpoint quantized without --prefix-bits is accepted, or --format onnx"
+            f"what quantize wrote without --prefix-bits is accepted, or --format onnx"
         )
     signed = [x for x in checkpoint.header.layers if x.signed_activations]
     if signed:
         raise UserError(
             f"FILE: {signed[0].name} has {signed[0].activation_bits}-bit integer activations, and "
-            f"the format has 8 bits at most; a checkpoint of --bits with a2 to a8, or a16, is "
-            f"accepted, or --format onnx"
+            f"the format has 8 bits at most; what quantize wrote with --bits of a2 to a8, or a16, "
+            f"is accepted, or --format onnx"
         )
 
 

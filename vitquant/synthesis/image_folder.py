@@ -9,7 +9,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from PIL import Image
 
 from vitquant.config.synthesize import RUN_FILE
 from vitquant.core.errors import UserError
-from vitquant.core.files import write_whole
+from vitquant.core.files import Input, check_no_input, check_writable, follow, write_whole
 from vitquant.core.partial_results import PartialResults
 from vitquant.data.class_names import ClassNames
-from vitquant.data.decode import decode
 from vitquant.synthesis.target_classes import TargetClass
 
 INDEX, RUN = "metadata.jsonl", RUN_FILE
 _ROWS = "rows"
+_ANOTHER = "the path of a folder that does not exist is accepted"
 
 Row = dict[str, Any]
 """What the index says about an image."""
@@ -143,7 +143,7 @@ def finish(
     write_whole(partial.part(INDEX), lines.encode())
     write_whole(partial.part(RUN), json.dumps(about, ensure_ascii=False, indent=1).encode())
     try:
-        os.replace(partial.folder, path)
+        os.replace(partial.folder, follow(path))
     except OSError as error:
         raise UserError(
             f"--out: {path} could not be made ({error.strerror}); the path of a folder that does "
@@ -159,13 +159,9 @@ def is_finished(path: Path, header: Mapping[str, Any]) -> bool:
     """
     if not path.exists():
         return False
-    found = read_run(path)
     # As it comes back from a file: tuples as lists.
-    if found is None or found["run"] != json.loads(json.dumps(header)):
-        what = "is something else" if found is None else "was made with other settings"
-        raise UserError(
-            f"--out: {path} {what}; remove it, or give the path of a folder that does not exist"
-        )
+    if finished_run(path)["run"] != json.loads(json.dumps(header)):
+        raise UserError(f"--out: {path} was made with other settings; {_ANOTHER}")
     return True
 
 
@@ -175,9 +171,7 @@ def load_finished(path: Path, flag: str = "--out") -> GeneratedFolder:
     Raises:
         UserError: it is damaged.
     """
-    found = read_run(path)
-    if found is None:
-        raise UserError(f"{flag}: {path} lacks {RUN}, which says what it was made with")
+    found = finished_run(path, flag)
     PartialResults(path).remove_leftovers(_ROWS)
     return GeneratedFolder(path, sheet_of(path), read_index(path, flag), found.get("rejected", 0))
 
@@ -205,35 +199,28 @@ def read_index(folder: Path, flag: str = "--out") -> list[Row]:
         ) from error
 
 
-def read_run(folder: Path) -> dict[str, Any] | None:
-    """What a folder was made with; None if it is no finished folder of ours."""
+def finished_run(folder: Path, flag: str = "--out") -> dict[str, Any]:
+    """What a folder was made with. Raises UserError if it is no finished folder of ours."""
     try:
         found = json.loads((folder / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and isinstance(found.get("run"), dict) else None
+        found = None
+    if isinstance(found, dict) and isinstance(found.get("run"), dict):
+        return found
+    raise UserError(
+        f"{flag}: {folder} lacks {RUN}, so it is something else than a folder that synthesize "
+        f"wrote; {_ANOTHER}"
+    )
 
 
-class GeneratedSource:
-    """The images of a finished folder, in the order of its index, as an image source.
-
-    Raises UserError, naming the folder, if it is damaged.
-    """
-
-    def __init__(self, folder: Path, name: str) -> None:
-        rows = read_index(folder)
-        self.name = name
-        self.labels: Sequence[int] | None = [row["class"] for row in rows]
-        self.skipped: Mapping[str, int] = {}
-        self._files = [folder / row["file_name"] for row in rows]
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def image(self, i: int) -> Image.Image:
-        """Image i, RGB."""
-        file = self._files[i]
-        return decode(file.read_bytes(), name=str(file), flag="--calib")
+def check_place(path: Path, flag: str, inputs: Iterable[Input]) -> None:
+    """Raise a UserError unless a folder can be made at ``path``, or was made before."""
+    if os.path.exists(path):
+        check_no_input(path, flag, inputs)
+        finished_run(path, flag)
+        return
+    check_writable(path, flag)
+    check_writable(sheet_of(path), flag, inputs)
 
 
 def _rows(partial: PartialResults, number: int) -> Path:

@@ -35,7 +35,7 @@ def target_classes(
     if not model.num_classes:
         raise UserError(
             f"MODEL: {model.identity.name} has no classifier, and images are made of its classes; "
-            f"--calib with a folder of images is accepted"
+            f"a model with one is accepted"
         )
     names = model.classes
     if file is not None:

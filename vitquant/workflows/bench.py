@@ -16,6 +16,7 @@ from vitquant.benchmark.own_int8 import float_candidate, int8_candidate, missing
 from vitquant.benchmark.rows import Row
 from vitquant.config.bench import BenchSettings
 from vitquant.core.errors import UserError
+from vitquant.core.files import Input
 from vitquant.core.progress import Progress, Silent
 from vitquant.core.threads import limited_to
 from vitquant.data.loader import load_batches
@@ -24,6 +25,7 @@ from vitquant.exporters.runtimes.registry import get_runtime, installed_runtimes
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
 from vitquant.workflows.bench_scores import Compared
+from vitquant.workflows.inputs import inputs_of
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def run_bench(
     """As :func:`bench`, with settings at hand."""
     flag = settings.naming.option("out")
     if out is not None:
-        check_output(out, flag, (*files, settings.weights, settings.calib, settings.data))
+        inputs = [*(Input("FILE", path) for path in files), *inputs_of(settings)]
+        check_output(out, flag, inputs)
     runtimes = _runtimes(settings)
     graphs = [load_onnx(path) for path in files]
     model = _float_model(settings)

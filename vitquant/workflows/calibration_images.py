@@ -5,14 +5,14 @@ from contextlib import contextmanager
 
 from vitquant.config.quantize import SYNTHESIZERS_OF_CALIB, QuantizeSettings
 from vitquant.core import distributed
-from vitquant.core.errors import Interrupted
+from vitquant.core.errors import Interrupted, UserError
 from vitquant.core.progress import OnEstimate, Progress, ignore_estimate
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role
 from vitquant.data.sources.noise import NoiseSource
 from vitquant.models.model import Model
 from vitquant.synthesis import job
-from vitquant.synthesis.image_folder import GeneratedSource
+from vitquant.synthesis.generated_source import GeneratedSource
 from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.synthesis.registry import SYNTHESIZERS
 from vitquant.workflows.open import images_for
@@ -55,6 +55,7 @@ def calibration_images(
     if calib not in SYNTHESIZERS_OF_CALIB:
         flag = settings.naming.option("calib")
         return images_for(model, calib, flag, Role.CALIBRATION, limit=settings.samples)
+    _check_classes(settings, model)
     kind = SYNTHESIZERS[SYNTHESIZERS_OF_CALIB[calib]]
     options = GenerationOptions(
         generator=settings.generator,
@@ -70,4 +71,21 @@ def calibration_images(
     if distributed.is_main():
         correct = sum(row["correct"] for row in images.rows) / len(images.rows)
         progress.say(f"{len(images.rows)} images, top-1 {correct:.1%}: {images.path}")
-    return GeneratedSource(images.path, calib)
+    return GeneratedSource(images.path, calib, settings.naming.option("calib"))
+
+
+def _check_classes(settings: QuantizeSettings, model: Model) -> None:
+    """Raise a UserError if images cannot be made of the model's classes."""
+    if not model.num_classes:
+        lacks, others = "has no classifier", "noise or a folder of images"
+    elif model.classes is None and settings.calib != "inversion":
+        lacks, others = (
+            "does not say what its classes are called",
+            "inversion or a folder of images",
+        )
+    else:
+        return
+    raise UserError(
+        f"{settings.naming.option('calib')}: {settings.calib} makes images of the model's classes, "
+        f"and {model.identity.name} {lacks}; {others} or a folder of images is accepted"
+    )

@@ -23,6 +23,8 @@ from vitquant.workflows.open import (
     resolve,
 )
 
+_OTHER = "; name a model after --reference to compare with another"
+
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -173,7 +175,7 @@ def _open(
     if reference is None:
         return opened, None
     if reference == "float":
-        return opened, open_float_of(opened.identity, for_reference[0])
+        return opened, open_float_of(opened.identity, for_reference[0], _OTHER)
     return opened, open_model(reference, *for_reference)
 
 

@@ -13,7 +13,7 @@ from vitquant.config.targets import TARGETS
 from vitquant.config.targets.base import Target
 from vitquant.config.values import MINIATURES
 from vitquant.core.errors import UserError
-from vitquant.core.files import check_writable
+from vitquant.core.files import Input, check_no_input, check_writable
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
 from vitquant.exporters.compressed_tensors import check_folder
@@ -23,6 +23,7 @@ from vitquant.exporters.verify import Verification
 from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier
 from vitquant.models.model import Model
+from vitquant.workflows.inputs import inputs_of
 from vitquant.workflows.open import (
     CheckpointFile,
     HubCheckpoint,
@@ -111,13 +112,17 @@ def run_export(
     What is published has passed its check. command: for the model card.
     """
     label = settings.naming.option("out")
+    inputs = [Input("FILE", file), *inputs_of(settings)]
     if settings.push_to_hub is not None:
         check_identifier(settings.push_to_hub)
+    if settings.format == SAFETENSORS.name:
+        check_no_input(out, label, inputs)
+        check_folder(out, label)
+    else:
+        check_writable(out, label, inputs)
     checkpoint = read_checkpoint(file)
     if settings.format == SAFETENSORS.name:
-        check_folder(out, label)
         return Exported(out, settings.format, SAFETENSORS.write(checkpoint, out, label))
-    check_writable(out, label, inputs=(file, settings.weights))
     exported = _to_onnx(checkpoint, settings, out, progress)
     if settings.push_to_hub is None:
         return exported
@@ -192,7 +197,8 @@ def _target(checkpoint: Checkpoint, settings: ExportSettings) -> Target:
 
 def _float(model: Model, weights: str | None) -> Model | None:
     """The float model, if it is at hand: nothing is downloaded for a comparison."""
-    if weights is None and model.identity.name not in MINIATURES:
+    bundled = model.identity.name in MINIATURES and model.identity.tag
+    if weights is None and not bundled:
         return None
     return open_float_of(model.identity, None if weights is None else Path(weights))
 

@@ -134,8 +134,11 @@ def open_model(
     return restore(read_checkpoint(named.path))
 
 
-def open_float_of(identity: ModelIdentity, weights: Path | None) -> Model:
+def open_float_of(identity: ModelIdentity, weights: Path | None, advice: str = "") -> Model:
     """The very float model that a checkpoint was made from.
+
+    Args:
+        advice: what else is accepted where the weights are others, for the message.
 
     Raises:
         UserError: it cannot be loaded, or its weights are others.
@@ -147,13 +150,15 @@ def open_float_of(identity: ModelIdentity, weights: Path | None) -> Model:
         )
     pinned = identity.tag and not named and identity.name not in MINIATURES
     name = f"{identity.architecture}.{identity.tag}" if pinned else identity.name
-    model = load_float(name, weights, identity.arguments.get("num_classes"))
+    flag = identity.name if weights is None else f"--weights: {weights}"
+    others = f"{flag}: these are not the weights that the checkpoint was made from{advice}"
+    try:
+        model = load_float(name, weights, identity.arguments.get("num_classes"))
+    except UserError as error:
+        # How many classes there are is not for the user to say, but for the checkpoint.
+        raise UserError(others) if "say --num-classes" in str(error) else error from error
     if identity.weights_sha256 != model.identity.weights_sha256:
-        flag = "--reference" if weights is None else f"--weights: {weights}:"
-        raise UserError(
-            f"{flag} these are not the weights that the checkpoint was made from; name a model "
-            f"after --reference to compare with another"
-        )
+        raise UserError(others)
     return model
 
 

@@ -24,6 +24,7 @@ from vitquant.quantization.methods.base import get_method
 from vitquant.quantization.training.state import TrainingState
 from vitquant.workflows import ptq
 from vitquant.workflows.calibration_images import Confirm, calibration_images, go_on
+from vitquant.workflows.inputs import inputs_of
 from vitquant.workflows.open import FloatName, as_file_name, resolve
 from vitquant.workflows.ptq import Quantized, check_supports_resume
 
@@ -152,8 +153,7 @@ def quantize_to_file(
         )
     path = out or Path(f"{as_file_name(name)}-{settings.bits}.safetensors")
     if distributed.is_main():
-        inputs = (weights, settings.calib, settings.prompts)
-        check_writable(path, settings.naming.option("out"), inputs=inputs)
+        check_writable(path, settings.naming.option("out"), inputs_of(settings, name, weights))
     state = _state(path, settings.method, save_every) if resume else None
     progress = progress or Silent()
     opened = load_float(name, weights, num_classes)

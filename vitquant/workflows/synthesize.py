@@ -7,7 +7,6 @@ from typing import Any
 from vitquant.config.synthesize import LearnPromptsSettings, PromptSettings, SynthesizeSettings
 from vitquant.core import distributed
 from vitquant.core.device import describe_device
-from vitquant.core.errors import UserError
 from vitquant.core.files import check_writable
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
@@ -17,13 +16,15 @@ from vitquant.synthesis.diffusion.generator import load_generator
 from vitquant.synthesis.diffusion.learn_job import PromptLearner
 from vitquant.synthesis.diffusion.prompt_file import PromptMetrics, summarize
 from vitquant.synthesis.diffusion.prompt_text import PLAIN
-from vitquant.synthesis.image_folder import GeneratedFolder, GeneratedSource
+from vitquant.synthesis.generated_source import GeneratedSource
+from vitquant.synthesis.image_folder import GeneratedFolder, check_place
 from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.synthesis.job import run
 from vitquant.synthesis.quality import ImageSetMetrics, measure
 from vitquant.synthesis.registry import SYNTHESIZERS
 from vitquant.synthesis.target_classes import target_classes
 from vitquant.workflows.calibration_images import Confirm, go_on, resumable
+from vitquant.workflows.inputs import inputs_of
 from vitquant.workflows.open import as_file_name, images_for
 
 
@@ -171,8 +172,8 @@ def run_synthesis(
 ) -> Synthesized | None:
     """As :func:`synthesize`, with settings at hand; None in all processes but the main one."""
     path = out or Path(f"{as_file_name(name)}-images")
-    if not path.parent.is_dir():
-        raise UserError(f"--out: the folder {path.parent} does not exist; create it first")
+    if distributed.is_main():
+        check_place(path, settings.naming.option("out"), inputs_of(settings, name, weights))
     opened = load_float(name, weights, num_classes)
     real = None
     if settings.real_images is not None:
@@ -208,8 +209,7 @@ def run_learning(
     """As :func:`learn_prompts`, with settings at hand; None in all processes but the main one."""
     path = out or Path(f"{as_file_name(name)}-prompts.safetensors")
     if distributed.is_main():
-        inputs = (weights, settings.classes)
-        check_writable(path, settings.naming.option("out"), inputs=inputs)
+        check_writable(path, settings.naming.option("out"), inputs_of(settings, name, weights))
     opened = load_float(name, weights, num_classes)
     chosen = target_classes(opened, _path(settings.classes))
     source = load_generator(settings.generator, name, settings.precision, device, progress)

@@ -1,5 +1,6 @@
 """Each of TensorRT's documented rules, broken by a small graph, and a graph that keeps them all."""
 
+import os
 import subprocess
 import sys
 
@@ -251,6 +252,17 @@ def test_as_a_program(tmp_path):
     done = run(str(tmp_path / "missing.onnx"))
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_goes_away_is_no_traceback(tmp_path):
+    bad = tmp_path / "bad.onnx"
+    onnx.save(BROKEN["zero points are 0"], bad)
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "vitquant.exporters.onnx.tensorrt_rules", str(bad)]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_the_command_names_what_is_no_onnx_file(tmp_path, capsys):

@@ -34,12 +34,12 @@ def test_it_is_what_the_tokenizer_makes_of_the_text(generator):
 
 @pytest.mark.parametrize("template", ["a photo", "{} and {}"])
 def test_a_template_needs_one_place_for_the_class(template, generator):
-    with pytest.raises(UserError, match=r'--template: .* must have "\{\}" once'):
+    with pytest.raises(UserError, match=r'--text: .* must have "\{\}" once'):
         generator.prompt_tokenizer.prompt(template, "cat")
 
 
 def test_a_name_that_does_not_fit_is_refused(generator):
-    with pytest.raises(UserError, match=r"--classes: 'x+' takes \d+ tokens .* reads 40"):
+    with pytest.raises(UserError, match=r"MODEL: its class 'x+' takes \d+ tokens .* reads 40"):
         generator.prompt_tokenizer.prompt("a photo of a {}", "x" * 60)
 
 

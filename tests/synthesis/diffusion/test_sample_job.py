@@ -10,7 +10,7 @@ from vitquant.core.errors import UserError
 from vitquant.core.hashing import noise
 from vitquant.core.progress import Silent
 from vitquant.data.open import Role, open_source
-from vitquant.synthesis.image_folder import GeneratedSource
+from vitquant.synthesis.generated_source import GeneratedSource
 from vitquant.synthesis.job import run
 
 

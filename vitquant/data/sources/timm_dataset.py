@@ -130,6 +130,15 @@ def prefix_of(source: str) -> str | None:
     return prefix.lower() if slash and rest and prefix.lower() in PREFIXES else None
 
 
+def local_folder(source: str) -> str:
+    """The folder that a source by prefix reads, if it is on this machine; any other as it is."""
+    prefix = prefix_of(source)
+    if prefix is None:
+        return source
+    root = _arguments(prefix, source, "")[1]
+    return root or source.partition("/")[2]
+
+
 def create(prefix: str, request: SourceRequest) -> tuple[Any, str]:
     """timm's data set for the source, and the split that is read: the role's first that there is.
 

@@ -16,12 +16,11 @@ float32:
 
 from collections.abc import Collection
 from graphlib import TopologicalSorter
+from importlib import import_module
 
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto
-
-from vitquant.exporters.runtimes.ort_runtime import import_onnxruntime
 
 _FLOAT32 = ("Pow", "ReduceL2", "ReduceMean", "ReduceSum", "ReduceSumSquare")
 _LIMITS = np.finfo(np.float16)
@@ -43,7 +42,7 @@ def to_float16(model: ModelProto, float32: Collection[str] = ()) -> None:
         model: of opset 19 or later. Its nodes have names.
         float32: names of further nodes that stay as they are.
     """
-    tool = import_onnxruntime("onnxruntime.transformers.float16")
+    tool = import_module("onnxruntime.transformers.float16")
     converted: ModelProto = tool.convert_float_to_float16(
         model,
         keep_io_types=True,

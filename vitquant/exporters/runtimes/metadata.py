@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
 from vitquant.core.errors import UserError, first_line
+from vitquant.core.files import check_name
 from vitquant.data.class_names import ClassNames
 from vitquant.models.model import ModelIdentity
 
@@ -83,6 +84,7 @@ def load_onnx(path: Path) -> ModelProto:
     Raises:
         UserError: there is no such file, or it is damaged.
     """
+    check_name(str(path), "FILE")
     if not path.is_file():
         raise UserError(f"FILE: {path} is not a file; one that vitquant export wrote is accepted")
     try:

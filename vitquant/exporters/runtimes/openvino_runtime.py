@@ -56,7 +56,7 @@ class OpenVino:
             return OpenVinoModule(path, metadata.num_classes)
         except RuntimeError as error:
             narrow = INT2.name in metadata.settings["weight_types"]
-            advice = ": it has no integers of 2 bits; --weight-type int4 does without"
+            advice = ": it has no integers of 2 bits; export --weight-type int4 does without"
             raise UserError(
                 f"OpenVINO does not run the file ({_reason(error)}){advice if narrow else ''}"
             ) from error

@@ -1,12 +1,10 @@
 """An exported file in ONNX Runtime, and which of its products that computes in integers."""
 
 import json
-import os
 import tempfile
 from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import onnx
@@ -31,17 +29,6 @@ _INTEGER = frozenset(
         "ConvInteger",
     }
 )
-
-
-def import_onnxruntime(name: str = "onnxruntime") -> ModuleType:
-    """ONNX Runtime or a module of it, without its telemetry unless the environment asks for it.
-
-    Since 1.29 its official builds write a device id below the home folder when they are imported,
-    and send events, unless ``ORT_DISABLE_TELEMETRY`` is set before. ``ORT_DISABLE_TELEMETRY=0``
-    stays what it is.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    return import_module(name)
 
 
 class OnnxRuntime:
@@ -111,7 +98,7 @@ class OnnxModule(ExportedModule):
 
 def _session(path: Path, **more: Any) -> Any:
     """more: attributes of ``SessionOptions``."""
-    onnxruntime = import_onnxruntime()
+    onnxruntime = import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = _ERRORS_ALONE

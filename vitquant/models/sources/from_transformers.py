@@ -77,8 +77,8 @@ def load(
     """
     if weights is not None or num_classes is not None:
         raise UserError(
-            f"--weights, --num-classes: {name} is a model of transformers, whose folder has both; "
-            f"leave them out"
+            f"{'--num-classes' if weights is None else '--weights'}: {name} is a model of "
+            f"transformers, whose folder says it; leave it out"
         )
     plain, tower = split_tower(name)
     folder = download(plain) if plain.startswith(HUB) else Path(plain)

@@ -68,8 +68,7 @@ class LearnedPrompts:
         if missing:
             raise UserError(
                 f"--prompts: {self.file.path} has no prompts for {missing[0].name!r} and "
-                f"{len(missing) - 1} other classes; --classes with a file of those it has is "
-                f"accepted"
+                f"{len(missing) - 1} other classes; prompts of all classes are accepted"
             )
 
     def texts(self, target: TargetClass) -> list[str]:

@@ -62,15 +62,15 @@ class PromptTokenizer:
         """
         if template.count("{}") != 1:
             raise UserError(
-                f'--template: {template!r} must have "{{}}" once, where the class name goes'
+                f'--text: {template!r} must have "{{}}" once, where the class name goes'
             )
         parts = template.split("{}")
         before, middle, after = (self._tokens(text) for text in (parts[0], name, parts[1]))
         length, used = self._tokenizer.model_max_length, len(before) + len(middle) + len(after) + 2
         if used > length:
             raise UserError(
-                f"--classes: {name!r} takes {used} tokens with its text, and the generator reads "
-                f"{length}; a shorter name or template is accepted"
+                f"MODEL: its class {name!r} takes {used} tokens with its text, and the generator "
+                f"reads {length}; a shorter name or text is accepted"
             )
         tokenizer = self._tokenizer
         ids = [tokenizer.bos_token_id, *before, *middle, *after, tokenizer.eos_token_id]

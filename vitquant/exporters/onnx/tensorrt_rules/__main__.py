@@ -4,12 +4,14 @@ import sys
 from pathlib import Path
 
 from vitquant.core.errors import UserError
+from vitquant.core.streams import escape_streams, run_program
 from vitquant.exporters.onnx.tensorrt_rules import broken_rules
 from vitquant.exporters.runtimes.metadata import load_onnx
 
 
 def main(arguments: list[str]) -> int:
     """Print the rules that a file breaks; returns the exit code."""
+    escape_streams()
     if len(arguments) != 1:
         print("FILE: one ONNX file is accepted", file=sys.stderr)
         return 2
@@ -23,4 +25,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_program(main)
