@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
+import vitquant
 from vitquant.data.image_source import ListSource
 from vitquant.data.sources.digits import digits
 from vitquant.workflows.open import open_model
@@ -38,3 +40,27 @@ def saved(quantized, _first, tmp_path) -> Path:
     if not _first.exists():
         quantized().save(_first)
     return Path(shutil.copy(_first, tmp_path))
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """Folder of checkpoints of small models, by family; "other" is a vit with another output."""
+    return tmp_path_factory.mktemp("loaded")
+
+
+@pytest.fixture
+def load(files, make_small, images, settings):
+    """load(name) → a model from a checkpoint, as ``vitquant.load`` returns it."""
+
+    def make(name):
+        if not (files / name).exists():
+            family, bits = ("vit", "w3a4") if name == "other" else (name, "w4a4")
+            quantize(make_small(family), images, settings(bits)).save(files / name)
+        return vitquant.load(files / name)
+
+    return make
+
+
+@pytest.fixture
+def x():
+    return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -41,5 +42,6 @@ def stored_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _compact(name: str, tensor: Tensor) -> Tensor:
-    tensor = tensor.detach().cpu().contiguous()
+    # A copy: safetensors refuses tensors that share memory, as those of a module in two places.
+    tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     return tensor.half() if is_float_remainder(name, tensor) else tensor

@@ -191,6 +191,11 @@ def load(checkpoint: str | Path, *, revision: str | None = None, device: str = "
     those of an integer runtime, which adds in another order. It has buffers instead of parameters:
     it is for inference.
 
+    It can be copied, pickled, compiled, exported and traced. ``torch.jit.script`` does not take it.
+    Its weights are computed from its integers in each forward pass, so that it computes with
+    whatever was loaded or copied into it. After ``to_empty``, buffers that timm does not save have
+    to be filled too, with ``init_non_persistent_buffers`` of the modules that have it.
+
     ``forward_features``, ``forward_head``, ``num_classes`` and ``num_features`` are those of the
     architecture in timm. ``pretrained_cfg``, also called ``default_cfg``, has the preprocessing and
     the class names that came with the checkpoint, so that ``timm.data.resolve_model_data_config``

@@ -35,7 +35,6 @@ def test_the_bias_is_rounded_to_a_unit(layer):
 @pytest.mark.parametrize("tiny", [1e-12, 0.0])
 def test_next_to_no_weights_need_a_float_bias(layer, tiny, tmp_path):
     layer.scale[3] = tiny
-    layer.refresh()
     assert int32_bias(layer) is None
     network, x = nn.Sequential(layer).eval(), torch.randn(5, 7, 16)
     with symbolic_ops(network) as modules:

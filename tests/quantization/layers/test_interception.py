@@ -37,6 +37,25 @@ def test_matmuls_of_activations_are_quantized_and_those_with_parameters_are_not(
     assert torch.equal(head(x), torch.full((1, 4, 4), 12.0))
 
 
+def test_a_parameter_is_one_for_functional_call_too():
+    head = Head()
+    intercept(head, [coarse(), coarse()])
+    x = torch.full((1, 4, 4), 1.4)
+    state = {"mix": 2 * torch.eye(4)}
+    # 2.8 rounds to 3; without a mix of 2, 1.4 would round to 1.
+    assert torch.equal(torch.func.functional_call(head, state, (x,)), torch.full((1, 4, 4), 36.0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strict", [False, True])
+def test_the_operator_is_intercepted_in_what_is_exported(strict):
+    head = Head()
+    intercept(head, [coarse(), coarse()])
+    x = torch.full((1, 4, 4), 1.4)
+    program = torch.export.export(nn.Sequential(head), (x,), strict=strict)
+    assert torch.equal(program.module()(x), torch.full((1, 4, 4), 12.0))
+
+
 def test_the_class_keeps_its_name_and_its_parameters():
     head = Head()
     intercept(head, [coarse(), coarse()])

@@ -7,20 +7,24 @@ after, and the mode routes these calls to the quantized modules. The module keep
 attributes and its parameter names; the hooks are functions of this file, so that it can be pickled.
 """
 
+import operator
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
 from vitquant.core.torch_private import innermost_function_mode
 from vitquant.quantization.layers.attention import QuantizedMatmul, decomposed_sdpa
 from vitquant.quantization.layers.linear import FakeQuantLinear, IntLinear
+from vitquant.quantization.layers.symbolic_trace import RecordedCall, find_proxy
 
 _T = torch.Tensor
-MATMULS = frozenset({torch.matmul, _T.matmul, torch.bmm, _T.bmm, torch.mm, _T.mm})
+# ``a @ b`` is Tensor.matmul, but torch.export in strict mode takes it for the operator.
+_OPERATORS = {_T.__matmul__, operator.matmul, operator.imatmul}
+MATMULS = frozenset({torch.matmul, _T.matmul, torch.bmm, _T.bmm, torch.mm, _T.mm, *_OPERATORS})
 SDPA = F.scaled_dot_product_attention
 FUNCTIONAL_LAYERS = (FakeQuantLinear, IntLinear)
 
@@ -40,8 +44,8 @@ def intercept(module: nn.Module, matmuls: Iterable[QuantizedMatmul]) -> None:
     if is_intercepted(module):
         raise ValueError(f"{type(module).__name__} is already intercepted")
     set_matmuls(module, matmuls)
-    module.register_forward_pre_hook(_enter)
-    module.register_forward_hook(_leave, always_call=True)
+    module.register_forward_pre_hook(_enter, with_kwargs=True)
+    module.register_forward_hook(_leave, with_kwargs=True, always_call=True)
 
 
 def set_matmuls(module: nn.Module, matmuls: Iterable[QuantizedMatmul]) -> None:
@@ -61,29 +65,37 @@ def intercepted(model: nn.Module) -> Iterator[tuple[str, nn.Module, InterceptedM
             yield name, module, matmuls
 
 
-def _enter(module: nn.Module, args: tuple) -> None:
-    _MatmulInterceptor(module).__enter__()
+def _enter(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+    _MatmulInterceptor(module, find_proxy(args, kwargs)).__enter__()
 
 
-def _leave(module: nn.Module, args: tuple, output: Any) -> None:
+def _leave(module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
     mode = innermost_function_mode()
-    if isinstance(mode, _MatmulInterceptor) and mode.module is module:
-        mode.__exit__(None, None, None)
+    if not isinstance(mode, _MatmulInterceptor) or mode.module is not module:
+        return None
+    mode.__exit__(None, None, None)
+    return None if mode.recorded is None else mode.recorded.replace(args, kwargs, output)
 
 
 class _MatmulInterceptor(TorchFunctionMode):
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, proxy: fx.Proxy | None) -> None:
         super().__init__()
         self.module = module
+        self.recorded = None if proxy is None else RecordedCall(module, proxy)
         self.matmuls = cast(InterceptedMatmuls, module.products)
+        self.quantizes = len(self.matmuls) > 0 and proxy is None
         self.calls = 0
         self.layers = [m for m in module.children() if isinstance(m, FUNCTIONAL_LAYERS)]
+        # Of integer layers, the weights that the module has read.
+        self.read: list[tuple[Tensor, IntLinear]] = []
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func is F.linear:
             return self._linear(*args, **kwargs)
-        if not len(self.matmuls):
+        if func is torch.mul:
+            return self._mul(*args, **kwargs)
+        if not self.quantizes:
             return func(*args, **kwargs)
         if func in MATMULS:
             return self._matmul(*operands(args, kwargs))
@@ -96,13 +108,27 @@ class _MatmulInterceptor(TorchFunctionMode):
         return self.matmuls[self.calls - 1]
 
     def _matmul(self, left: Tensor, right: Tensor) -> Tensor:
-        if is_parameter(left) or is_parameter(right):
+        if self._is_parameter(left) or self._is_parameter(right):
             return torch.matmul(left, right)
         return self._next()(left, right)
 
-    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    def _is_parameter(self, x: Tensor) -> bool:
+        """Also where ``torch.func.functional_call`` has a plain tensor in a parameter's place."""
+        return is_parameter(x) or any(x is own for own in self.module.parameters())
+
+    def _mul(self, input: Any, other: Any, **kwargs: Any) -> Tensor:
+        product = torch.mul(input, other, **kwargs)
         for layer in self.layers:
-            if layer.weight is weight:
+            if isinstance(layer, IntLinear) and layer.codes is input:
+                self.read.append((product, layer))
+        return product
+
+    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        for own, integer in self.read:
+            if own is weight:
+                return integer.matmul(input, bias)
+        for layer in self.layers:
+            if isinstance(layer, FakeQuantLinear) and layer.weight is weight:
                 return layer.matmul(input, bias)
         return F.linear(input, weight, bias)
 

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from vitquant.config.targets.base import Symmetry
 from vitquant.quantization.layers.base import ChannelRescale, FakeQuantLayer, FoldTarget, IntLayer
 from vitquant.quantization.layers.prefix import expand_to_tokens, num_tokens
+from vitquant.quantization.layers.symbolic_trace import record_call
 from vitquant.quantization.quantizers.affine import fake_quantize_forward
 from vitquant.quantization.quantizers.grid import NO_PREFIX, Grid, PrefixFormat
 from vitquant.quantization.quantizers.matmul import quantized_matmul
@@ -34,6 +35,8 @@ class IntLinear(IntLayer):
 
     def matmul(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """The layer with a given bias: some attentions call F.linear on ``weight`` themselves."""
+        if isinstance(x, fx.Proxy):
+            return record_call(self, x, (x,))
         if self.lowering is not None:
             return self.lowering(x, bias)
         shift = self.shift
@@ -98,6 +101,10 @@ class FakeQuantLinear(FakeQuantLayer):
     @property
     def in_features(self) -> int:
         return self.weight.shape[1]
+
+    @property
+    def out_features(self) -> int:
+        return self.weight.shape[0]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.matmul(x, self.bias)
@@ -229,7 +236,6 @@ class FakeQuantLinear(FakeQuantLayer):
             integer.scale.mul_(self.output_multiplier())
             if integer.bias is not None:
                 integer.bias.mul_(self.output_multiplier())
-            integer.refresh()
         if self.has_shift:
             self._write_shifts_to(integer)
         return integer

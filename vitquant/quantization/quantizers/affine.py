@@ -6,12 +6,13 @@ stored as ``q = clamp(round(x / s) + z, qmin, qmax)`` and read as ``s * (q - z)`
 own over the activations.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from vitquant.core.torch_private import is_traced
 from vitquant.quantization.quantizers import compiled
 from vitquant.quantization.quantizers.grid import Grid, PrefixGrids
 
@@ -51,7 +52,7 @@ def fake_quantize_forward(
     It is computed in the scale's precision; the result is of ``dtype``, by default x's.
     """
     factor, low, high = _factor_and_limits(q)
-    if torch.compiler.is_compiling():
+    if is_traced():
         # In blocks, a captured graph would be bound to the number of images.
         precise = (x.to(factor.dtype) * factor).round().clamp(low, high) * q.scale
         return precise.to(dtype or x.dtype)
@@ -117,17 +118,28 @@ def _zero_point_grad(per_scale: Tensor, q: QParams) -> Tensor:
     return (parts if isinstance(q.grid, Grid) else parts[..., q.grid.count :, :]).sum()
 
 
-def _blocks(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    if first.device.type != "cpu" or first.dim() < 2:
-        yield (first, *others)
-        return
+def _blocks(first: Tensor, *others: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    if first.device.type != "cpu" or first.dim() < 2 or is_traced():
+        return [(first, *others)]
     rows = max(1, _BLOCK // max(1, first[:1].numel()))
-    yield from zip(*(t.split(rows) for t in (first, *others)), strict=True)
+    return zip(*(t.split(rows) for t in (first, *others)), strict=True)
 
 
 def fake_quantize(x: Tensor, q: QParams | None, *, use_compiled: bool = False) -> Tensor:
     """``x`` rounded to the grid and dequantized; differentiable. None leaves it as it is."""
-    return x if q is None else _FakeQuantize.apply(x, use_compiled, *q)
+    if q is None:
+        return x
+    if not needs_gradient(x, *q[1:]):
+        return fake_quantize_forward(x, q, use_compiled=use_compiled)
+    return _FakeQuantize.apply(x, use_compiled, *q)
+
+
+def needs_gradient(*tensors: Tensor | None) -> bool:
+    """Whether autograd is to see what is computed from ``tensors``.
+
+    Else no autograd.Function is called: torch.jit.trace and vmap know nothing of its inside.
+    """
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 class _FakeQuantize(torch.autograd.Function):

@@ -15,6 +15,7 @@ from vitquant.quantization.quantizers.affine import (
     QParams,
     fake_quantize_backward,
     fake_quantize_forward,
+    needs_gradient,
 )
 from vitquant.quantization.quantizers.grid import Grid, PrefixGrids
 
@@ -36,7 +37,10 @@ def quantized_matmul(
         b: (..., K, N); both must have the same leading dimensions, or ``b`` is a matrix.
         a_qparams, b_qparams: how each operand is quantized; None leaves it as it is.
     """
-    return _QuantizedMatmul.apply(a, b, use_compiled, *_fields(a_qparams), *_fields(b_qparams))
+    a_fields, b_fields = _fields(a_qparams), _fields(b_qparams)
+    if needs_gradient(a, b, *a_fields[1:], *b_fields[1:]):
+        return _QuantizedMatmul.apply(a, b, use_compiled, *a_fields, *b_fields)
+    return _product(a, b, a_qparams, b_qparams, use_compiled)
 
 
 def _fields(q: QParams | None) -> tuple:
@@ -51,13 +55,10 @@ _matmul = torch.ops.aten.matmul.default
 class _QuantizedMatmul(torch.autograd.Function):
     @staticmethod
     def forward(ctx, a, b, use_compiled, *fields):
-        dtype = _autocast_dtype(a)
         ctx.save_for_backward(a, b, *fields[1:4], *fields[5:8])
         ctx.grids, ctx.compiled = (fields[0], fields[4]), use_compiled
         a_qparams, b_qparams = _qparams(fields[0], fields[1:4]), _qparams(fields[4], fields[5:8])
-        return _matmul(
-            _value(a, a_qparams, dtype, use_compiled), _value(b, b_qparams, dtype, use_compiled)
-        )
+        return _product(a, b, a_qparams, b_qparams, use_compiled)
 
     @staticmethod
     def backward(ctx, grad):
@@ -78,6 +79,15 @@ class _QuantizedMatmul(torch.autograd.Function):
         grad_a, *a_grads = _backward(grad_a, a, a_qparams, ctx.compiled)
         grad_b, *b_grads = _backward(grad_b, b, b_qparams, ctx.compiled)
         return grad_a, grad_b, None, None, *a_grads, None, *b_grads
+
+
+def _product(
+    a: Tensor, b: Tensor, a_qparams: QParams | None, b_qparams: QParams | None, use_compiled: bool
+) -> Tensor:
+    dtype = _autocast_dtype(a)
+    return _matmul(
+        _value(a, a_qparams, dtype, use_compiled), _value(b, b_qparams, dtype, use_compiled)
+    )
 
 
 def _qparams(grid: Grid | PrefixGrids | None, tensors: Sequence[Tensor]) -> QParams | None:

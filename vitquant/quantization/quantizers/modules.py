@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from vitquant.config.targets.base import Symmetry
+from vitquant.core.torch_private import SinglePrecision
 from vitquant.quantization.quantizers.affine import QParams
 from vitquant.quantization.quantizers.grid import NO_PREFIX, Grid, PrefixFormat, PrefixGrids
 from vitquant.quantization.quantizers.mse_search import (
@@ -137,8 +138,10 @@ class LearnableFakeQuantize(nn.Module):
         return frozen
 
 
-class FrozenQuantizer(nn.Module):
+class FrozenQuantizer(SinglePrecision):
     """A quantizer as it is stored: float32 scales and a zero point of one unsigned byte.
+
+    The scales stay float32 in a model of half precision, which could not hold their reciprocals.
 
     scale: (), or (heads, 1, 1). prefix_scale: those of the P prefix rows, (P, 1) or
     (heads, P, 1), or None.
