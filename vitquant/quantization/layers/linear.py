@@ -84,6 +84,7 @@ class FakeQuantLinear(FakeQuantLayer):
         symmetry: Symmetry = Symmetry.NONE,
     ) -> None:
         super().__init__(layer, weight, activation, prefix, symmetry)
+        self.in_features, self.out_features = layer.in_features, layer.out_features
         self.before_matmul: Callable[[Tensor], None] | None = None
         self.consumer: ChannelRescale | None = None
         self.consumer_start = 0
@@ -97,14 +98,6 @@ class FakeQuantLinear(FakeQuantLayer):
     def add_channel_shift(self) -> None:
         """Give a layer with a bias, and rescaling in front of its quantizer, a shift of 0."""
         self.channel_shift = nn.Parameter(torch.zeros_like(self.weight[0]))
-
-    @property
-    def in_features(self) -> int:
-        return self.weight.shape[1]
-
-    @property
-    def out_features(self) -> int:
-        return self.weight.shape[0]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.matmul(x, self.bias)
