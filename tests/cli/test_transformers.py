@@ -47,4 +47,4 @@ def test_what_is_no_model(vitquant, folders, tmp_path):
     run = ("quantize", "--bits", "w8a8", "--calib", "noise")
     vitquant(*run, tmp_path).refused("MODEL", "a folder without a config.json")
     vitquant(*run, f"{folders('ViT')}#text").refused("MODEL", "has no tower 'text'")
-    vitquant(*run, folders("ViT"), "--num-classes", "3").refused("--num-classes", "leave them out")
+    vitquant(*run, folders("ViT"), "--num-classes", "3").refused("--num-classes", "leave it out")
