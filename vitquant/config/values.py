@@ -81,6 +81,6 @@ DEFAULT_GENERATOR = "stabilityai/sd-turbo"
 MINIATURE_GENERATOR = "sd-digits"
 MODEL = (
     f"an alias ({', '.join(ALIASES)}), a miniature ({', '.join(MINIATURES)}), a timm name, "
-    f"{HUB}owner/name, or the path of a checkpoint"
+    f"{HUB}owner/name, torchvision:name, or the path of a checkpoint"
 )
 """What is accepted where a model is named."""

@@ -5,6 +5,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ def _header(
         unreached=dict(points.unsupported),
         constant=list(points.constant),
         settings=settings.to_json(),
-        versions=_versions(),
+        versions=_versions(model.adapter.source),
     )
 
 
@@ -230,8 +231,13 @@ def _seed(seed: int) -> None:
         torch.cuda.manual_seed_all(seed)
 
 
-def _versions() -> dict[str, Any]:
-    return {
+def _versions(source: str) -> dict[str, Any]:
+    """Of what made a checkpoint, with the library that builds its model."""
+    try:
+        library = {source: metadata.version(source)}
+    except metadata.PackageNotFoundError:  # a network of the user's own
+        library = {}
+    return library | {
         "vitquant": vitquant.__version__,
         "torch": str(torch.__version__),
         "timm": timm.__version__,

@@ -8,7 +8,12 @@ from typing import Protocol
 from vitquant.core.errors import UserError
 from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model
-from vitquant.models.sources import from_miniature, from_timm, from_transformers
+from vitquant.models.sources import (
+    from_miniature,
+    from_timm,
+    from_torchvision,
+    from_transformers,
+)
 
 
 class ModelSource(Protocol):
@@ -34,7 +39,7 @@ class ModelSource(Protocol):
 
 
 # The first that claims a name loads it.
-SOURCES: tuple[ModelSource, ...] = (from_miniature, from_transformers, from_timm)
+SOURCES: tuple[ModelSource, ...] = (from_miniature, from_torchvision, from_transformers, from_timm)
 
 ACCEPTED = ", ".join([*(s.ACCEPTED for s in SOURCES), "or the path of a checkpoint"])
 
@@ -43,7 +48,8 @@ def load_float(name: str, weights: Path | None = None, num_classes: int | None =
     """A pretrained float model in eval mode.
 
     Args:
-        name: an alias, a miniature, a timm name with or without tag, or ``hf-hub:owner/name``.
+        name: an alias, a miniature, a timm name with or without tag, ``hf-hub:owner/name``, or
+            ``torchvision:name``.
         weights: a safetensors file of the library's parameter names, instead of a download.
         num_classes: the classes in ``weights``, where they differ from the architecture's.
 

@@ -1,0 +1,159 @@
+"""torchvision's vision transformers by name, with local weights.
+
+torchvision publishes weights as pickles, and vitquant reads none.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+import torchvision
+from torch import Tensor, nn
+
+from vitquant.core.errors import UserError
+from vitquant.core.hashing import sha256
+from vitquant.models.adapter import ModelAdapter
+from vitquant.models.model import Model, ModelIdentity
+from vitquant.models.rewrites.multihead_attention import replace_multihead_attention
+from vitquant.models.timm_adapter import imagenet_classes
+from vitquant.models.torchvision_adapter import TORCHVISION, build
+from vitquant.models.weights import read_tensors
+
+PREFIX = "torchvision:"
+ADAPTER: ModelAdapter = TORCHVISION
+NAMES = (
+    "vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14", "swin_t", "swin_s", "swin_b",
+    "swin_v2_t", "swin_v2_s", "swin_v2_b", "maxvit_t",
+)  # fmt: skip
+ACCEPTED = f"{PREFIX}{NAMES[0]} and others of torchvision"
+
+
+def names() -> list[str]:
+    """What may be meant by a name that is misspelt."""
+    return [PREFIX + name for name in NAMES]
+
+
+def claims(name: str) -> bool:
+    """Whether a name is said to be one of torchvision's."""
+    return name.startswith(PREFIX)
+
+
+def load(name: str, weights: Path | None = None, num_classes: int | None = None) -> Model:
+    """A float model with the weights of a file, in eval mode.
+
+    Args:
+        name: ``torchvision:`` and an architecture, perhaps with a dot and a name of pretrained
+            weights, such as ``torchvision:vit_b_16.IMAGENET1K_SWAG_E2E_V1``. These, or else
+            torchvision's default weights, say the input size and the preprocessing.
+        weights: a safetensors file of torchvision's parameter names.
+        num_classes: the classes in ``weights``, where they are not 1000; 0 for no classifier.
+
+    Raises:
+        UserError: no such model, no weights, or weights that do not fit.
+    """
+    architecture, _, tag = name.removeprefix(PREFIX).partition(".")
+    if architecture not in NAMES:
+        near = difflib.get_close_matches(architecture, NAMES, n=1, cutoff=0.7)
+        meant = f" (did you mean {PREFIX}{near[0]}?)" if near else ""
+        raise UserError(f"MODEL: {name!r} is not a model{meant}; accepted: {', '.join(names())}")
+    pretrained = _pretrained(architecture, tag)
+    if weights is None:
+        raise UserError(
+            f"MODEL: torchvision publishes the weights of {name!r} as a pickle, and vitquant reads "
+            f"no pickles; give a safetensors file with --weights, such as this line writes: "
+            f"{_conversion(architecture, pretrained.name)}"
+        )
+    arguments = _arguments(architecture, pretrained, num_classes)
+    module = build(architecture, arguments)
+    _load_weights(module, weights)
+    module.requires_grad_(False)
+    state = module.state_dict()
+    identity = ModelIdentity(
+        name=name,
+        architecture=architecture,
+        arguments=arguments,
+        weights_sha256=sha256(state),
+        float_bytes=sum(t.numel() * t.element_size() for t in state.values()),
+        source=TORCHVISION.source,
+    )
+    replace_multihead_attention(module)
+    count = TORCHVISION.num_classes(module)
+    classes = imagenet_classes(count) if count else None
+    return Model(module, identity, preprocessing(pretrained), classes, adapter=TORCHVISION)
+
+
+def preprocessing(pretrained: Any) -> dict[str, Any]:
+    """The transforms of pretrained weights of torchvision as arguments for timm."""
+    preset = pretrained.transforms()
+    (size,), (resized,) = preset.crop_size, preset.resize_size
+    return {
+        "input_size": (3, size, size),
+        "interpolation": preset.interpolation.value,
+        "mean": tuple(preset.mean),
+        "std": tuple(preset.std),
+        "crop_pct": size / resized,
+        "crop_mode": "center",
+    }
+
+
+def _pretrained(architecture: str, tag: str) -> Any:
+    """The pretrained weights of a tag, by default torchvision's default: a member of its enum."""
+    known = torchvision.models.get_model_weights(architecture)
+    if not tag:
+        return known.DEFAULT
+    if tag not in known.__members__:
+        tags = ", ".join(weights.name for weights in known)
+        raise UserError(f"MODEL: {architecture} has no weights {tag!r}; accepted: {tags}")
+    return known[tag]
+
+
+def _conversion(architecture: str, tag: str) -> str:
+    """The line for a shell that downloads pretrained weights and writes them as safetensors."""
+    return (
+        f'python -c "import torchvision.models as m, safetensors.torch as s; '
+        f"s.save_file(m.get_model('{architecture}', weights='{tag}').state_dict(), "
+        f"'{architecture}.safetensors')\""
+    )
+
+
+def _arguments(architecture: str, pretrained: Any, num_classes: int | None) -> dict[str, Any]:
+    """What to build the network with, beside its name."""
+    arguments: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+    size, _ = pretrained.meta["min_size"]
+    if architecture.startswith("vit_") and size != 224:
+        arguments["image_size"] = size
+    return arguments
+
+
+def _load_weights(module: nn.Module, path: Path) -> None:
+    tensors = {_current(n): t for n, t in read_tensors(path, "--weights").items()}
+    expected = module.state_dict()
+    for name in sorted(expected.keys() & tensors.keys()):
+        _check_shape(name, tensors[name], expected[name], module, path)
+    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected)
+    if missing or extra:
+        what = f"lacks {missing[0]}" if missing else f"has {extra[0]}, which the model lacks"
+        raise UserError(
+            f"--weights: {path} {what} ({len(missing)} names missing, {len(extra)} unknown); "
+            f"weights of the same architecture with torchvision's names are accepted"
+        )
+    module.load_state_dict(tensors)
+
+
+def _check_shape(name: str, tensor: Tensor, wanted: Tensor, module: nn.Module, path: Path) -> None:
+    given, own = tuple(tensor.shape), tuple(wanted.shape)
+    if given == own:
+        return
+    if name.rpartition(".")[0] in TORCHVISION.classifier_names(module):
+        raise UserError(
+            f"--weights: {path} has {given[0]} classes, the model {own[0]}; "
+            f"say --num-classes {given[0]}"
+        )
+    hint = "; pretrained weights of another input size are named after a dot" * ("pos_emb" in name)
+    raise UserError(f"--weights: {path}: {name} is {given}, the model needs {own}{hint}")
+
+
+def _current(name: str) -> str:
+    """A parameter's name as torchvision has it now; the published files of ViTs have older ones."""
+    return re.sub(r"\.linear_([12])\.", lambda m: ".0." if m[1] == "1" else ".3.", name)
