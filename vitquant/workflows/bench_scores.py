@@ -35,15 +35,15 @@ _BATCH = 64
 class Compared:
     """What predictions are compared with.
 
-    reading: of all images. model: the float one, with chosen calibration images and its outputs on
-    them. labeled: images of the label space. references: in PyTorch, by the checksums of their
+    model: the float one, with chosen calibration images and its outputs on them. reading: of all
+    images. labeled: images of the label space. references: in PyTorch, by the checksums of their
     checkpoints.
     """
 
     settings: BenchSettings
-    reading: Reading
     space: LabelSpace
     model: Model | None = None
+    reading: Reading = field(default_factory=Reading)
     calib: ImageSource | None = None
     chosen: Sequence[int] = ()
     expected: torch.Tensor | None = None
@@ -62,7 +62,8 @@ class Compared:
         about = [c.metadata for c in candidates if c.classifies]
         spaces = [] if model is None else [model.label_space]
         spaces += [LabelSpace(m.num_classes, m.classes) for m in about]
-        found = cls(settings, reading, spaces[0] if spaces else LabelSpace(0, None), model)
+        space = spaces[0] if spaces else LabelSpace(0, None)
+        found = cls(settings, space, model, reading)
         if model is not None and settings.calib is not None:
             found._open_calib(model, settings.calib)
         if settings.data is not None:
