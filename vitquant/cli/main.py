@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Annotated
@@ -62,6 +63,8 @@ def main(arguments: list[str]) -> int:
     escape_streams()
     # The Hub's client has an account of its own for every attempt: no use beside our one line.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    # Pillow warns of large images and of damaged EXIF data, which it reads all the same.
+    warnings.filterwarnings("ignore", module="PIL")
     if not sys.stdout.isatty():
         os.environ.setdefault("TERMINAL_WIDTH", _WIDE)
     try:

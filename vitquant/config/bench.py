@@ -1,7 +1,7 @@
 """Every setting of a benchmark."""
 
-from vitquant.config.declare import UsedBy, setting
-from vitquant.config.evaluate import RUNTIMES
+from vitquant.config.declare import setting
+from vitquant.config.evaluate import RUNTIMES, as_viewed
 from vitquant.config.setting import Settings
 from vitquant.config.values import AT_LEAST_1, Check, When
 
@@ -9,9 +9,9 @@ _SIZES = Check(
     lambda text: all(part.isdecimal() and int(part) > 0 for part in text.split(",")),
     "one or more sizes of a batch, such as 1,8",
 )
-_MODEL: UsedBy = {"model": When()}
-_CALIB: UsedBy = {"calib": When()}
-_DATA: UsedBy = {"data": When()}
+_MODEL = {"model": When()}
+_CALIB = {"calib": When()}
+_DATA = {"data": When()}
 
 
 class Timing(Settings):
@@ -73,6 +73,7 @@ class Accuracy(Settings):
     ignore_unknown: bool = setting(
         False, "Leave out folders that no class of the model matches.", used_by=_DATA
     )
+    as_viewed: bool = as_viewed(used_by=_DATA | _CALIB)
 
 
 class BenchSettings(Accuracy, FloatModel, Timing):

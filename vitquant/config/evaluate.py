@@ -1,12 +1,24 @@
 """Every setting of an evaluation."""
 
-from vitquant.config.declare import setting
+from typing import Any
+
+from vitquant.config.declare import UsedBy, setting
 from vitquant.config.setting import Settings
 from vitquant.config.values import AT_LEAST_1, Check
 
 RUNTIMES = ("onnxruntime", "openvino")
 """What runs an ONNX file; the first is the default."""
 FRACTION_OF_IMAGES = Check(lambda x: 0 <= x <= 1, "a fraction from 0 to 1, such as 0.7")
+
+
+def as_viewed(used_by: UsedBy | None = None) -> Any:
+    """The setting of how images become RGB, for all commands that read some."""
+    return setting(
+        False,
+        "Turn images as their EXIF data says and lay transparent ones over white, as a viewer "
+        "does; timm, and the default, use neither.",
+        used_by=used_by,
+    )
 
 
 class EvaluateSettings(Settings):
@@ -31,6 +43,7 @@ class EvaluateSettings(Settings):
         FRACTION_OF_IMAGES,
     )
     ignore_unknown: bool = setting(False, "Leave out folders that no class of the model matches.")
+    as_viewed: bool = as_viewed()
     batch_size: int = setting(64, "Images at a time.", AT_LEAST_1)
     runtime: str | None = setting(
         None,

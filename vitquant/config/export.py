@@ -1,7 +1,7 @@
 """Every setting of an export."""
 
 from vitquant.config.declare import UsedBy, setting
-from vitquant.config.evaluate import FRACTION_OF_IMAGES
+from vitquant.config.evaluate import FRACTION_OF_IMAGES, as_viewed
 from vitquant.config.setting import Settings
 from vitquant.config.targets import TARGETS
 from vitquant.config.values import AT_LEAST_1, When
@@ -72,6 +72,7 @@ class Verification(Settings):
         metavar="SOURCE",
     )
     images: int = setting(32, "How many images to verify with.", AT_LEAST_1)
+    as_viewed: bool = as_viewed(used_by={"data": When()})
     min_agreement: float | None = setting(
         None,
         "Exit with code 1 where the file's top-1 prediction is the quantized model's for less than "

@@ -6,6 +6,7 @@ from typing import Any
 
 from vitquant.config.bits import ACTIVATION_BITS, FLOAT_BITS, TERNARY, BitAssignment, Bits
 from vitquant.config.declare import SameAs, UsedBy, setting
+from vitquant.config.evaluate import as_viewed
 from vitquant.config.setting import Settings
 from vitquant.config.synthesize import is_inverted
 from vitquant.config.targets import DEFAULT_TARGET, TARGETS
@@ -46,6 +47,7 @@ SYNTHESIZERS_OF_CALIB = {
 }
 """Calibration images that are made first, with what makes them."""
 
+_NO_FILES = (*SYNTHESIZERS_OF_CALIB, "digits", "noise")
 _FLOAT_ACTIVATIONS = "float activations"
 _I16_ACTIVATIONS = "16-bit integer activations"
 _MANY_BITS = "activations of 5 bits or more"
@@ -103,6 +105,7 @@ class CalibrationImages(Settings):
     init_images: int = setting(
         32, "Images that scales are searched on, and layers corrected for.", AT_LEAST_1
     )
+    as_viewed: bool = as_viewed({"calib": When(lambda c: c not in _NO_FILES, "SOURCE of files")})
     generator: str | None = setting(
         None,
         "One-step Stable Diffusion model: a name on the Hub or a folder; by default "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from PIL import Image
 
 from vitquant.core.errors import UserError
 from vitquant.data.class_names import LabelSpace
+from vitquant.data.reading import Reading
 
 
 class Role(Enum):
@@ -78,6 +79,7 @@ class SourceRequest:
     label_space: LabelSpace
     ignore_unknown: bool
     limit: int
+    reading: Reading = field(default_factory=Reading)
 
     def error(self, complaint: str) -> UserError:
         """An error that names the flag and the source. `complaint` says what would be accepted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from vitquant.data.image_source import SourceRequest
@@ -58,6 +59,29 @@ def match_declared(names: Sequence[str], request: SourceRequest) -> list[int | N
         if 2 * agreeing >= named:
             return list(range(len(names)))
     return _unless_unknown(names, found, request)
+
+
+def drop_unknown(
+    targets: Sequence[int], output_of: Sequence[int | None], names: Sequence[str]
+) -> tuple[list[int], list[int], dict[str, int]]:
+    """Drop the samples whose class the model does not have.
+
+    targets: (N,) class numbers of a data set, -1 where unknown. output_of, names: for each class
+    number the model's output, or None, and what the class is called.
+
+    Returns the indices of the samples kept, their outputs, and the number dropped by class name.
+    """
+    indices: list[int] = []
+    labels: list[int] = []
+    skipped: Counter[str] = Counter()
+    for index, target in enumerate(targets):
+        output = output_of[target] if target >= 0 else None
+        if output is not None:
+            indices.append(index)
+            labels.append(output)
+        else:
+            skipped[(names[target] or ".") if target >= 0 else "unlabeled"] += 1
+    return indices, labels, dict(skipped)
 
 
 def _unless_unknown(

@@ -11,6 +11,7 @@ from pathlib import Path
 from vitquant.core.errors import UserError
 from vitquant.data.class_names import LabelSpace
 from vitquant.data.image_source import ACCEPTED, ImageSource, ListSource, Role, SourceRequest
+from vitquant.data.reading import Reading
 from vitquant.data.sources.folder import open_folder
 from vitquant.data.sources.timm_dataset import PREFIXES, open_dataset, prefix_of
 
@@ -30,6 +31,7 @@ def open_source(
     role: Role,
     ignore_unknown: bool = False,
     limit: int = 1024,
+    reading: Reading | None = None,
 ) -> ImageSource:
     """Find the images that `source` names, without decoding them yet.
 
@@ -40,10 +42,13 @@ def open_source(
     label_space: the outputs of the model, ``Model.label_space``.
     ignore_unknown: for evaluation, leave out classes that the model does not have.
     limit: of a streamed data set, at most so many images are read for calibration.
+    reading: how images become RGB, and what is told of warnings; by default as timm reads them.
 
     Raises UserError if there are no images, or none that can serve the role.
     """
-    request = SourceRequest(source, flag, role, label_space, ignore_unknown, limit)
+    request = SourceRequest(
+        source, flag, role, label_space, ignore_unknown, limit, reading or Reading()
+    )
     if source == "digits":
         return _digits(request)
     prefix = prefix_of(source)

@@ -26,6 +26,7 @@ from vitquant.models.model import Model
 from vitquant.models.sources import load_float
 from vitquant.workflows.bench_scores import Compared
 from vitquant.workflows.inputs import inputs_of
+from vitquant.workflows.open import reading_for
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def run_bench(
     ]
     _check_batches(candidates, settings)
     _warn_of_others(candidates, model, settings, progress)
-    compared = Compared.open(settings, model, candidates)
+    reading = reading_for(settings, progress)
+    compared = Compared.open(settings, reading, model, candidates)
     threads = settings.threads or torch.get_num_threads()
     with limited_to(threads), TemporaryDirectory() as folder:
         made = _made(settings, model, compared, runtimes, Path(folder), progress)
@@ -124,6 +126,7 @@ def run_bench(
         ]
         scores = {id(one): compared.scores(one, progress) for one in opened}
     rows = [replace(row, scores=scores[id(one)]) for one, row in measured]
+    reading.report()
     images = None if compared.labeled is None else len(compared.labeled)
     done = Benchmarked(rows, model, threads, images, settings)
     if out is not None:

@@ -16,6 +16,7 @@ from vitquant.data.class_names import LabelSpace
 from vitquant.data.image_source import ImageSource
 from vitquant.data.loader import stratified_sample
 from vitquant.data.open import Role, open_source
+from vitquant.data.reading import Reading
 from vitquant.evaluation import accuracy
 from vitquant.evaluation.agreement import compare_outputs, outputs
 from vitquant.models.model import Model
@@ -34,13 +35,15 @@ _BATCH = 64
 class Compared:
     """What predictions are compared with.
 
-    model: the float one, with chosen calibration images and its outputs on them. labeled: images of
-    the label space. references: in PyTorch, by the checksums of their checkpoints.
+    model: the float one, with chosen calibration images and its outputs on them. reading: of all
+    images. labeled: images of the label space. references: in PyTorch, by the checksums of their
+    checkpoints.
     """
 
     settings: BenchSettings
     space: LabelSpace
     model: Model | None = None
+    reading: Reading = field(default_factory=Reading)
     calib: ImageSource | None = None
     chosen: Sequence[int] = ()
     expected: torch.Tensor | None = None
@@ -49,13 +52,18 @@ class Compared:
 
     @classmethod
     def open(
-        cls, settings: BenchSettings, model: Model | None, candidates: Sequence[Candidate]
+        cls,
+        settings: BenchSettings,
+        reading: Reading,
+        model: Model | None,
+        candidates: Sequence[Candidate],
     ) -> "Compared":
         """Raises UserError if images or the reference cannot be used."""
         about = [c.metadata for c in candidates if c.classifies]
         spaces = [] if model is None else [model.label_space]
         spaces += [LabelSpace(m.num_classes, m.classes) for m in about]
-        found = cls(settings, spaces[0] if spaces else LabelSpace(0, None), model)
+        space = spaces[0] if spaces else LabelSpace(0, None)
+        found = cls(settings, space, model, reading)
         if model is not None and settings.calib is not None:
             found._open_calib(model, settings.calib)
         if settings.data is not None:
@@ -64,7 +72,8 @@ class Compared:
 
     def _open_calib(self, model: Model, source: str) -> None:
         flag, count = self.settings.naming.option("calib"), self.settings.images
-        self.calib = images_for(model, source, flag, Role.CALIBRATION, limit=count)
+        options = {"limit": count, "reading": self.reading}
+        self.calib = images_for(model, source, flag, Role.CALIBRATION, **options)
         self.chosen = stratified_sample(self.calib, count, 0)
         if model.num_classes:
             self.expected = outputs(model, self.calib, self.chosen)
@@ -82,6 +91,7 @@ class Compared:
             label_space=self.space,
             role=Role.EVALUATION,
             ignore_unknown=self.settings.ignore_unknown,
+            reading=self.reading,
         )
         for name in filter(None, (self.settings.reference or "").split(",")):
             self._open_reference(name)

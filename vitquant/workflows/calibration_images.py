@@ -1,14 +1,19 @@
 """The images that the setting ``calib`` names, synthesized first where that is what it says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from vitquant.config.quantize import SYNTHESIZERS_OF_CALIB, QuantizeSettings
 from vitquant.core import distributed
-from vitquant.core.errors import Interrupted, UserError
+from vitquant.core.errors import Interrupted, UserError, first_line
 from vitquant.core.progress import OnEstimate, Progress, ignore_estimate
-from vitquant.data.image_source import ImageSource
+from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.open import Role
+from vitquant.data.reading import Reading
 from vitquant.data.sources.noise import NoiseSource
 from vitquant.models.model import Model
 from vitquant.synthesis import job
@@ -17,6 +22,8 @@ from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.synthesis.registry import SYNTHESIZERS
 from vitquant.workflows.open import images_for
 
+Images = str | Path | Sequence[Image.Image] | ImageSource
+"""What calibration images are given as in Python."""
 Confirm = Callable[[str], OnEstimate]
 """From how to make a run shorter, in words, to what is called with the seconds that it takes, and
 may raise to stop it."""
@@ -41,7 +48,12 @@ def resumable() -> Iterator[None]:
 
 
 def calibration_images(
-    settings: QuantizeSettings, model: Model, device: str, progress: Progress, confirm: Confirm
+    settings: QuantizeSettings,
+    model: Model,
+    reading: Reading,
+    device: str,
+    progress: Progress,
+    confirm: Confirm,
 ) -> ImageSource:
     """The calibration images of a run.
 
@@ -54,7 +66,9 @@ def calibration_images(
         return NoiseSource(settings.samples, model.input_size[1:], settings.seed)
     if calib not in SYNTHESIZERS_OF_CALIB:
         flag = settings.naming.option("calib")
-        return images_for(model, calib, flag, Role.CALIBRATION, limit=settings.samples)
+        return images_for(
+            model, calib, flag, Role.CALIBRATION, limit=settings.samples, reading=reading
+        )
     _check_classes(settings, model)
     kind = SYNTHESIZERS[SYNTHESIZERS_OF_CALIB[calib]]
     options = GenerationOptions(
@@ -89,3 +103,34 @@ def _check_classes(settings: QuantizeSettings, model: Model) -> None:
         f"{settings.naming.option('calib')}: {settings.calib} makes images of the model's classes, "
         f"and {model.identity.name} {lacks}; {others} or a folder of images is accepted"
     )
+
+
+def name_of(calib: Images | None) -> str | Path | None:
+    """What the setting ``calib`` is where calibration images are given in Python."""
+    if calib is None or isinstance(calib, str | Path):
+        return calib
+    return "images" if isinstance(calib, Sequence) else calib.name
+
+
+def given_images(calib: Images | None, reading: Reading) -> ImageSource | None:
+    """Images that are in memory already; None for a source by its name.
+
+    Raises:
+        UserError: they are no images, or none, or cannot be made RGB.
+    """
+    if calib is None or isinstance(calib, str | Path):
+        return None
+    if not isinstance(calib, Sequence):
+        return calib
+    pictures: list[Any] = list(calib)
+    if not pictures or not all(isinstance(picture, Image.Image) for picture in pictures):
+        raise UserError("calib: at least one image, all of them PIL images, is accepted")
+    found = []
+    for i, picture in enumerate(pictures):
+        try:
+            found.append(reading.rgb(picture, f"image {i}"))
+        except Exception as error:  # what lazy decoders raise is not documented
+            raise UserError(
+                f"calib: image {i} cannot be read ({first_line(error)}); remove it"
+            ) from error
+    return ListSource("images", found)

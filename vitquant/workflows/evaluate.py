@@ -20,6 +20,7 @@ from vitquant.workflows.open import (
     images_for,
     open_float_of,
     open_model,
+    reading_for,
     resolve,
 )
 
@@ -130,9 +131,9 @@ def run_evaluation(
     opened, reference = _open(named, settings, weights, num_classes)
     _check_pair(opened, reference)
     flag = settings.naming.option("data")
-    images = images_for(
-        opened, settings.data, flag, Role.EVALUATION, ignore_unknown=settings.ignore_unknown
-    )
+    reading = reading_for(settings, progress)
+    options = {"ignore_unknown": settings.ignore_unknown, "reading": reading}
+    images = images_for(opened, settings.data, flag, Role.EVALUATION, **options)
     if images.skipped:
         progress.warn(
             f"{sum(images.skipped.values())} images left out, of "
@@ -144,6 +145,7 @@ def run_evaluation(
     size = min(settings.batch_size, opened.max_batch or settings.batch_size)
     with threads.suited_to(opened.image_cost):
         found = accuracy.evaluate(opened.to(device), images, size, reference, progress, device)
+    reading.report(divided=True)
     return Evaluated(named.name, opened, reference, images.name, found, settings)
 
 

@@ -29,6 +29,7 @@ from vitquant.workflows.open import (
     HubCheckpoint,
     images_for,
     open_float_of,
+    reading_for,
     resolve_checkpoint,
 )
 from vitquant.workflows.ptq import Quantized
@@ -160,10 +161,10 @@ def _to_onnx(
         target,
         settings.rest,
     )
-    images = None
+    images, reading = None, reading_for(settings, progress)
     if settings.data is not None:
-        flag = settings.naming.option("data")
-        images = images_for(model, settings.data, flag, Role.CALIBRATION, limit=settings.images)
+        flag, limits = settings.naming.option("data"), {"limit": settings.images}
+        images = images_for(model, settings.data, flag, Role.CALIBRATION, reading=reading, **limits)
     found = ONNX.write(
         model,
         checkpoint.header,
@@ -176,6 +177,7 @@ def _to_onnx(
         min_agreement=settings.min_agreement,
         progress=progress,
     )
+    reading.report()
     about = _about(found) | {
         "model": checkpoint.header.model["name"],
         "bits": checkpoint.header.bits,

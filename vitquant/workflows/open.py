@@ -3,15 +3,18 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from torch import nn
 
 from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.config.naming import Naming
 from vitquant.config.values import HUB, MINIATURES
 from vitquant.core.errors import UserError
+from vitquant.core.progress import Progress
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role, open_source
+from vitquant.data.reading import Reading
 from vitquant.exporters.runtimes.registry import is_onnx, open_exported
 from vitquant.hub.repository import (
     CHECKPOINT,
@@ -181,6 +184,20 @@ def images_for(model: Model, source: str, flag: str, role: Role, **options: Any)
         role=role,
         **options,
     )
+
+
+class ReadingSettings(Protocol):
+    """Settings that say how images become RGB."""
+
+    naming: ClassVar[Naming]
+
+    @property
+    def as_viewed(self) -> bool: ...
+
+
+def reading_for(settings: ReadingSettings, progress: Progress) -> Reading:
+    """How a command reads its images; warnings go to ``progress``."""
+    return Reading(settings.as_viewed, settings.naming.option("as_viewed"), progress.warn)
 
 
 def load(checkpoint: str | Path, *, revision: str | None = None, device: str = "cpu") -> nn.Module:

@@ -21,8 +21,10 @@ from vitquant.config.quantize import QuantizeSettings
 from vitquant.core import distributed, threads
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
-from vitquant.data.image_source import ImageSource, ListSource
+from vitquant.data.image_source import ImageSource
+from vitquant.data.kept import KeptImages
 from vitquant.data.loader import stratified_sample
+from vitquant.data.reading import Reading
 from vitquant.evaluation.agreement import Fidelity, compare
 from vitquant.models.model import Model
 from vitquant.quantization.graph.points import (
@@ -79,6 +81,7 @@ def quantize(
     progress: Progress | None = None,
     device: str = "cpu",
     state: TrainingState | None = None,
+    reading: Reading | None = None,
 ) -> Quantized:
     """Quantize a float model; the model itself is left as it was.
 
@@ -92,6 +95,7 @@ def quantize(
             known to go together.
         state: a file to go on from after an interruption. It is left in place at the end: remove it
             once the result is safe.
+        reading: how ``images`` are read; it reports once they have been.
 
     Raises:
         UserError: part of the model cannot be quantized (and ``allow_float`` is off), or an image
@@ -108,6 +112,8 @@ def quantize(
     start = time.monotonic()
     _seed(settings.seed)  # Making images has used up random numbers, unless they were kept.
     chosen = _decode(images, settings, progress)
+    if reading is not None:
+        reading.report()
     if state is not None:
         state.check(run_fingerprint(model, chosen, settings))
     context = PTQContext(
@@ -217,12 +223,12 @@ def _check_processes(method: Method, settings: QuantizeSettings) -> None:
 
 
 def _decode(images: ImageSource, settings: QuantizeSettings, progress: Progress) -> ImageSource:
-    """The chosen images, in memory: every one is looked at many times."""
+    """The chosen images, in memory as far as it goes: every one is looked at many times."""
     indices = stratified_sample(
         images, get_method(settings.method).samples(settings), settings.seed
     )
     track = progress.track(indices, len(indices), "reading calibration images")
-    return ListSource(images.name, [images.image(i) for i in track])
+    return KeptImages(images, track)
 
 
 def _seed(seed: int) -> None:

@@ -1,11 +1,10 @@
 """Quantize a model by its name: behind ``vitquant quantize`` and ``vitquant.quantize``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from torch import nn
 
 from vitquant.config.quantize import QuantizeSettings
@@ -15,7 +14,8 @@ from vitquant.core.device import describe_device, peak_memory_bytes
 from vitquant.core.errors import Interrupted, UserError
 from vitquant.core.files import check_writable, remove_leftovers
 from vitquant.core.progress import Progress, Silent
-from vitquant.data.image_source import ImageSource, ListSource
+from vitquant.data.image_source import ImageSource
+from vitquant.data.reading import Reading
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
 from vitquant.models.sources.from_module import from_module
@@ -23,12 +23,17 @@ from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.methods.base import get_method
 from vitquant.quantization.training.state import TrainingState
 from vitquant.workflows import ptq
-from vitquant.workflows.calibration_images import Confirm, calibration_images, go_on
+from vitquant.workflows.calibration_images import (
+    Confirm,
+    Images,
+    calibration_images,
+    given_images,
+    go_on,
+    name_of,
+)
 from vitquant.workflows.inputs import inputs_of
-from vitquant.workflows.open import FloatName, as_file_name, resolve
+from vitquant.workflows.open import FloatName, as_file_name, reading_for, resolve
 from vitquant.workflows.ptq import Quantized, check_supports_resume
-
-Images = str | Path | Sequence[Image.Image] | ImageSource
 
 
 def quantize(
@@ -74,15 +79,16 @@ def quantize(
         UserError: an argument cannot be used, or the model cannot be quantized.
         CheckFailedError: training diverged.
     """
-    own = None if calib is None or isinstance(calib, str | Path) else _source(calib)
     found = None if recipe is None else read_recipe(recipe, "recipe")
-    named = calib if own is None else own.name
-    chosen = QuantizeSettings.build(found, bits=bits, calib=named, **settings)
+    chosen = QuantizeSettings.build(found, bits=bits, calib=name_of(calib), **settings)
+    listener = progress or Silent()
+    reading = reading_for(chosen, listener)
+    own = given_images(calib, reading)
     opened = _open(model, weights, num_classes, arguments)
     images: ImageSource | Callable[[], ImageSource]
-    images = _images(opened, chosen, device, progress or Silent()) if own is None else own
+    images = _images(opened, chosen, reading, device, listener) if own is None else own
     kept = None if state is None else TrainingState(Path(state), None)
-    return ptq.quantize(opened, images, chosen, progress, device, kept)
+    return ptq.quantize(opened, images, chosen, progress, device, kept, reading)
 
 
 @dataclass(frozen=True)
@@ -157,9 +163,10 @@ def quantize_to_file(
     state = _state(path, settings.method, save_every) if resume else None
     progress = progress or Silent()
     opened = load_float(name, weights, num_classes)
-    images = _images(opened, settings, device, progress, confirm)
+    reading = reading_for(settings, progress)
+    images = _images(opened, settings, reading, device, progress, confirm)
     try:
-        quantized = ptq.quantize(opened, images, settings, progress, device, state)
+        quantized = ptq.quantize(opened, images, settings, progress, device, state, reading)
         size = quantized.save(path) if distributed.is_main() else 0
     except KeyboardInterrupt:
         if state is None or not state.path.exists():
@@ -177,6 +184,7 @@ def quantize_to_file(
 def _images(
     model: Model,
     settings: QuantizeSettings,
+    reading: Reading,
     device: str,
     progress: Progress,
     confirm: Confirm = go_on,
@@ -184,7 +192,7 @@ def _images(
     """What makes or opens calibration images, and says what is about to be done with them."""
 
     def images() -> ImageSource:
-        found = calibration_images(settings, model, device, progress, confirm)
+        found = calibration_images(settings, model, reading, device, progress, confirm)
         seen = len({label for label in found.labels or () if label >= 0})
         if seen and seen < model.num_classes / 2:
             progress.warn(
@@ -239,12 +247,3 @@ def _open(
     if any(isinstance(module, IntLayer) for module in model.modules()):
         raise UserError("model: it is quantized already; a float model is accepted")
     return from_module(model, arguments)
-
-
-def _source(calib: Sequence[Image.Image] | ImageSource) -> ImageSource:
-    if not isinstance(calib, Sequence):
-        return calib
-    pictures: list[Any] = list(calib)
-    if not pictures or not all(isinstance(picture, Image.Image) for picture in pictures):
-        raise UserError("calib: at least one image, all of them PIL images, is accepted")
-    return ListSource("images", [picture.convert("RGB") for picture in pictures])

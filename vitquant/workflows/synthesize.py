@@ -10,6 +10,7 @@ from vitquant.core.device import describe_device
 from vitquant.core.files import check_writable
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
+from vitquant.data.reading import Reading
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
 from vitquant.synthesis.diffusion.generator import load_generator
@@ -175,14 +176,13 @@ def run_synthesis(
     if distributed.is_main():
         check_place(path, settings.naming.option("out"), inputs_of(settings, name, weights))
     opened = load_float(name, weights, num_classes)
-    real = None
+    reading, real = Reading(warn=progress.warn), None
     if settings.real_images is not None:
         flag = settings.naming.option("real_images")
-        real = images_for(opened, settings.real_images, flag, Role.CALIBRATION)
-    shorter = "fewer --samples or --iterations"
-    if settings.synthesizer != "inversion":
-        shorter = "fewer --samples, --prompts-per-class or --classes"
-    on_estimate = confirm(shorter)
+        real = images_for(opened, settings.real_images, flag, Role.CALIBRATION, reading=reading)
+    inverts = settings.synthesizer == "inversion"
+    fewer = " or --iterations" if inverts else ", --prompts-per-class or --classes"
+    on_estimate = confirm(f"fewer --samples{fewer}")
     kind = SYNTHESIZERS[settings.synthesizer]
     with resumable():
         options = _options(settings, device, lambda shorter: on_estimate)
@@ -192,6 +192,7 @@ def run_synthesis(
     if not distributed.is_main():
         return None
     quality = measure(opened, GeneratedSource(images.path, str(images.path)), device, real)
+    reading.report()
     generator = synthesizer.header().get("generator")
     return Synthesized(images, opened, len(synthesizer.classes), generator, quality)
 
@@ -226,8 +227,7 @@ def run_learning(
     if not distributed.is_main():
         return None
     before, after = summarize(learned, progress)
-    identity = source.identity.to_json()
-    return LearnedPrompts(path, opened, identity, len(chosen), kept, before, after)
+    return LearnedPrompts(path, opened, source.identity.to_json(), len(chosen), kept, before, after)
 
 
 def _options(settings: SynthesizeSettings, device: str, confirm: Confirm) -> GenerationOptions:

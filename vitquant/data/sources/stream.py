@@ -82,7 +82,7 @@ class StreamSource:
     def _take(self) -> Image.Image:
         try:
             sample, target = next(self._samples)
-            image: Image.Image = sample.convert("RGB")
+            image = self._request.reading.rgb(sample, f"image {self._next}")
         except StopIteration:
             raise self._request.error(
                 f"gave {self._next} of the {self._length} images that it announces; one that can "

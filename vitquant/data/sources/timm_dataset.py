@@ -15,10 +15,10 @@ from PIL import Image
 from timm.data.dataset_factory import create_dataset
 
 from vitquant.core.errors import first_line
-from vitquant.data.decode import unreadable
+from vitquant.data.decode import decode, unreadable
 from vitquant.data.image_source import ImageSource, ListSource, Role, SourceRequest
-from vitquant.data.match_labels import match_declared
-from vitquant.data.sources.reader import ReaderSource, drop_unknown
+from vitquant.data.match_labels import drop_unknown, match_declared
+from vitquant.data.sources.reader import ReaderSource
 from vitquant.data.sources.stream import StreamSource, as_label
 
 
@@ -47,8 +47,7 @@ def _hub(name: str, reader: Any, request: SourceRequest) -> ReaderSource:
     skipped: dict[str, int] = {}
     if request.role is Role.EVALUATION:
         indices, labels, skipped = _known(labels or [], _names(reader), request)
-    # The lock: Arrow tables are read from one memory map, with state for the format of the output.
-    return ReaderSource(name, reader, request, indices, labels, skipped=skipped, exclusive=True)
+    return ReaderSource(name, reader, request, indices, labels, skipped)
 
 
 def _torchvision(name: str, dataset: Any, request: SourceRequest) -> TorchvisionSource:
@@ -69,8 +68,12 @@ def _torchvision(name: str, dataset: Any, request: SourceRequest) -> Torchvision
 def _streamed(name: str, dataset: Any, request: SourceRequest) -> ImageSource:
     if request.role is Role.EVALUATION:
         return StreamSource(name, dataset, request, _declared(_names(dataset.reader), request))
+    rgb = request.reading.rgb
     try:
-        samples = list(islice(dataset, request.limit))
+        samples = [
+            (rgb(image, f"image {i}"), target)
+            for i, (image, target) in enumerate(islice(dataset, request.limit))
+        ]
     except Exception as error:
         raise request.error(
             f"cannot be read ({first_line(error)}); try again or name another"
@@ -78,7 +81,7 @@ def _streamed(name: str, dataset: Any, request: SourceRequest) -> ImageSource:
     if not samples:
         raise request.error("holds no images; at least one is needed")
     labels = [as_label(target, request) for _, target in samples]
-    return ListSource(name, [image.convert("RGB") for image, _ in samples], labels)
+    return ListSource(name, [image for image, _ in samples], labels)
 
 
 def _declared(names: Sequence[str], request: SourceRequest) -> list[int | None]:
@@ -120,6 +123,8 @@ PREFIXES: dict[str, dict[str, str]] = {
     "torch": {},
 }
 
+# Images as they are stored, not as timm converts them.
+_UNCONVERTED = {"input_img_mode": ""}
 # Publishers do not agree on what to call the images that are not for training.
 _SPLITS = {Role.CALIBRATION: ("train",), Role.EVALUATION: ("validation", "val", "test")}
 
@@ -187,9 +192,10 @@ def _arguments(prefix: str, source: str, split: str) -> tuple[str, str | None, d
         folder, _, last = rest.rpartition("/")
         if ".tar" in last:
             # timm finds shards by a pattern in place of a split, with the count behind a bar.
-            return "wds/shards", folder, {"split": last}
-        return "wds/shards", rest, {"split": split}
-    return source, None, {"split": split, "download": prefix == "tfds"}
+            return "wds/shards", folder, {"split": last} | _UNCONVERTED
+        return "wds/shards", rest, {"split": split} | _UNCONVERTED
+    options: dict[str, Any] = {"split": split, "download": prefix == "tfds"}
+    return source, None, options if prefix == "tfds" else options | _UNCONVERTED
 
 
 class TorchvisionSource:
@@ -219,11 +225,14 @@ class TorchvisionSource:
 
     def image(self, i: int) -> Image.Image:
         """Image i, RGB. Raises UserError, with its file or number, if it cannot be read."""
-        index = self._indices[i]
+        index, request = self._indices[i], self._request
+        samples = getattr(self._dataset, "samples", None)
+        name = samples[index][0] if samples else f"image {index} of {self.name}"
         try:
-            image: Image.Image = self._dataset[index][0].convert("RGB")
-            return image
+            if not samples:
+                return request.reading.rgb(self._dataset[index][0], name)
+            # torchvision's loader converts by itself.
+            data = Path(name).read_bytes()
         except (OSError, SyntaxError, ValueError) as error:
-            samples = getattr(self._dataset, "samples", None)
-            file = samples[index][0] if samples else f"image {index} of {self.name}"
-            raise unreadable(first_line(error), file, self._request.flag) from error
+            raise unreadable(first_line(error), name, request.flag) from error
+        return decode(data, name=name, flag=request.flag, reading=request.reading)
