@@ -130,7 +130,7 @@ def open_model(
         return load_float(named.name, weights, num_classes, input_size)
     if (weights, num_classes, input_size) != (None, None, None):
         raise UserError(
-            f"--weights, --num-classes, --input-size: {named.name} is a checkpoint and has its own"
+            f"--weights, --num-classes, --input-size: {named.name} is a checkpoint and holds its own"
         )
     if isinstance(named, ExportedFile):
         return open_exported(Path(named.name), runtime)
