@@ -9,7 +9,7 @@ import typer
 import typer.core
 
 from vitquant.cli.console import Terminal
-from vitquant.config.values import MODEL
+from vitquant.config.values import INPUT_SIZE_HELP, MODEL
 from vitquant.core.errors import UserError
 from vitquant.core.files import check_name
 
@@ -24,10 +24,21 @@ CheckpointName = Annotated[
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option("--weights", metavar="FILE", help="Local safetensors file of the float weights."),
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Local safetensors file of the float weights, or a folder of shards.",
+    ),
 ]
 NumClasses = Annotated[
-    int | None, typer.Option("--num-classes", metavar="N", help="Classes in --weights.")
+    int | None,
+    typer.Option(
+        "--num-classes", metavar="N", help="Classes in --weights; 0 leaves the classifier out."
+    ),
+]
+InputSize = Annotated[
+    str | None,
+    typer.Option("--input-size", metavar="N|HxW", help=f"{INPUT_SIZE_HELP}."),
 ]
 Device = Annotated[
     str, typer.Option("--device", metavar="D", help="cpu, cuda, cuda:1, mps, or auto.")

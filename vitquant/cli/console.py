@@ -3,9 +3,12 @@
 import json
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vitquant.core.errors import VitquantWarning
 from vitquant.core.streams import can_hold
 
 if TYPE_CHECKING:
@@ -87,6 +90,23 @@ class Terminal:
                 left = (now - start) / done * (total - done)
                 status = f", {self._status}" if self._status else ""
                 self.say(f"{what}: {done}/{total}, {now - start:.0f} s, {left:.0f} s left{status}")
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Show a :class:`VitquantWarning` as :class:`Terminal` does, each time, without its place."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, VitquantWarning):
+            Terminal().warn(str(message))
+        else:
+            others(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", VitquantWarning)
+        warnings.showwarning = show
+        yield
 
 
 def result_table(table: "Table") -> None:

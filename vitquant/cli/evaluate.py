@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from vitquant.cli import arguments, console
 from vitquant.cli.options import options
 from vitquant.config.evaluate import EvaluateSettings
+from vitquant.models.float_options import FloatOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,6 +19,7 @@ def evaluate(
     settings: EvaluateSettings,
     weights: arguments.Weights = None,
     num_classes: arguments.NumClasses = None,
+    input_size: arguments.InputSize = None,
     device: arguments.Device = "auto",
     json: arguments.Json = False,
 ) -> None:
@@ -25,6 +27,7 @@ def evaluate(
 
     --weights belongs to the float model: to MODEL, or to --reference where MODEL is a checkpoint.
     """
+    given = FloatOptions.build(weights, num_classes, input_size)
     from vitquant.core.device import resolve_device
     from vitquant.workflows.evaluate import check_evaluated, device_of, run_evaluation
     from vitquant.workflows.open import resolve
@@ -32,7 +35,7 @@ def evaluate(
     named = resolve(arguments.name_or_stdin(model))
     where = resolve_device(device_of(named, device))
     terminal = console.Terminal()
-    done = run_evaluation(named, settings, weights, num_classes, where, terminal)
+    done = run_evaluation(named, settings, given, where, terminal)
     terminal.table(_table(done))
     if json:
         console.result_json(done.to_json())

@@ -13,6 +13,7 @@ import typer
 import vitquant
 from vitquant.cli import arguments as shared
 from vitquant.cli.bench import bench
+from vitquant.cli.console import one_line_warnings
 from vitquant.cli.evaluate import evaluate
 from vitquant.cli.export import export
 from vitquant.cli.inspect import inspect
@@ -68,7 +69,7 @@ def main(arguments: list[str]) -> int:
     if not sys.stdout.isatty():
         os.environ.setdefault("TERMINAL_WIDTH", _WIDE)
     try:
-        with process_group():
+        with process_group(), one_line_warnings():
             command = typer.main.get_command(app)
             code = command(arguments or ["--help"], "vitquant", standalone_mode=False)
             if code == INTERRUPTED:  # typer has heard Ctrl-C and says no more than that

@@ -10,6 +10,7 @@ from vitquant.cli.options import options
 from vitquant.config.quantize import SYNTHESIZERS_OF_CALIB, QuantizeSettings
 from vitquant.config.training import JOINT
 from vitquant.core.errors import UserError
+from vitquant.models.float_options import FloatOptions
 
 if TYPE_CHECKING:
     from vitquant.workflows.quantize import QuantizedFile
@@ -28,6 +29,7 @@ def quantize(
     device: arguments.Device = "auto",
     weights: arguments.Weights = None,
     num_classes: arguments.NumClasses = None,
+    input_size: arguments.InputSize = None,
     yes: arguments.Yes = False,
     json: arguments.Json = False,
     resume: Annotated[
@@ -54,6 +56,7 @@ def quantize(
     Prints the path of the checkpoint.
     """
     _check(settings, yes, resume, save_every)
+    given = FloatOptions.build(weights, num_classes, input_size)
     from vitquant.core.device import resolve_device
     from vitquant.workflows.quantize import quantize_to_file
 
@@ -62,8 +65,7 @@ def quantize(
         arguments.name_or_stdin(model),
         settings,
         out,
-        weights=weights,
-        num_classes=num_classes,
+        given,
         resume=resume,
         save_every=save_every,
         device=resolve_device(device),

@@ -8,6 +8,7 @@ import typer
 from vitquant.cli import arguments, console
 from vitquant.cli.options import options
 from vitquant.config.synthesize import LearnPromptsSettings, SynthesizeSettings
+from vitquant.models.float_options import FloatOptions
 
 
 @options(SynthesizeSettings)
@@ -21,6 +22,7 @@ def synthesize(
     device: arguments.Device = "auto",
     weights: arguments.Weights = None,
     num_classes: arguments.NumClasses = None,
+    input_size: arguments.InputSize = None,
     yes: arguments.Yes = False,
     json: arguments.Json = False,
 ) -> None:
@@ -28,6 +30,7 @@ def synthesize(
 
     Prints the path of the folder. Run again after an interruption, it goes on.
     """
+    given = FloatOptions.build(weights, num_classes, input_size)
     from vitquant.core.device import resolve_device
     from vitquant.workflows.synthesize import run_synthesis
 
@@ -36,8 +39,7 @@ def synthesize(
         arguments.name_or_stdin(model),
         settings,
         out,
-        weights,
-        num_classes,
+        given,
         resolve_device(device),
         terminal,
         arguments.confirmation(yes, terminal),
@@ -73,6 +75,7 @@ def learn_prompts(
     device: arguments.Device = "auto",
     weights: arguments.Weights = None,
     num_classes: arguments.NumClasses = None,
+    input_size: arguments.InputSize = None,
     yes: arguments.Yes = False,
     json: arguments.Json = False,
 ) -> None:
@@ -80,6 +83,7 @@ def learn_prompts(
 
     Prints the path of the file of prompts. Run again after an interruption, it goes on.
     """
+    given = FloatOptions.build(weights, num_classes, input_size)
     from vitquant.core.device import resolve_device
     from vitquant.workflows.synthesize import run_learning
 
@@ -88,8 +92,7 @@ def learn_prompts(
         arguments.name_or_stdin(model),
         settings,
         out,
-        weights,
-        num_classes,
+        given,
         resolve_device(device),
         terminal,
         arguments.confirmation(yes, terminal),

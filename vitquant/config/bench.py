@@ -3,12 +3,21 @@
 from vitquant.config.declare import setting
 from vitquant.config.evaluate import RUNTIMES, as_viewed
 from vitquant.config.setting import Settings
-from vitquant.config.values import AT_LEAST_1, Check, When
+from vitquant.config.values import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    INPUT_SIZE,
+    INPUT_SIZE_HELP,
+    Check,
+    When,
+    parse_input_size,
+)
 
 _SIZES = Check(
     lambda text: all(part.isdecimal() and int(part) > 0 for part in text.split(",")),
     "one or more sizes of a batch, such as 1,8",
 )
+_SIZE = Check(lambda text: parse_input_size(text) is not None, INPUT_SIZE)
 _MODEL = {"model": When()}
 _CALIB = {"calib": When()}
 _DATA = {"data": When()}
@@ -45,7 +54,12 @@ class FloatModel(Settings):
     weights: str | None = setting(
         None, "Local safetensors file of its weights.", metavar="FILE", used_by=_MODEL
     )
-    num_classes: int | None = setting(None, "Classes in --weights.", AT_LEAST_1, used_by=_MODEL)
+    num_classes: int | None = setting(
+        None, "Classes in --weights; 0 leaves the classifier out.", AT_LEAST_0, used_by=_MODEL
+    )
+    input_size: str | None = setting(
+        None, f"{INPUT_SIZE_HELP}.", _SIZE, metavar="N|HxW", used_by=_MODEL
+    )
     calib: str | None = setting(
         None,
         "Time each runtime's own int8 of it too, calibrated with these images, labeled or not: "

@@ -12,7 +12,7 @@ from vitquant.config.bits import parse_bits
 from vitquant.config.naming import OPTIONS
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.config.setting import Recipe, Settings
-from vitquant.config.values import HUB
+from vitquant.config.values import HUB, format_input_size, parse_input_size
 from vitquant.core.errors import UserError
 
 
@@ -104,8 +104,11 @@ def quantize_command(model: Mapping[str, Any], bits: str, settings: Mapping[str,
         words += [OPTIONS.option(name), str(stored[name])]
     if not model.get("tag") and not model["name"].startswith(HUB):
         words += ["--weights", "FILE"]
-    if "num_classes" in model.get("arguments", {}):
-        words += ["--num-classes", str(model["arguments"]["num_classes"])]
+    arguments = model.get("arguments", {})
+    if "num_classes" in arguments:
+        words += ["--num-classes", str(arguments["num_classes"])]
+    if (size := parse_input_size(arguments.get("img_size", ""))) is not None:
+        words += ["--input-size", format_input_size(*size)]
     # What others depend on is given, so that what follows from it is left out.
     start = {"start": stored["start"]} if "start" in stored else {}
     usual = QuantizeSettings.build(**{name: stored[name] for name in basics}, **start).to_json()

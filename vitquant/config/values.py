@@ -1,7 +1,8 @@
 """Which values a setting accepts, and what one given in Python, TOML or a shell becomes."""
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -84,3 +85,29 @@ MODEL = (
     f"{HUB}owner/name, torchvision:name, or the path of a checkpoint"
 )
 """What is accepted where a model is named."""
+
+InputSize = int | str | Sequence[int]
+"""As a user gives it: one number for a square, ``"HxW"``, or (height, width), in pixels."""
+
+_LARGEST_SIDE = 4096
+INPUT_SIZE = f"N or HxW in pixels, such as 384 or 384x288, up to {_LARGEST_SIDE}"
+INPUT_SIZE_HELP = (
+    "Height and width of images in pixels, where they differ from the model's own; its positions "
+    "are resampled"
+)
+
+
+def parse_input_size(value: InputSize) -> tuple[int, int] | None:
+    """(height, width), or None if it is no size."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d{1,9})(?:x(\d{1,9}))?", value.strip().lower(), re.ASCII)
+        sides = [int(side) for side in found.groups() if side] if found else []
+    else:
+        sides = [value] if isinstance(value, int) else list(value)
+    whole = all(type(side) is int and 0 < side <= _LARGEST_SIDE for side in sides)
+    return (sides[0], sides[-1]) if whole and len(sides) in (1, 2) else None
+
+
+def format_input_size(height: int, width: int) -> str:
+    """As ``--input-size`` takes it."""
+    return str(height) if height == width else f"{height}x{width}"

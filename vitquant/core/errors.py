@@ -18,6 +18,10 @@ class CheckFailedError(Exception):
     """
 
 
+class VitquantWarning(UserWarning):
+    """Something about the input that the user should know. The message is one line."""
+
+
 class Interrupted(Exception):  # noqa: N818 - it is no error
     """Ctrl-C in a run that leaves something behind. The message is one line; exit code 130."""
 

@@ -10,7 +10,7 @@ from vitquant.models.adapter import ModelAdapter, ResidualStream, TokenLayout
 from vitquant.models.rewrites.multihead_attention import replace_multihead_attention
 
 # Of ViT, Swin and MaxViT.
-_CLASSIFIERS = ("heads.head", "head", "classifier.5")
+CLASSIFIERS = ("heads.head", "head", "classifier.5")
 
 
 class TorchvisionAdapter(ModelAdapter):
@@ -26,7 +26,7 @@ class TorchvisionAdapter(ModelAdapter):
         return {
             name
             for name, layer in module.named_modules()
-            if name in _CLASSIFIERS and not isinstance(layer, nn.Identity)
+            if name in CLASSIFIERS and not isinstance(layer, nn.Identity)
         }
 
     def tokens(self, module: nn.Module) -> TokenLayout:

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vitquant.core.errors import UserError, first_line
-from vitquant.models.file_kinds import what_it_is
+from vitquant.models.weight_files.file_kinds import what_it_is
 
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _ACCEPTED = f"a safetensors file, or a folder with {FILE} or {INDEX}, is accepted"

@@ -22,6 +22,7 @@ from vitquant.core.threads import limited_to
 from vitquant.data.loader import load_batches
 from vitquant.exporters.runtimes.metadata import load_onnx
 from vitquant.exporters.runtimes.registry import get_runtime, installed_runtimes
+from vitquant.models.float_options import FloatOptions
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
 from vitquant.workflows.bench_scores import Compared
@@ -91,6 +92,8 @@ def bench(
     """
     if isinstance(settings.get("batch_size"), int):
         settings["batch_size"] = str(settings["batch_size"])
+    if isinstance(size := settings.get("input_size"), int | tuple | list):
+        settings["input_size"] = str(size) if isinstance(size, int) else "x".join(map(str, size))
     paths = [files] if isinstance(files, str | Path) else files
     chosen = BenchSettings.build(**settings)
     target = None if out is None else Path(out)
@@ -150,8 +153,8 @@ def _runtimes(settings: BenchSettings) -> list[str]:
 def _float_model(settings: BenchSettings) -> Model | None:
     if settings.model is None:
         return None
-    weights = None if settings.weights is None else Path(settings.weights)
-    return load_float(settings.model, weights, settings.num_classes)
+    given = FloatOptions.build(settings.weights, settings.num_classes, settings.input_size)
+    return load_float(settings.model, *given)
 
 
 def _check_batches(candidates: Sequence[Candidate], settings: BenchSettings) -> None:

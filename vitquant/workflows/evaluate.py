@@ -12,6 +12,7 @@ from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
 from vitquant.evaluation import accuracy
 from vitquant.evaluation.accuracy import Evaluation
+from vitquant.models.float_options import FloatOptions, InputSize
 from vitquant.models.model import Model
 from vitquant.workflows.open import (
     ExportedFile,
@@ -84,6 +85,7 @@ def evaluate(
     *,
     weights: str | Path | None = None,
     num_classes: int | None = None,
+    input_size: InputSize | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
     **settings: Any,
@@ -94,9 +96,10 @@ def evaluate(
         model: a name as on the command line, such as the path of a checkpoint or of an ONNX file
             that vitquant wrote (docs/how-to/your-model.md).
         data: labeled images: what ``--data`` takes (docs/how-to/your-images.md).
-        weights: a safetensors file of the float weights: of ``model``, or of the reference where
-            ``model`` is a checkpoint.
+        weights: a safetensors file of the float weights, or a folder of shards: of ``model``, or of
+            the reference where ``model`` is a checkpoint.
         num_classes: the number of classes in ``weights``.
+        input_size: of the float model: the side of square images in pixels, or (height, width).
         device: a torch device, such as ``"cuda"``. An ONNX file runs on the CPU.
         progress: a listener. By default nothing is printed.
         settings: ``reference``, ``min_top1``, ``batch_size`` and the other options of
@@ -111,10 +114,8 @@ def evaluate(
         CheckFailedError: top-1 is below ``min_top1``.
     """
     chosen = EvaluateSettings.build(data=data, **settings)
-    path = None if weights is None else Path(weights)
-    evaluated = run_evaluation(
-        resolve(str(model)), chosen, path, num_classes, device, progress or Silent()
-    )
+    given = FloatOptions.build(weights, num_classes, input_size)
+    evaluated = run_evaluation(resolve(str(model)), chosen, given, device, progress or Silent())
     evaluated.check()
     return evaluated
 
@@ -122,13 +123,12 @@ def evaluate(
 def run_evaluation(
     named: Named,
     settings: EvaluateSettings,
-    weights: Path | None,
-    num_classes: int | None,
+    given: FloatOptions,
     device: str,
     progress: Progress,
 ) -> Evaluated:
     """As :func:`evaluate`, with settings at hand and without the check."""
-    opened, reference = _open(named, settings, weights, num_classes)
+    opened, reference = _open(named, settings, given)
     _check_pair(opened, reference)
     flag = settings.naming.option("data")
     reading = reading_for(settings, progress)
@@ -156,28 +156,28 @@ def check_evaluated(evaluated: Evaluated) -> None:
 
 
 def _open(
-    named: Named, settings: EvaluateSettings, weights: Path | None, num_classes: int | None
+    named: Named, settings: EvaluateSettings, given: FloatOptions
 ) -> tuple[Model, Model | None]:
     reference = settings.reference
-    for_model: tuple[Path | None, int | None] = (None, None)
-    for_reference = (weights, num_classes)
+    for_model, for_reference = FloatOptions(), given
     if isinstance(named, FloatName):
         for_model, for_reference = for_reference, for_model
-    elif reference is None and weights is not None:
+    elif reference is None and given.weights is not None:
         raise UserError(
             f"--weights: {named.name} is a checkpoint and holds its own; with --reference "
             f"the file is accepted, for the reference"
         )
-    elif num_classes is not None and reference in (None, "float"):
+    elif reference in (None, "float") and given[1:] != (None, None):
+        flag = "--input-size" if given.num_classes is None else "--num-classes"
         raise UserError(
-            f"--num-classes: {named.name} is a checkpoint and knows its own; with --reference "
+            f"{flag}: {named.name} is a checkpoint and knows its own; with --reference "
             f"MODEL it is accepted, for the reference"
         )
-    opened = open_model(named, *for_model, settings.runtime)
+    opened = open_model(named, *for_model, runtime=settings.runtime)
     if reference is None:
         return opened, None
     if reference == "float":
-        return opened, open_float_of(opened.identity, for_reference[0], _OTHER)
+        return opened, open_float_of(opened, for_reference.weights, _OTHER)
     return opened, open_model(reference, *for_reference)
 
 

@@ -202,7 +202,7 @@ def _float(model: Model, weights: str | None) -> Model | None:
     bundled = model.identity.name in MINIATURES and model.identity.tag
     if weights is None and not bundled:
         return None
-    return open_float_of(model.identity, None if weights is None else Path(weights))
+    return open_float_of(model, None if weights is None else Path(weights))
 
 
 def _about(found: Verification) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from vitquant.hub.repository import (
     quantized_config,
 )
 from vitquant.models.hub_config import pretrained_cfg
-from vitquant.models.model import Model, ModelIdentity
+from vitquant.models.model import Model
 from vitquant.models.sources import load_float
 from vitquant.models.transformers_adapter import TRANSFORMERS
 
@@ -113,13 +113,14 @@ def open_model(
     name: str | Named,
     weights: Path | None = None,
     num_classes: int | None = None,
+    input_size: tuple[int, int] | None = None,
     runtime: str | None = None,
 ) -> Model:
     """Open a model in eval mode.
 
     Args:
         name: what :func:`resolve` takes or returns.
-        weights, num_classes: of a float model, see :func:`load_float`.
+        weights, num_classes, input_size: of a float model, see :func:`load_float`.
         runtime: of an ONNX file, see :func:`vitquant.exporters.runtimes.registry.open_exported`.
 
     Raises:
@@ -129,16 +130,19 @@ def open_model(
     if runtime is not None and not isinstance(named, ExportedFile):
         raise UserError(f"--runtime: {named.name} is no ONNX file; only such a file has a runtime")
     if isinstance(named, FloatName):
-        return load_float(named.name, weights, num_classes)
-    if weights is not None or num_classes is not None:
-        raise UserError(f"--weights, --num-classes: {named.name} is a checkpoint and holds its own")
+        return load_float(named.name, weights, num_classes, input_size)
+    if (weights, num_classes, input_size) != (None, None, None):
+        raise UserError(
+            f"--weights, --num-classes, --input-size: {named.name} is a checkpoint and holds its "
+            f"own"
+        )
     if isinstance(named, ExportedFile):
         return open_exported(Path(named.name), runtime)
     return restore(read_checkpoint(named.path))
 
 
-def open_float_of(identity: ModelIdentity, weights: Path | None, advice: str = "") -> Model:
-    """The very float model that a checkpoint was made from.
+def open_float_of(model: Model, weights: Path | None, advice: str = "") -> Model:
+    """The very float model that a quantized one was made from.
 
     Args:
         advice: what else is accepted where the weights are others, for the message.
@@ -146,6 +150,7 @@ def open_float_of(identity: ModelIdentity, weights: Path | None, advice: str = "
     Raises:
         UserError: it cannot be loaded, or its weights are others.
     """
+    identity = model.identity
     named = identity.name.startswith(HUB) or identity.source == TRANSFORMERS.source
     if weights is None and not identity.tag and not named:
         raise UserError(
@@ -155,14 +160,17 @@ def open_float_of(identity: ModelIdentity, weights: Path | None, advice: str = "
     name = f"{identity.architecture}.{identity.tag}" if pinned else identity.name
     flag = identity.name if weights is None else f"--weights: {weights}"
     others = f"{flag}: these are not the weights that the checkpoint was made from{advice}"
+    _, *size = model.preprocessing.get("input_size", (0,))  # a tower of texts has none
+    count = identity.arguments.get("num_classes")
     try:
-        model = load_float(name, weights, identity.arguments.get("num_classes"))
+        found = load_float(name, weights, count, (size[0], size[1]) if size else None)
     except UserError as error:
-        # How many classes there are is not for the user to say, but for the checkpoint.
-        raise UserError(others) if "say --num-classes" in str(error) else error from error
-    if identity.weights_sha256 != model.identity.weights_sha256:
+        # Classes and sizes are not for the user to say, but for the checkpoint.
+        says = any(f"say {o}" in str(error) for o in ("--num-classes", "--input-size"))
+        raise UserError(others) if says else error from error
+    if identity.weights_sha256 != found.identity.weights_sha256:
         raise UserError(others)
-    return model
+    return found
 
 
 def as_file_name(name: str) -> str:

@@ -16,6 +16,7 @@ from vitquant.core.files import check_writable, remove_leftovers
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
 from vitquant.data.reading import Reading
+from vitquant.models.float_options import FloatOptions, InputSize
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
 from vitquant.models.sources.from_module import from_module
@@ -44,6 +45,7 @@ def quantize(
     recipe: str | Path | None = None,
     weights: str | Path | None = None,
     num_classes: int | None = None,
+    input_size: InputSize | None = None,
     arguments: dict[str, Any] | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
@@ -61,8 +63,9 @@ def quantize(
             PIL images, or an :class:`ImageSource`; by default ``"synthetic"``. What has to be
             generated is generated without asking, however long it takes, and kept in the cache.
         recipe: a TOML file of settings, or the name of a bundled one. Keywords win.
-        weights: with a name, a safetensors file of the float weights.
-        num_classes: with a name, the number of classes in ``weights``.
+        weights: with a name, a safetensors file of the float weights, or a folder of shards.
+        num_classes: with a name, the number of classes in ``weights``; 0 leaves the classifier out.
+        input_size: with a name, the side of square images in pixels, or (height, width).
         arguments: with a module, the arguments that ``timm.create_model`` was given. They are
             needed only where timm has not kept them. The network is built again from them.
         device: a torch device, such as ``"cuda"``.
@@ -84,7 +87,7 @@ def quantize(
     listener = progress or Silent()
     reading = reading_for(chosen, listener)
     own = given_images(calib, reading)
-    opened = _open(model, weights, num_classes, arguments)
+    opened = _open(model, FloatOptions.build(weights, num_classes, input_size), arguments)
     images: ImageSource | Callable[[], ImageSource]
     images = _images(opened, chosen, reading, device, listener) if own is None else own
     kept = None if state is None else TrainingState(Path(state), None)
@@ -131,10 +134,9 @@ class QuantizedFile:
 def quantize_to_file(
     name: str,
     settings: QuantizeSettings,
-    out: Path | None = None,
+    out: Path | None,
+    given: FloatOptions,
     *,
-    weights: Path | None = None,
-    num_classes: int | None = None,
     resume: bool = False,
     save_every: int | None = None,
     device: str = "cpu",
@@ -159,10 +161,11 @@ def quantize_to_file(
         )
     path = out or Path(f"{as_file_name(name)}-{settings.bits}.safetensors")
     if distributed.is_main():
-        check_writable(path, settings.naming.option("out"), inputs_of(settings, name, weights))
+        inputs = inputs_of(settings, name, given.weights)
+        check_writable(path, settings.naming.option("out"), inputs)
     state = _state(path, settings.method, save_every) if resume else None
     progress = progress or Silent()
-    opened = load_float(name, weights, num_classes)
+    opened = load_float(name, *given)
     reading = reading_for(settings, progress)
     images = _images(opened, settings, reading, device, progress, confirm)
     try:
@@ -232,18 +235,15 @@ def _state(path: Path, method: str, every: int | None) -> TrainingState:
     return state
 
 
-def _open(
-    model: str | nn.Module,
-    weights: str | Path | None,
-    num_classes: int | None,
-    arguments: dict[str, Any] | None,
-) -> Model:
+def _open(model: str | nn.Module, given: FloatOptions, arguments: dict[str, Any] | None) -> Model:
     if isinstance(model, str):
         if arguments is not None:
             raise UserError("arguments: they go with a module; with a name, num_classes does")
-        return load_float(model, None if weights is None else Path(weights), num_classes)
-    if weights is not None or num_classes is not None:
-        raise UserError("weights, num_classes: they go with a name; a module has its own")
+        return load_float(model, *given)
+    if given != FloatOptions():
+        raise UserError(
+            "weights, num_classes, input_size: they go with a name; a module has its own"
+        )
     if any(isinstance(module, IntLayer) for module in model.modules()):
         raise UserError("model: it is quantized already; a float model is accepted")
     return from_module(model, arguments)

@@ -11,6 +11,7 @@ from vitquant.core.files import check_writable
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
 from vitquant.data.reading import Reading
+from vitquant.models.float_options import FloatOptions, InputSize
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
 from vitquant.synthesis.diffusion.generator import load_generator
@@ -107,6 +108,7 @@ def synthesize(
     *,
     weights: str | Path | None = None,
     num_classes: int | None = None,
+    input_size: InputSize | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
     **settings: Any,
@@ -116,7 +118,7 @@ def synthesize(
     Args:
         model: name of a float model.
         out: the folder; by default MODEL-images in the current folder.
-        weights, num_classes, device, progress: as of :func:`quantize`.
+        weights, num_classes, input_size, device, progress: as of :func:`quantize`.
         settings: the options of ``vitquant synthesize``, with ``_`` for ``-``. ``synthesizer`` is
             ``"prompts"``, ``"template"`` or ``"inversion"``.
 
@@ -124,10 +126,8 @@ def synthesize(
         UserError: an argument cannot be used.
     """
     chosen = SynthesizeSettings.build(**settings)
-    path = None if weights is None else Path(weights)
-    folder = None if out is None else Path(out)
-    silent = progress or Silent()
-    done = run_synthesis(model, chosen, folder, path, num_classes, device, silent)
+    given = FloatOptions.build(weights, num_classes, input_size)
+    done = run_synthesis(model, chosen, _path(out), given, device, progress or Silent())
     assert done is not None
     return done
 
@@ -138,6 +138,7 @@ def learn_prompts(
     *,
     weights: str | Path | None = None,
     num_classes: int | None = None,
+    input_size: InputSize | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
     **settings: Any,
@@ -147,16 +148,15 @@ def learn_prompts(
     Args:
         model: name of a float model.
         out: the file; by default MODEL-prompts.safetensors in the current folder.
-        weights, num_classes, device, progress: as of :func:`quantize`.
+        weights, num_classes, input_size, device, progress: as of :func:`quantize`.
         settings: the options of ``vitquant learn-prompts``, with ``_`` for ``-``.
 
     Raises:
         UserError: an argument cannot be used.
     """
     chosen = LearnPromptsSettings.build(**settings)
-    path = None if weights is None else Path(weights)
-    file = None if out is None else Path(out)
-    done = run_learning(model, chosen, file, path, num_classes, device, progress or Silent())
+    given = FloatOptions.build(weights, num_classes, input_size)
+    done = run_learning(model, chosen, _path(out), given, device, progress or Silent())
     assert done is not None
     return done
 
@@ -165,8 +165,7 @@ def run_synthesis(
     name: str,
     settings: SynthesizeSettings,
     out: Path | None,
-    weights: Path | None,
-    num_classes: int | None,
+    given: FloatOptions,
     device: str,
     progress: Progress,
     confirm: Confirm = go_on,
@@ -174,8 +173,8 @@ def run_synthesis(
     """As :func:`synthesize`, with settings at hand; None in all processes but the main one."""
     path = out or Path(f"{as_file_name(name)}-images")
     if distributed.is_main():
-        check_place(path, settings.naming.option("out"), inputs_of(settings, name, weights))
-    opened = load_float(name, weights, num_classes)
+        check_place(path, settings.naming.option("out"), inputs_of(settings, name, given.weights))
+    opened = load_float(name, *given)
     reading, real = Reading(warn=progress.warn), None
     if settings.real_images is not None:
         flag = settings.naming.option("real_images")
@@ -201,8 +200,7 @@ def run_learning(
     name: str,
     settings: LearnPromptsSettings,
     out: Path | None,
-    weights: Path | None,
-    num_classes: int | None,
+    given: FloatOptions,
     device: str,
     progress: Progress,
     confirm: Confirm = go_on,
@@ -210,8 +208,9 @@ def run_learning(
     """As :func:`learn_prompts`, with settings at hand; None in all processes but the main one."""
     path = out or Path(f"{as_file_name(name)}-prompts.safetensors")
     if distributed.is_main():
-        check_writable(path, settings.naming.option("out"), inputs_of(settings, name, weights))
-    opened = load_float(name, weights, num_classes)
+        inputs = inputs_of(settings, name, given.weights)
+        check_writable(path, settings.naming.option("out"), inputs)
+    opened = load_float(name, *given)
     chosen = target_classes(opened, _path(settings.classes))
     source = load_generator(settings.generator, name, settings.precision, device, progress)
     progress.say(
@@ -246,5 +245,5 @@ def _options(settings: SynthesizeSettings, device: str, confirm: Confirm) -> Gen
     )
 
 
-def _path(name: str | None) -> Path | None:
+def _path(name: str | Path | None) -> Path | None:
     return None if name is None else Path(name)

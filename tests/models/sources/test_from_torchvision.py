@@ -119,7 +119,7 @@ def test_weights_that_do_not_fit(weights):
 
 def test_a_tag_says_the_input_size(weights):
     path = weights(architecture="vit_b_32", image_size=384, num_classes=2)
-    with pytest.raises(UserError, match=r"pos_embedding.*of another input size are named after"):
+    with pytest.raises(UserError, match=r"pos_embedding.*another input size; say --input-size"):
         load_float("torchvision:vit_b_32", path, 2)
 
 

@@ -33,7 +33,13 @@ class ModelSource(Protocol):
         """Whether a name is one of its."""
         ...
 
-    def load(self, name: str, weights: Path | None = None, num_classes: int | None = None) -> Model:
+    def load(
+        self,
+        name: str,
+        weights: Path | None = None,
+        num_classes: int | None = None,
+        input_size: tuple[int, int] | None = None,
+    ) -> Model:
         """The float model of a name, in eval mode."""
         ...
 
@@ -44,21 +50,29 @@ SOURCES: tuple[ModelSource, ...] = (from_miniature, from_torchvision, from_trans
 ACCEPTED = ", ".join([*(s.ACCEPTED for s in SOURCES), "or the path of a checkpoint"])
 
 
-def load_float(name: str, weights: Path | None = None, num_classes: int | None = None) -> Model:
+def load_float(
+    name: str,
+    weights: Path | None = None,
+    num_classes: int | None = None,
+    input_size: tuple[int, int] | None = None,
+) -> Model:
     """A pretrained float model in eval mode.
 
     Args:
-        name: an alias, a miniature, a timm name with or without tag, ``hf-hub:owner/name``, or
-            ``torchvision:name``.
-        weights: a safetensors file of the library's parameter names, instead of a download.
-        num_classes: the classes in ``weights``, where they differ from the architecture's.
+        name: an alias, a miniature, a timm name with or without tag, ``hf-hub:owner/name``,
+            ``torchvision:name``, or a folder of transformers.
+        weights: a safetensors file of the library's parameter names, or a folder of shards,
+            instead of a download.
+        num_classes: the classes in ``weights``, where they differ from the architecture's; 0
+            leaves the classifier out.
+        input_size: (height, width) of the images in pixels, where it differs from the model's own.
 
     Raises:
         UserError: no such model, weights that do not fit, or nothing could be downloaded.
     """
     for source in SOURCES:
         if source.claims(name):
-            return source.load(name, weights, num_classes)
+            return source.load(name, weights, num_classes, input_size)
     raise UserError(f"MODEL: {name!r} is not a model{_near(name)}; accepted: {ACCEPTED}")
 
 

@@ -33,11 +33,16 @@ def claims(name: str) -> bool:
     return name in NAMES
 
 
-def load(name: str, weights: Path | None = None, num_classes: int | None = None) -> Model:
+def load(
+    name: str,
+    weights: Path | None = None,
+    num_classes: int | None = None,
+    input_size: tuple[int, int] | None = None,
+) -> Model:
     """A miniature in eval mode, by default with the bundled weights; see `from_timm.load`."""
     if weights is not None:
-        return from_timm.load(name, weights, num_classes)
-    return from_timm.load(name, weights_path(name), num_classes, tag="bundled")
+        return from_timm.load(name, weights, num_classes, input_size)
+    return from_timm.load(name, weights_path(name), num_classes, input_size, tag="bundled")
 
 
 def weights_path(name: str) -> Path:

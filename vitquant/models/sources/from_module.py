@@ -10,6 +10,7 @@ from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.timm_adapter import class_names, create_model, timm_cfg
+from vitquant.models.weights import check_finite
 
 
 def from_module(module: nn.Module, arguments: dict[str, Any] | None = None) -> Model:
@@ -34,6 +35,7 @@ def from_module(module: nn.Module, arguments: dict[str, Any] | None = None) -> M
         arguments = _arguments(module, cfg)
     module = copy.deepcopy(module).eval().requires_grad_(False)
     state = module.state_dict()
+    check_finite(state, "model")
     _check(architecture, arguments, {name: tuple(t.shape) for name, t in state.items()})
     identity = ModelIdentity(
         name=architecture,

@@ -5,18 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
 
 from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.timm_adapter import TIMM, class_names, timm_cfg
+from vitquant.models.timm_build import build, load_weights
+from vitquant.models.weights import check_finite
 
 HUB = "hf-hub:"
 ADAPTER: ModelAdapter = TIMM
@@ -59,14 +57,22 @@ def claims(name: str) -> bool:
 
 
 def load(
-    name: str, weights: Path | None = None, num_classes: int | None = None, tag: str = ""
+    name: str,
+    weights: Path | None = None,
+    num_classes: int | None = None,
+    input_size: tuple[int, int] | None = None,
+    tag: str = "",
 ) -> Model:
     """A pretrained float model in eval mode.
 
     Args:
         name: an alias, a timm name with or without tag, or ``hf-hub:owner/name``.
-        weights: a safetensors file of timm's parameter names, instead of a download.
-        num_classes: the classes in ``weights``, where they differ from the architecture's.
+        weights: a safetensors file of timm's parameter names, or a folder that
+            :func:`vitquant.models.weights.read_tensors` takes, instead of a download.
+        num_classes: the classes in ``weights``, where they differ from the architecture's; 0
+            leaves the classifier out.
+        input_size: (height, width) of the images in pixels, where it differs from the model's own.
+            Positions are resampled.
         tag: of the weights in the file; by default nobody knows.
 
     Raises:
@@ -82,13 +88,17 @@ def load(
     if asked and full_name not in (known := timm.list_pretrained(f"{architecture}.*")):
         tags = ", ".join(n.partition(".")[2] for n in known) or "none"
         raise UserError(f"MODEL: {architecture} has no tag {asked!r}; accepted: {tags}")
+    if weights is None or tag:
+        _check_classes(name, num_classes, full_name, overlay)
+    size = None if input_size == _own_size(full_name, overlay) else input_size
     file = None if weights else _download(name, _repository(full_name, overlay))
-    module = _create(full_name, arguments, overlay, file)
+    module, arguments = build(full_name, arguments, size, overlay, file)
     if weights is not None:
-        _load_weights(module, weights)
-    module.eval().requires_grad_(False)
-    if weights is None:
+        load_weights(module, weights, resize=size is not None)
+    else:
+        check_finite(module.state_dict(), f"MODEL: the weights of {name!r}")
         tag = asked or str(timm_cfg(module).get("tag", ""))
+    module.requires_grad_(False)
     state = module.state_dict()
     identity = ModelIdentity(
         name=name,
@@ -99,21 +109,29 @@ def load(
         float_bytes=sum(t.numel() * t.element_size() for t in state.values()),
     )
     preprocessing = timm.data.resolve_model_data_config(module)
+    if size is not None:
+        preprocessing["input_size"] = (preprocessing["input_size"][0], *size)
     return Model(module, identity, preprocessing, class_names(module))
 
 
-def _create(
-    name: str, arguments: dict[str, Any], overlay: dict[str, Any] | None, file: str | None
-) -> nn.Module:
-    changes = dict(overlay or {})
-    if file is not None:
-        changes["file"] = file
-    try:
-        return timm.create_model(
-            name, pretrained=file is not None, pretrained_cfg_overlay=changes or None, **arguments
+def _check_classes(
+    name: str, num_classes: int | None, full_name: str, overlay: dict[str, Any] | None
+) -> None:
+    """Refuse a number of classes that the pretrained weights have not; 0 leaves them out."""
+    cfg: Any = timm.get_pretrained_cfg(full_name)
+    own = (overlay or {}).get("num_classes", cfg.num_classes if cfg else None)
+    if num_classes and own is not None and num_classes != own:
+        raise UserError(
+            f"--num-classes: the pretrained weights of {name!r} have {own} classes; {own} or 0 (no "
+            f"classifier) is accepted, and others with --weights"
         )
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"MODEL: timm cannot build {name!r}: {first_line(error)}") from error
+
+
+def _own_size(full_name: str, overlay: dict[str, Any] | None) -> tuple[int, int] | None:
+    """(height, width) in pixels that a model has by default."""
+    cfg: Any = timm.get_pretrained_cfg(full_name)
+    size = (overlay or {}).get("input_size", cfg.input_size if cfg else None)
+    return None if size is None else (size[1], size[2])
 
 
 def _repository(full_name: str, overlay: dict[str, Any] | None) -> str | None:
@@ -165,50 +183,3 @@ def _hub_config(name: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
             f"not; accepted: {HUB}owner/name of a timm model"
         )
     return cfg | {"hf_hub_id": repository}, architecture, arguments or {}
-
-
-def read_tensors(path: Path, flag: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU.
-
-    Raises:
-        UserError: the file is missing, cut short, or something else.
-    """
-    if not path.is_file():
-        raise UserError(f"{flag}: {path} is not a file; a safetensors file is accepted")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(
-            f"{flag}: {path} is not a readable safetensors file ({first_line(error)}); "
-            f"it may be cut short or of another format"
-        ) from error
-
-
-def _load_weights(module: nn.Module, path: Path) -> None:
-    tensors = read_tensors(path, "--weights")
-    expected = module.state_dict()
-    for name in sorted(expected.keys() & tensors.keys()):
-        given, wanted = tuple(tensors[name].shape), tuple(expected[name].shape)
-        if given == wanted:
-            continue
-        if given[1:] == wanted[1:] and name.startswith(_classifiers(module)):
-            raise UserError(
-                f"--weights: {path} has {given[0]} classes, the model {wanted[0]}; "
-                f"say --num-classes {given[0]}"
-            )
-        raise UserError(f"--weights: {path}: {name} is {given}, the model needs {wanted}")
-    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected)
-    if missing or extra:
-        what = f"lacks {missing[0]}" if missing else f"has {extra[0]}, which the model lacks"
-        raise UserError(
-            f"--weights: {path} {what} ({len(missing)} names missing, {len(extra)} unknown); "
-            f"weights of the same architecture with timm's names are accepted"
-        )
-    with torch.no_grad():
-        module.load_state_dict({name: t.float() for name, t in tensors.items()})
-
-
-def _classifiers(module: nn.Module) -> tuple[str, ...]:
-    """Names of the layers that give the classes; a distilled model has two."""
-    found = timm_cfg(module).get("classifier") or ()
-    return (found,) if isinstance(found, str) else tuple(found)

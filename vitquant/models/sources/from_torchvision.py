@@ -5,19 +5,22 @@ torchvision publishes weights as pickles, and vitquant reads none.
 
 import difflib
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torchvision
-from torch import Tensor, nn
+from torchvision.models.vision_transformer import interpolate_embeddings
 
-from vitquant.core.errors import UserError
+from vitquant.config.values import format_input_size
+from vitquant.core.errors import UserError, VitquantWarning
 from vitquant.core.hashing import sha256
 from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.rewrites.multihead_attention import replace_multihead_attention
 from vitquant.models.timm_adapter import imagenet_classes
-from vitquant.models.torchvision_adapter import TORCHVISION, build
+from vitquant.models.torchvision_adapter import CLASSIFIERS, TORCHVISION, build
+from vitquant.models.weight_files.match_names import Wanted, match_names
 from vitquant.models.weights import read_tensors
 
 PREFIX = "torchvision:"
@@ -39,7 +42,12 @@ def claims(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
-def load(name: str, weights: Path | None = None, num_classes: int | None = None) -> Model:
+def load(
+    name: str,
+    weights: Path | None = None,
+    num_classes: int | None = None,
+    input_size: tuple[int, int] | None = None,
+) -> Model:
     """A float model with the weights of a file, in eval mode.
 
     Args:
@@ -48,6 +56,8 @@ def load(name: str, weights: Path | None = None, num_classes: int | None = None)
             torchvision's default weights, say the input size and the preprocessing.
         weights: a safetensors file of torchvision's parameter names.
         num_classes: the classes in ``weights``, where they are not 1000; 0 for no classifier.
+        input_size: (height, width) of the images in pixels. A ViT's have to be alike, and its
+            positions are resampled.
 
     Raises:
         UserError: no such model, no weights, or weights that do not fit.
@@ -64,9 +74,12 @@ def load(name: str, weights: Path | None = None, num_classes: int | None = None)
             f"no pickles; give a safetensors file with --weights, such as this line writes: "
             f"{_conversion(architecture, pretrained.name)}"
         )
-    arguments = _arguments(architecture, pretrained, num_classes)
+    prepared = preprocessing(pretrained)
+    if input_size is not None:
+        prepared["input_size"] = (3, *input_size)
+    arguments = _arguments(architecture, prepared["input_size"][1:], num_classes)
     module = build(architecture, arguments)
-    _load_weights(module, weights)
+    _load_weights(module, weights, resize=input_size is not None)
     module.requires_grad_(False)
     state = module.state_dict()
     identity = ModelIdentity(
@@ -80,7 +93,7 @@ def load(name: str, weights: Path | None = None, num_classes: int | None = None)
     replace_multihead_attention(module)
     count = TORCHVISION.num_classes(module)
     classes = imagenet_classes(count) if count else None
-    return Model(module, identity, preprocessing(pretrained), classes, adapter=TORCHVISION)
+    return Model(module, identity, prepared, classes, adapter=TORCHVISION)
 
 
 def preprocessing(pretrained: Any) -> dict[str, Any]:
@@ -117,41 +130,32 @@ def _conversion(architecture: str, tag: str) -> str:
     )
 
 
-def _arguments(architecture: str, pretrained: Any, num_classes: int | None) -> dict[str, Any]:
+def _arguments(architecture: str, size: tuple[int, int], num_classes: int | None) -> dict[str, Any]:
     """What to build the network with, beside its name."""
     arguments: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
-    size, _ = pretrained.meta["min_size"]
-    if architecture.startswith("vit_") and size != 224:
-        arguments["image_size"] = size
+    if architecture.startswith("vit_"):
+        patch = int(architecture.rpartition("_")[2])
+        if size[0] != size[1] or size[0] % patch:
+            raise UserError(
+                f"--input-size: {format_input_size(*size)} does not suit {architecture}; a "
+                f"multiple of {patch} is accepted"
+            )
+        if size[0] != 224:
+            arguments["image_size"] = size[0]
     return arguments
 
 
-def _load_weights(module: nn.Module, path: Path) -> None:
+def _load_weights(module: Any, path: Path, resize: bool) -> None:
     tensors = {_current(n): t for n, t in read_tensors(path, "--weights").items()}
-    expected = module.state_dict()
-    for name in sorted(expected.keys() & tensors.keys()):
-        _check_shape(name, tensors[name], expected[name], module, path)
-    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected)
-    if missing or extra:
-        what = f"lacks {missing[0]}" if missing else f"has {extra[0]}, which the model lacks"
-        raise UserError(
-            f"--weights: {path} {what} ({len(missing)} names missing, {len(extra)} unknown); "
-            f"weights of the same architecture with torchvision's names are accepted"
-        )
-    module.load_state_dict(tensors)
-
-
-def _check_shape(name: str, tensor: Tensor, wanted: Tensor, module: nn.Module, path: Path) -> None:
-    given, own = tuple(tensor.shape), tuple(wanted.shape)
-    if given == own:
-        return
-    if name.rpartition(".")[0] in TORCHVISION.classifier_names(module):
-        raise UserError(
-            f"--weights: {path} has {given[0]} classes, the model {own[0]}; "
-            f"say --num-classes {given[0]}"
-        )
-    hint = "; pretrained weights of another input size are named after a dot" * ("pos_emb" in name)
-    raise UserError(f"--weights: {path}: {name} is {given}, the model needs {own}{hint}")
+    classifiers = tuple(f"{name}." for name in CLASSIFIERS)
+    wanted = Wanted(module.state_dict(), TORCHVISION.source, classifiers, resize)
+    matched = match_names(tensors, wanted, f"--weights: {path}")
+    for note in matched.notes:
+        warnings.warn(note, VitquantWarning, stacklevel=2)
+    if matched.resized:
+        side, patch = module.image_size, module.patch_size
+        matched.tensors.update(interpolate_embeddings(side, patch, matched.tensors))
+    module.load_state_dict(matched.tensors, strict=False)
 
 
 def _current(name: str) -> str:

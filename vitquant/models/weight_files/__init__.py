@@ -1,0 +1,1 @@
+"""Files of weights: their kinds, and the names of their tensors."""
