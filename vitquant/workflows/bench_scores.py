@@ -72,8 +72,9 @@ class Compared:
 
     def _open_calib(self, model: Model, source: str) -> None:
         flag, count = self.settings.naming.option("calib"), self.settings.images
-        options = {"limit": count, "reading": self.reading}
-        self.calib = images_for(model, source, flag, Role.CALIBRATION, **options)
+        self.calib = images_for(
+            model, source, flag, Role.CALIBRATION, limit=count, reading=self.reading
+        )
         self.chosen = stratified_sample(self.calib, count, 0)
         if model.num_classes:
             self.expected = outputs(model, self.calib, self.chosen)

@@ -132,8 +132,10 @@ def run_evaluation(
     _check_pair(opened, reference)
     flag = settings.naming.option("data")
     reading = reading_for(settings, progress)
-    options = {"ignore_unknown": settings.ignore_unknown, "reading": reading}
-    images = images_for(opened, settings.data, flag, Role.EVALUATION, **options)
+    ignored = settings.ignore_unknown
+    images = images_for(
+        opened, settings.data, flag, Role.EVALUATION, ignore_unknown=ignored, reading=reading
+    )
     if images.skipped:
         progress.warn(
             f"{sum(images.skipped.values())} images left out, of "

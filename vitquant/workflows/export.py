@@ -163,8 +163,10 @@ def _to_onnx(
     )
     images, reading = None, reading_for(settings, progress)
     if settings.data is not None:
-        flag, limits = settings.naming.option("data"), {"limit": settings.images}
-        images = images_for(model, settings.data, flag, Role.CALIBRATION, reading=reading, **limits)
+        flag, count = settings.naming.option("data"), settings.images
+        images = images_for(
+            model, settings.data, flag, Role.CALIBRATION, limit=count, reading=reading
+        )
     found = ONNX.write(
         model,
         checkpoint.header,
