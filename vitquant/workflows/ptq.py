@@ -93,8 +93,7 @@ def quantize(
         images: calibration images; labels are used only to spread the sample over the classes. Or
             what makes them, which can take hours: it is called once the model and the settings are
             known to go together.
-        state: a file to go on from after an interruption. It is left in place at the end: remove it
-            once the result is safe.
+        state: a file to go on from after an interruption; to be removed once the result is safe.
         reading: how ``images`` are read; it reports once they have been.
 
     Raises:
@@ -112,8 +111,7 @@ def quantize(
     start = time.monotonic()
     _seed(settings.seed)  # Making images has used up random numbers, unless they were kept.
     chosen = _decode(images, settings, progress)
-    if reading is not None:
-        reading.report()
+    (reading or Reading()).report()
     if state is not None:
         state.check(run_fingerprint(model, chosen, settings))
     context = PTQContext(
