@@ -35,6 +35,30 @@ def test_what_stayed_float_says_why(vitquant, checkpoint):
     assert found["float_operations"]
 
 
+def test_what_is_kept_float_is_listed(vitquant, digits_by_class):
+    arguments = ("--calib", digits_by_class, "--method", "rtn", "--samples", 8, "--bits", "w4a4")
+    kept = ("--keep-float", "blocks.0.mlp,head", "--keep-float", "blocks.1.attn.products")
+    done = vitquant("quantize", "vit_digits", *arguments, *kept, "--json").json
+    names = ["blocks.0.mlp.fc1", "blocks.0.mlp.fc2", "blocks.1.attn.products", "head"]
+    assert sorted(done["float_parts"]) == names
+    assert done["settings"]["keep_float"] == "blocks.0.mlp,head,blocks.1.attn.products"
+    found = vitquant("inspect", done["output"], "--json").json
+    why = {row["name"]: row["why"] for row in found["kept_float"]}
+    assert why["head.weight"] == why["blocks.0.mlp.fc1.bias"] == "kept float by --keep-float"
+    assert not {f"blocks.1.attn.products.{i}" for i in (0, 1)} & {
+        r["name"] for r in found["layers"]
+    }
+    shown = vitquant("inspect", done["output"])
+    assert all(f"computed in float: {name}: kept float" in shown.out for name in names)
+    assert "--keep-float blocks.0.mlp,head,blocks.1.attn.products" in shown.out
+    recipe = vitquant("inspect", done["output"], "--recipe").out
+    assert 'keep_float = "blocks.0.mlp,head,blocks.1.attn.products"' in recipe
+    refused = vitquant("quantize", "vit_digits", *arguments, "--keep-float", "blocks.0.mpl")
+    refused.refused("--keep-float: 'blocks.0.mpl'", "blocks.0.mlp")
+    refused = vitquant("quantize", "vit_digits", *arguments, "--keep-float", "*")
+    refused.refused("MODEL: vit_digits", "left to quantize")
+
+
 def test_the_table_is_whole_in_a_pipe(vitquant, checkpoint):
     ended = vitquant("inspect", checkpoint)
     assert ended.code == 0

@@ -153,3 +153,16 @@ def test_a_method_stores_what_it_uses(method):
     assert ("mixup" in stored) is (method == "joint")
     assert "allow_float" in stored
     assert "generator" not in stored
+
+
+@pytest.mark.parametrize("given", ["a.*,b", ["a.*", "b"], ("a.*,b",), " a.* , b"])
+def test_patterns_are_given_in_several_ways(given):
+    found = QuantizeSettings.build(bits="w4a4", keep_float=given)
+    assert found.keep_float == ("a.*", "b")
+    assert found.to_json()["keep_float"] == "a.*,b"
+
+
+@pytest.mark.parametrize("given", ["", "a,,b", ["a", 3], 3, [""]])
+def test_patterns_that_are_none(given):
+    with pytest.raises(UserError, match=r"^keep_float: .* is not a pattern, or several"):
+        QuantizeSettings.build(bits="w4a4", keep_float=given)

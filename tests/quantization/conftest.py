@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from vitquant.core.progress import Silent
+from vitquant.quantization.graph.keep_float import keep_float
 from vitquant.quantization.graph.points import example_inputs, find_points
 from vitquant.quantization.ptq.bit_assignment import assign_bits
 from vitquant.quantization.ptq.context import PTQContext, load_init_images
@@ -139,6 +140,7 @@ def make_context(images):
 
     def make(model, settings) -> PTQContext:
         points = find_points(model.module, example_inputs(model.input_size), model.tokens)
+        points = keep_float(points, settings.keep_float or (), "--keep-float")
         bits = assign_bits(settings.assignment, model.classifier_names, points)
         init = load_init_images(model, images, settings, device := torch.device("cpu"))
         return PTQContext(model, points, bits, images, init, settings, Silent(), device)

@@ -9,6 +9,7 @@ import typer
 from vitquant.config.bits import Bits
 from vitquant.config.naming import OPTIONS
 from vitquant.config.setting import Settings
+from vitquant.config.values import Patterns
 from vitquant.core.errors import UserError
 
 Command = Callable[..., None]
@@ -42,7 +43,9 @@ def options(kind: type[Settings], *, recipe: bool = False) -> Callable[[Command]
                 from vitquant.config.recipe import read_recipe
 
                 found = read_recipe(name)
-            settings = kind.build(found, OPTIONS, **_joined(kind, values))
+            # An option that may be repeated and is not there is an empty list.
+            given = {name: None if value == [] else value for name, value in values.items()}
+            settings = kind.build(found, OPTIONS, **_joined(kind, given))
             command(settings=settings, **arguments)
 
         signature = inspect.signature(command, eval_str=True).parameters.values()
@@ -88,7 +91,8 @@ def _parameters(kind: type[Settings], name: str) -> list[inspect.Parameter]:
         help=kind.describe(name),
         rich_help_panel=panel,
     )
-    return [_parameter(name, Annotated[(str if of is Bits else of) | None, option])]
+    given: Any = {Bits: str, Patterns: list[str]}.get(of, of)
+    return [_parameter(name, Annotated[given | None, option])]
 
 
 def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:

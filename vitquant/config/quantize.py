@@ -28,6 +28,7 @@ from vitquant.config.values import (
     DEFAULT_GENERATOR,
     MINIATURE_GENERATOR,
     SEED,
+    Patterns,
     When,
 )
 from vitquant.core.errors import UserError
@@ -134,6 +135,12 @@ class Quantizers(Settings):
         },
     )
     head_bits: Bits = setting(SameAs("bits"), "Bits of the classifier.", metavar="W8A8")
+    keep_float: Patterns | None = setting(
+        None,
+        "Leave layers and matmuls float whose name, or that of a module around them, is PATTERN, "
+        "such as 'decoder.*'. May be repeated, or list several with commas between.",
+        metavar="PATTERN",
+    )
     rotate: bool = setting(
         False,
         "Rotate the residual stream first, which spreads outlier channels over all of them; for "

@@ -28,6 +28,15 @@ class When(NamedTuple):
         return self.holds(value)
 
 
+class Patterns(tuple[str, ...]):
+    """Names with ``*`` and ``?`` for what may stand there; in text, with commas between."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ",".join(self)
+
+
 AT_LEAST_1 = Check(lambda x: x >= 1, "1 or more")
 AT_LEAST_0 = Check(lambda x: x >= 0, "0 or more")
 FRACTION = Check(lambda x: 0 <= x <= 1, "from 0 to 1")
@@ -35,14 +44,20 @@ NOT_NEGATIVE = Check(lambda x: 0 <= x < float("inf"), "0 or a positive number")
 POSITIVE = Check(lambda x: 0 < x < float("inf"), "a positive number")
 SEED = Check(lambda x: 0 <= x < 2**63, "from 0 to 2**63 - 1")
 
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Patterns: "a pattern, or several with commas between",
+}
 
 
 def cast(value: Any, kind: type, label: str, check: Check | None) -> Any:
     """``value`` as the type ``kind``, checked.
 
     Args:
-        kind: bool, int, float, str or :class:`vitquant.config.bits.Bits`.
+        kind: bool, int, float, str, :class:`Patterns` or :class:`vitquant.config.bits.Bits`.
         label: what messages call the setting.
 
     Raises:
@@ -50,13 +65,22 @@ def cast(value: Any, kind: type, label: str, check: Check | None) -> Any:
     """
     if kind is Bits:
         return value if isinstance(value, Bits) else parse_bits(str(value), label)
-    found = _converted(value, kind)
+    found = _patterns(value) if kind is Patterns else _converted(value, kind)
     if found is None:
         words = _WORDS[kind] + (f", {check.words}" if check else "")
         raise UserError(f"{label}: {value!r} is not {words}")
     if check and not check.holds(found):
         raise UserError(f"{label}: {found} is not {check.words}")
     return found
+
+
+def _patterns(value: Any) -> Patterns | None:
+    """Of text, or of a list of texts, each with commas or without; None where it is neither."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        return None
+    parts = [part.strip() for text in texts for part in text.split(",")]
+    return Patterns(parts) if parts and all(parts) else None
 
 
 def _converted(value: Any, kind: type) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 from vitquant.checkpoint.packing import packed_bytes
 from vitquant.checkpoint.read import Checkpoint
+from vitquant.quantization.graph.keep_float import KEPT
 from vitquant.quantization.quantizers.grid import weight_grid
 
 # What a tensor that stays float is for, by the end of its name; the first that fits is taken.
@@ -82,8 +83,9 @@ def _why(name: str, header) -> str:
     module = name.rpartition(".")[0]
     if module in header.constant:
         return "its input is the same for every image"
-    if any(module == n or module.startswith(f"{n}.") for n in header.unreached if n):
-        return "its module cannot be reached"
+    for around, why in header.unreached.items():
+        if around and (module == around or module.startswith(f"{around}.")):
+            return why if why == KEPT else "its module cannot be reached"
     if any("norm" in part for part in parts[:-1]):
         return "normalization"
     for ends, why in _REASONS:

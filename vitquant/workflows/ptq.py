@@ -27,6 +27,7 @@ from vitquant.data.loader import stratified_sample
 from vitquant.data.reading import Reading
 from vitquant.evaluation.agreement import Fidelity, compare
 from vitquant.models.model import Model
+from vitquant.quantization.graph.keep_float import KEPT, keep_float
 from vitquant.quantization.graph.points import (
     QuantizationPoints,
     check_supported,
@@ -153,8 +154,11 @@ def _points(
         _rotate(model, settings)
     model.module.to(device)
     points = find_points(model.module, example_inputs(model.input_size).to(device), model.tokens)
+    if settings.keep_float:
+        points = keep_float(points, settings.keep_float, settings.naming.option("keep_float"))
     if not points.layers:
-        raise UserError(f"MODEL: {model.identity.name} has no Linear or Conv2d to quantize")
+        which = "left to quantize" if points.kept else "to quantize"
+        raise UserError(f"MODEL: {model.identity.name} has no Linear or Conv2d {which}")
     if not settings.allow_float:
         check_supported(model.module, points)
     for name, why in points.unsupported.items():
@@ -181,7 +185,7 @@ def _header(
         bits=str(settings.bits),
         layers=layers,
         products=product_records(student),
-        unreached=dict(points.unsupported),
+        unreached=dict(points.unsupported) | dict.fromkeys(points.kept, KEPT),
         constant=list(points.constant),
         settings=settings.to_json(),
         versions=_versions(model.adapter.source),

@@ -31,6 +31,29 @@ def test_rescaling_alone_leaves_the_output_as_it_was(
     ).abs().max() < 1e-4 * wanted.abs().max()
 
 
+@pytest.mark.parametrize(
+    ("family", "pattern"),
+    [
+        ("vit", "blocks.0.mlp.fc1"),
+        ("vit", "blocks.*.attn"),
+        ("swin", "layers.0"),
+        ("eva02_base", "blocks.*.attn.q_proj"),
+        ("eva02_base", "blocks.1.attn.products"),
+    ],
+    indirect=["family"],
+)
+@torch.no_grad()
+def test_what_stays_float_takes_no_rescaling(
+    pattern, small, batch, settings, make_context, rounds_nothing
+):
+    context = make_context(small, settings("w4a4", "joint", keep_float=pattern))
+    assert context.points.kept
+    wanted, student = context.float_model(batch), calibrate_with_rescaling(context)
+    for name in context.points.kept:
+        assert not isinstance(student.get_submodule(name.removesuffix(".products")), FakeQuantLayer)
+    assert (student(batch) - wanted).abs().max() < 1e-4 * wanted.abs().max()
+
+
 @pytest.mark.parametrize("family", ["vit", "swinv2"], indirect=True)
 def test_eight_bits_start_close_to_float(small, batch, settings, make_context):
     context = make_context(small, settings("w8a8", "joint", init_images=4))

@@ -58,6 +58,21 @@ def test_both_classifiers_of_a_distilled_model_have_the_rate_of_the_head(
     assert {names[id(parameter)] for parameter in group["params"]} == wanted
 
 
+def test_what_is_kept_float_learns_nothing(make_small, settings, make_context):
+    chosen = settings("w4a4", "joint", keep_float="blocks.0,head")
+    context = make_context(make_small("vit"), chosen)
+    student = calibrate_with_rescaling(context)
+    groups = list(parameter_groups(student, chosen, context.model.classifier_names))
+    learns = {id(parameter) for group in groups for parameter in group["params"]}
+    for name, parameter in student.named_parameters():
+        if name.startswith(("blocks.0.", "head.")):
+            assert id(parameter) not in learns, name
+            assert not parameter.requires_grad
+    block = student.blocks[0]
+    assert not list(parameter_groups(block, chosen, part="blocks.0"))
+    assert list(parameter_groups(student.blocks[1], chosen, part="blocks.1"))
+
+
 @pytest.mark.parametrize(
     ("hold", "rates"),
     [

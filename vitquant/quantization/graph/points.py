@@ -56,6 +56,9 @@ class QuantizationPoints:
     functional: Linears whose weight another module uses through F.linear, with that module's name.
     constant: Linears whose input is the same for every image, such as Swin V2's position bias.
     unsupported: why a module's arithmetic stays float, by its name.
+    stem: the layer that sees the image, whether it is to be quantized or not.
+    kept: what is none of these because it is to stay float: names of layers, of modules with an
+        unsupported operation, and of the ``products`` of modules with matmuls.
     """
 
     layers: tuple[LayerPoint, ...]
@@ -64,6 +67,8 @@ class QuantizationPoints:
     functional: Mapping[str, str]
     constant: tuple[str, ...]
     unsupported: Mapping[str, str]
+    stem: str = ""
+    kept: tuple[str, ...] = ()
 
     @property
     def attentions(self) -> tuple[str, ...]:
@@ -104,6 +109,7 @@ def find_points(
         functional=first.functional,
         constant=tuple(constant),
         unsupported=first.unsupported | hidden,
+        stem=layers[0].name if layers else "",
     )
 
 
@@ -111,9 +117,13 @@ def check_supported(model: nn.Module, points: QuantizationPoints) -> None:
     """Raise a UserError that names the class of the first module which cannot be quantized."""
     for name, why in points.unsupported.items():
         cls = type(model.get_submodule(name)).__name__
+        others = len(points.unsupported) - 1
+        more = f" ({others} more parts such as this)" if others else ""
+        keep = ", or --keep-float and its name" if name else ""
         raise UserError(
             f"--allow-float: {cls} ({name or 'the model itself'}) uses {why}, which cannot be "
-            f"quantized; with --allow-float everything else is, and this part stays float"
+            f"quantized{more}; with --allow-float{keep}, everything else is, and this part stays "
+            f"float"
         )
 
 

@@ -43,7 +43,7 @@ class Observer(Protocol):
 
 
 def trace(model: nn.Module, images: Tensor, observer: Observer) -> Tensor:
-    """Run a float model on ``images`` (B, 3, H, W) and report to ``observer``; returns the output.
+    """Run a float model on ``images`` (B, C, H, W) and report to ``observer``; returns the output.
 
     Module names are those of ``model.named_modules()``.
     """

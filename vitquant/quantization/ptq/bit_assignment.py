@@ -23,5 +23,6 @@ def assign_bits(
         point.name: assignment.head if point.name in classifier_names else assignment.bits
         for point in points.layers
     }
-    layers[points.layers[0].name] = assignment.patch_embed
+    if points.stem in layers:
+        layers[points.stem] = assignment.patch_embed
     return PointBits(layers, {p.key: assignment.bits for p in points.matmuls})

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from vitquant.core.errors import UserError
+from vitquant.quantization.layers.base import FakeQuantLayer
 from vitquant.quantization.ptq.context import PTQContext
+from vitquant.quantization.quantizers.modules import LearnableFakeQuantize
 from vitquant.quantization.training.block_data import (
     BlockData,
     capture,
@@ -38,9 +40,12 @@ def reconstruct(context: PTQContext, student: nn.Module) -> None:
             settings ask for a precision that this machine does not have, or for no training.
         CheckFailedError: the loss, or a parameter, is no longer a finite number.
     """
-    blocks, steps = context.points.blocks, context.settings.steps
+    steps = context.settings.steps
+    blocks = [b for b in context.points.blocks if _is_quantized(student.get_submodule(b))]
     if not blocks:
-        raise UserError("--method: block finds no transformer blocks; another method is accepted")
+        raise UserError(
+            "--method: block finds no transformer blocks to quantize; another method is accepted"
+        )
     check_blocks_replayable(context)  # now, not after the blocks in front have been trained
     precision = choose_precision(
         context.settings, context.device, context.progress, context.model.parameters
@@ -63,7 +68,7 @@ def _train(
 ) -> None:
     settings, module = context.settings, student.get_submodule(name)
     data = capture(context, precision, student, name)
-    optimizer = build_optimizer(module, settings)
+    optimizer = build_optimizer(module, settings, name=name)
     schedule = learning_rate_schedule(optimizer, settings)
     order = _order(
         len(context.images), settings.steps * settings.batch_size, f"{settings.seed}/{name}"
@@ -81,6 +86,11 @@ def _train(
         context.progress.status(f"{name} loss {loss:.4f}")
     optimizer.zero_grad()  # frees the gradients
     check_finite(module, f"a parameter of {name}", settings)
+
+
+def _is_quantized(block: nn.Module) -> bool:
+    """Whether anything in a block is; all of it may be kept float."""
+    return any(isinstance(m, FakeQuantLayer | LearnableFakeQuantize) for m in block.modules())
 
 
 def _order(images: int, count: int, seed: str) -> list[int]:

@@ -10,20 +10,25 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.core.errors import CheckFailedError, UserError
+from vitquant.quantization.graph.keep_float import is_kept
 from vitquant.quantization.layers.base import FakeQuantLayer
 
 
 def build_optimizer(
-    student: nn.Module, settings: QuantizeSettings, classifier_names: Collection[str] = ()
+    student: nn.Module,
+    settings: QuantizeSettings,
+    classifier_names: Collection[str] = (),
+    name: str = "",
 ) -> torch.optim.Adam:
     """Adam over what the settings have a rate for; the other parameters are frozen.
 
-    classifier_names: of the layers that learn at the head's rate.
+    classifier_names: of the layers that learn at the head's rate. name: of ``student``, where it is
+    a part of the network.
 
     Raises:
         UserError: every rate is 0.
     """
-    groups = list(parameter_groups(student, settings, classifier_names))
+    groups = list(parameter_groups(student, settings, classifier_names, name))
     if not groups:
         raise UserError("--lr-weights: with this and the other rates at 0, nothing is trained")
     return LsbAdam(groups, (m for m in student.modules() if isinstance(m, FakeQuantLayer)))
@@ -61,14 +66,22 @@ def divergence_error(what: str, settings: QuantizeSettings) -> CheckFailedError:
 
 
 def parameter_groups(
-    student: nn.Module, settings: QuantizeSettings, classifier_names: Collection[str] = ()
+    student: nn.Module,
+    settings: QuantizeSettings,
+    classifier_names: Collection[str] = (),
+    part: str = "",
 ) -> Iterator[dict]:
-    """Adam's groups. What is in none of them stays as the float model's."""
+    """Adam's groups. What is in none of them stays as the float model's.
+
+    part: the name of ``student``, where it is a part of the network.
+    """
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in student.named_parameters():
         place, _, leaf = name.rpartition(".")
         owner: Any = student.get_submodule(place)
-        if leaf in ("log_scale", "log_prefix_scale"):
+        if is_kept(f"{part}.{place}" if part else place, settings.keep_float or ()):
+            rate = 0.0
+        elif leaf in ("log_scale", "log_prefix_scale"):
             rate = settings.lr_scales
         elif leaf == "zero_point":
             rate = settings.lr_zero_points if owner.trains_zero_point else 0.0
