@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vitquant.workflows.bench import bench
     from vitquant.workflows.evaluate import evaluate
     from vitquant.workflows.export import export
-    from vitquant.workflows.open import load
+    from vitquant.workflows.load import load
     from vitquant.workflows.quantize import quantize
     from vitquant.workflows.synthesize import learn_prompts, synthesize
 
@@ -43,7 +43,7 @@ _HOMES = {
     "evaluate": "vitquant.workflows.evaluate",
     "export": "vitquant.workflows.export",
     "learn_prompts": "vitquant.workflows.synthesize",
-    "load": "vitquant.workflows.open",
+    "load": "vitquant.workflows.load",
     "quantize": "vitquant.workflows.quantize",
     "synthesize": "vitquant.workflows.synthesize",
     "CheckFailedError": "vitquant.core.errors",

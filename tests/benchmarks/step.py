@@ -23,7 +23,7 @@ from torch import nn
 
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.core.progress import Silent
-from vitquant.models.sources.from_module import from_module
+from vitquant.models.sources.from_timm_module import from_timm_module
 from vitquant.quantization.graph.observe import observe
 from vitquant.quantization.graph.points import QuantizationPoints, find_points
 from vitquant.quantization.ptq.bit_assignment import assign_bits
@@ -99,7 +99,7 @@ def _models(
 ) -> tuple[nn.Module, QuantizationPoints, dict[str, tuple[nn.Module, torch.optim.Adam]]]:
     torch.manual_seed(0)
     module = timm.create_model(options.model)
-    model = from_module(module).to(options.device)
+    model = from_timm_module(module).to(options.device)
     teacher = model.module
     points = find_points(teacher, images[:2], model.tokens)
     student = copy.deepcopy(teacher).requires_grad_(True)

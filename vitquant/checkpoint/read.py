@@ -14,7 +14,9 @@ from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 from vitquant.core.modules import submodule
 from vitquant.data.class_names import ClassNames
+from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model, ModelIdentity
+from vitquant.models.module_adapter import SOURCE as MODULE
 from vitquant.models.sources import adapter_of
 from vitquant.models.timm_adapter import TIMM
 from vitquant.quantization.layers.attention import QuantizedMatmul, frozen_matmul
@@ -79,17 +81,31 @@ def _header(path: Path, text: str) -> Header:
         raise UserError(f"FILE: {path} is damaged: its metadata lacks {error}") from error
 
 
-def restore(checkpoint: Checkpoint) -> Model:
+def restore(checkpoint: Checkpoint, adapter: ModelAdapter | None = None) -> Model:
     """The quantized model of a checkpoint, in eval mode; computes what was saved, bit for bit.
 
+    adapter: what builds the network, if it is not one that the checkpoint names.
+
     Raises:
-        UserError: the installed library builds another network under the same name.
+        UserError: the installed library builds another network under the same name, or it is of a
+            module in Python and there is no ``adapter``.
     """
     header = checkpoint.header
+    source = header.model.get("source", TIMM.source)
+    if source == MODULE and adapter is None:
+        raise UserError(
+            f"FILE: {checkpoint.path} is of {header.model['architecture']}, a module in Python; "
+            f"load it there with build=, a function that builds the module: "
+            f"vitquant.load(FILE, build=...)"
+        )
     try:
-        return _restored(header, dict(checkpoint.tensors))
+        return _restored(header, dict(checkpoint.tensors), adapter or adapter_of(source))
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        source = header.model.get("source", TIMM.source)
+        if source == MODULE:
+            raise UserError(
+                f"build: it gives another network than that of {checkpoint.path} "
+                f"({first_line(error)}); one with the same names and shapes is accepted"
+            ) from error
         raise UserError(
             f"FILE: {checkpoint.path} does not fit the installed {source}'s "
             f"{header.model.get('architecture')} ({first_line(error)}); it was written with "
@@ -97,9 +113,8 @@ def restore(checkpoint: Checkpoint) -> Model:
         ) from error
 
 
-def _restored(header: Header, state: dict[str, Tensor]) -> Model:
+def _restored(header: Header, state: dict[str, Tensor], adapter: ModelAdapter) -> Model:
     identity = ModelIdentity(**header.model)
-    adapter = adapter_of(identity.source)
     module = fit(adapter.rebuild(identity.architecture, identity.arguments), header)
     layers = {n: m for n, m in module.named_modules() if isinstance(m, IntLayer)}
     for name, layer in layers.items():

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from vitquant.config.bits import parse_bits
-from vitquant.config.naming import OPTIONS
+from vitquant.config.naming import KEYWORDS, OPTIONS
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.config.setting import Recipe, Settings
 from vitquant.config.values import HUB, format_input_size, parse_input_size
 from vitquant.core.errors import UserError
+
+_BASICS = ("bits", "calib", "method")
 
 
 def bundled() -> list[str]:
@@ -89,18 +91,20 @@ def stored_settings(bits: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def quantize_command(model: Mapping[str, Any], bits: str, settings: Mapping[str, Any]) -> str:
-    """One line for a shell. Settings that have their default are left out.
+    """One line for a shell, or for Python if the model is a module there.
 
-    Weights that came from a file are called FILE: a checkpoint knows their hash, not their place.
+    Settings that have their default are left out. Weights that came from a file are called FILE: a
+    checkpoint knows their hash, not their place.
 
     Args:
         model: the identity of the float model.
         bits, settings: as the checkpoint has them.
     """
     stored = {"calib": "SOURCE", "method": "rtn"} | stored_settings(bits, settings)
+    if model.get("source") == "module":
+        return _call(model["name"], stored, _unusual(stored))
     words = ["vitquant", "quantize", model["name"]]
-    basics = ("bits", "calib", "method")
-    for name in basics:
+    for name in _BASICS:
         words += [OPTIONS.option(name), str(stored[name])]
     if not model.get("tag") and not model["name"].startswith(HUB):
         words += ["--weights", "FILE"]
@@ -109,14 +113,29 @@ def quantize_command(model: Mapping[str, Any], bits: str, settings: Mapping[str,
         words += ["--num-classes", str(arguments["num_classes"])]
     if (size := parse_input_size(arguments.get("img_size", ""))) is not None:
         words += ["--input-size", format_input_size(*size)]
+    for name, value in _unusual(stored).items():
+        words += OPTIONS.choice(name, value, False).split(" ", 1)
+    return shlex.join(words)
+
+
+def _unusual(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings beside bits, calibration images and method that have not their default."""
     # What others depend on is given, so that what follows from it is left out.
     start = {"start": stored["start"]} if "start" in stored else {}
-    usual = QuantizeSettings.build(**{name: stored[name] for name in basics}, **start).to_json()
+    usual = QuantizeSettings.build(**{name: stored[name] for name in _BASICS}, **start).to_json()
     usual["start"] = QuantizeSettings.fields()["start"].default
-    for name in QuantizeSettings.fields():
-        if name in stored and name not in basics and stored[name] != usual.get(name):
-            words += OPTIONS.choice(name, stored[name], False).split(" ", 1)
-    return shlex.join(words)
+    return {
+        name: stored[name]
+        for name in QuantizeSettings.fields()
+        if name in stored and name not in _BASICS and stored[name] != usual.get(name)
+    }
+
+
+def _call(model: str, stored: Mapping[str, Any], more: Mapping[str, Any]) -> str:
+    """A call in Python. ``calib`` names where the images came from."""
+    words = [f"{name}={stored[name]!r}" for name in _BASICS]
+    words += [KEYWORDS.choice(name, value, False) for name, value in more.items()]
+    return f"vitquant.quantize({model}(), {', '.join(words)}, transform=..., build=...)"
 
 
 def _table(group: type[Settings]) -> str:

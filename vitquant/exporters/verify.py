@@ -179,7 +179,7 @@ def verify(
     exported = []
     for runtime, module in opened:
         fallen_back = _in_float(module, metadata.integer_kernels)
-        other, file_size = as_model(module, metadata), path.stat().st_size
+        other, file_size = as_model(module, metadata, model.adapter), path.stat().st_size
         exported.append(run("exported", runtime.label, other, file_size, fallen_back))
         integer_layers = module.integer_layers() if metadata.integer_kernels else None
         if integer_layers is not None:

@@ -10,6 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from vitquant.core.errors import UserError
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Modes of Pillow, by how many channels they have."""
 Forward = Callable[[nn.Module, Tensor], Tensor]
 """From a network and images to its output as a tensor: ``ModelAdapter.forward``."""
 
@@ -123,11 +127,20 @@ class ModelAdapter:
 
         It takes tensors (B, C, H, W) from 0 to 1 too, and is differentiable for them.
         preprocessing: see :class:`vitquant.models.model.Model`.
+
+        Raises:
+            UserError: it does not say what images go through.
         """
+        if "mean" not in preprocessing:
+            raise UserError(
+                "transform: images go through a function in Python here, which no file holds; "
+                "transform= of the functions in Python takes it"
+            )
         made: Callable[[Image.Image], Tensor] = timm.data.create_transform(
             **preprocessing, is_training=False
         )
-        return made
+        mode = MODES.get(preprocessing["input_size"][0], "RGB")
+        return made if mode == "RGB" else _InMode(mode, made)
 
     def grad_checkpointing(self, module: nn.Module) -> AbstractContextManager[None] | None:
         """A context with activation checkpointing in training; None if the network has none."""
@@ -141,9 +154,22 @@ class ModelAdapter:
         """
         raise NotImplementedError
 
+    def check_can_be_saved(self) -> None:
+        """Raise a UserError where :meth:`rebuild` could not read a checkpoint back."""
+
     def hub_config(self, module: nn.Module) -> dict[str, Any] | None:
         """The library's own ``config.json`` of a network; None where it is timm's."""
         return None
+
+
+class _InMode:
+    """A transform that is given PIL images in a mode of Pillow, and tensors as they are."""
+
+    def __init__(self, mode: str, transform: Callable[[Image.Image], Tensor]) -> None:
+        self.mode, self.transform = mode, transform
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        return self.transform(image.convert(self.mode) if hasattr(image, "convert") else image)
 
 
 @contextmanager

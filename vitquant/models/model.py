@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vitquant.data.class_names import ClassNames, LabelSpace
-from vitquant.models.adapter import ModelAdapter, TokenLayout
+from vitquant.models.adapter import MODES, ModelAdapter, TokenLayout
 from vitquant.models.timm_adapter import TIMM
 
 
@@ -53,7 +53,8 @@ class Model:
         identity: of the float model.
         preprocessing: arguments of ``timm.data.create_transform``, whatever the model's source:
             ``input_size`` as (C, H, W) in pixels, ``mean``, ``std``, ``interpolation``,
-            ``crop_pct``, ``crop_mode``.
+            ``crop_pct``, ``crop_mode``. Where a function in Python is the transform: its
+            ``input_size``, and ``mode`` if it takes images in another mode than RGB.
         classes: ``ids`` and ``names`` of the outputs; None where they are not known.
         max_batch: how many images the network takes at once; None for any number.
         adapter: how to ask a network of this library.
@@ -111,6 +112,12 @@ class Model:
         """(C, H, W) of an image, in pixels."""
         channels, height, width = self.preprocessing["input_size"]
         return channels, height, width
+
+    @property
+    def image_mode(self) -> str:
+        """The mode of Pillow in which images go through the transform."""
+        mode: str = self.preprocessing.get("mode", MODES.get(self.input_size[0], "RGB"))
+        return mode
 
     def preprocesses_like(self, other: "Model") -> bool:
         """Whether one transform serves both. What was read from a file has lists for tuples."""

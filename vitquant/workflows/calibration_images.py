@@ -61,13 +61,17 @@ def calibration_images(
         UserError: they cannot be used, or made.
         Interrupted: while they were made; what is finished stays in the cache.
     """
-    calib = settings.calib
+    calib, flag = settings.calib, settings.naming.option("calib")
     if calib == "noise":
         return NoiseSource(settings.samples, model.input_size[1:], settings.seed)
     if calib not in SYNTHESIZERS_OF_CALIB:
-        flag = settings.naming.option("calib")
         return images_for(
             model, calib, flag, Role.CALIBRATION, limit=settings.samples, reading=reading
+        )
+    if model.image_mode != "RGB" or "mean" not in model.preprocessing:
+        raise UserError(
+            f"{flag}: {calib} makes RGB images for a transform that timm describes, and "
+            f"{model.identity.name} has another; a folder of images is accepted"
         )
     _check_classes(settings, model)
     kind = SYNTHESIZERS[SYNTHESIZERS_OF_CALIB[calib]]
@@ -112,8 +116,8 @@ def name_of(calib: Images | None) -> str | Path | None:
     return "images" if isinstance(calib, Sequence) else calib.name
 
 
-def given_images(calib: Images | None, reading: Reading) -> ImageSource | None:
-    """Images that are in memory already; None for a source by its name.
+def given_images(calib: Images | None, reading: Reading, mode: str = "RGB") -> ImageSource | None:
+    """Images that are in memory already, in a mode of Pillow; None for a source by its name.
 
     Raises:
         UserError: they are no images, or none, or cannot be made RGB.
@@ -128,7 +132,9 @@ def given_images(calib: Images | None, reading: Reading) -> ImageSource | None:
     found = []
     for i, picture in enumerate(pictures):
         try:
-            found.append(reading.rgb(picture, f"image {i}"))
+            # By way of RGB, which all others can be brought to; but that has no transparency.
+            rgb = picture if mode == "RGBA" else reading.rgb(picture, f"image {i}")
+            found.append(rgb.convert(mode))
         except Exception as error:  # what lazy decoders raise is not documented
             raise UserError(
                 f"calib: image {i} cannot be read ({first_line(error)}); remove it"

@@ -1,9 +1,10 @@
 """Measure a model by its name: behind ``vitquant eval`` and ``vitquant.evaluate``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.config.evaluate import EvaluateSettings
 from vitquant.core import distributed, threads
 from vitquant.core.device import describe_device
@@ -12,8 +13,10 @@ from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
 from vitquant.evaluation import accuracy
 from vitquant.evaluation.accuracy import Evaluation
+from vitquant.exporters.runtimes.base import ExportedAdapter
 from vitquant.models.float_options import FloatOptions, InputSize
 from vitquant.models.model import Model
+from vitquant.models.module_adapter import Build, ImageTransform, ModuleAdapter, Output
 from vitquant.workflows.open import (
     ExportedFile,
     FloatName,
@@ -24,6 +27,7 @@ from vitquant.workflows.open import (
     reading_for,
     resolve,
 )
+from vitquant.workflows.python_model import adapter_of_checkpoint
 
 _OTHER = "; name a model after --reference to compare with another"
 
@@ -86,6 +90,9 @@ def evaluate(
     weights: str | Path | None = None,
     num_classes: int | None = None,
     input_size: InputSize | None = None,
+    build: Build | None = None,
+    transform: ImageTransform | None = None,
+    output: Output | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
     **settings: Any,
@@ -100,6 +107,8 @@ def evaluate(
             the reference where ``model`` is a checkpoint.
         num_classes: the number of classes in ``weights``.
         input_size: of the float model: the side of square images in pixels, or (height, width).
+        build, transform, output: of a file that holds a module which is not timm's, the functions
+            that it was quantized with; of an ONNX file, ``transform`` alone.
         device: a torch device, such as ``"cuda"``. An ONNX file runs on the CPU.
         progress: a listener. By default nothing is printed.
         settings: ``reference``, ``min_top1``, ``batch_size`` and the other options of
@@ -115,7 +124,9 @@ def evaluate(
     """
     chosen = EvaluateSettings.build(data=data, **settings)
     given = FloatOptions.build(weights, num_classes, input_size)
-    evaluated = run_evaluation(resolve(str(model)), chosen, given, device, progress or Silent())
+    named, progress = resolve(str(model)), progress or Silent()
+    own = _with_functions(named, build, transform, output, chosen.runtime)
+    evaluated = run_evaluation(named, chosen, given, device, progress, own)
     evaluated.check()
     return evaluated
 
@@ -126,9 +137,10 @@ def run_evaluation(
     given: FloatOptions,
     device: str,
     progress: Progress,
+    opened: Model | None = None,
 ) -> Evaluated:
-    """As :func:`evaluate`, with settings at hand and without the check."""
-    opened, reference = _open(named, settings, given)
+    """As :func:`evaluate`, with settings at hand, ``opened`` perhaps too, and without the check."""
+    opened, reference = _open(named, settings, given, opened)
     _check_pair(opened, reference)
     flag = settings.naming.option("data")
     reading = reading_for(settings, progress)
@@ -158,7 +170,7 @@ def check_evaluated(evaluated: Evaluated) -> None:
 
 
 def _open(
-    named: Named, settings: EvaluateSettings, given: FloatOptions
+    named: Named, settings: EvaluateSettings, given: FloatOptions, opened: Model | None
 ) -> tuple[Model, Model | None]:
     reference = settings.reference
     for_model, for_reference = FloatOptions(), given
@@ -175,12 +187,34 @@ def _open(
             f"{flag}: {named.name} is a checkpoint and knows its own; with --reference "
             f"MODEL it is accepted, for the reference"
         )
-    opened = open_model(named, *for_model, runtime=settings.runtime)
+    opened = opened or open_model(named, *for_model, runtime=settings.runtime)
     if reference is None:
         return opened, None
     if reference == "float":
         return opened, open_float_of(opened, for_reference.weights, _OTHER)
     return opened, open_model(reference, *for_reference)
+
+
+def _with_functions(
+    named: Named,
+    build: Build | None,
+    transform: ImageTransform | None,
+    output: Output | None,
+    runtime: str | None,
+) -> Model | None:
+    """A model that needs functions in Python; None if there are none."""
+    if build is None and transform is None and output is None:
+        return None
+    if isinstance(named, ExportedFile) and transform is not None and not (build or output):
+        opened = open_model(named, runtime=runtime)
+        return replace(opened, adapter=ExportedAdapter(ModuleAdapter(transform=transform)))
+    if isinstance(named, ExportedFile | FloatName):
+        raise UserError(
+            f"build, transform, output: {named.name} is no checkpoint; they go with a checkpoint "
+            f"of a module in Python, and transform with an ONNX file of one"
+        )
+    read = read_checkpoint(named.path)
+    return restore(read, adapter_of_checkpoint(read, build, transform, output))
 
 
 def _check_pair(model: Model, reference: Model | None) -> None:

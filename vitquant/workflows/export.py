@@ -22,7 +22,9 @@ from vitquant.exporters.onnx.options import OnnxOptions, choose_weight_type
 from vitquant.exporters.verify import Verification
 from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier
+from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model
+from vitquant.models.module_adapter import Build, ImageTransform, Output
 from vitquant.workflows.inputs import inputs_of
 from vitquant.workflows.open import (
     CheckpointFile,
@@ -33,6 +35,7 @@ from vitquant.workflows.open import (
     resolve_checkpoint,
 )
 from vitquant.workflows.ptq import Quantized
+from vitquant.workflows.python_model import adapter_of_checkpoint, check_can_be_exported
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,9 @@ def export(
     out: str | Path,
     *,
     revision: str | None = None,
+    build: Build | None = None,
+    transform: ImageTransform | None = None,
+    output: Output | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Exported:
@@ -83,6 +89,7 @@ def export(
         out: the file to write; with ``format="safetensors"`` the folder, which must not exist yet
             or be empty.
         revision: a branch, tag or commit on the Hub.
+        build, transform, output: of a file of any module, the functions of :func:`quantize`.
         progress: a listener. By default nothing is printed.
         settings: ``format``, ``target``, ``data`` and the other options of ``vitquant export``,
             with ``_`` for ``-``.
@@ -96,7 +103,9 @@ def export(
     """
     chosen = ExportSettings.build(**settings)
     with _file(checkpoint, revision) as path:
-        exported = run_export(path, chosen, Path(out), progress or Silent())
+        own = checkpoint.model.adapter if isinstance(checkpoint, Quantized) else None
+        adapter = own or adapter_of_checkpoint(read_checkpoint(path), build, transform, output)
+        exported = run_export(path, chosen, Path(out), progress or Silent(), adapter=adapter)
     exported.check()
     return exported
 
@@ -107,10 +116,11 @@ def run_export(
     out: Path,
     progress: Progress,
     command: str | None = None,
+    adapter: ModelAdapter | None = None,
 ) -> Exported:
     """As :func:`export`, with settings at hand and without the check.
 
-    What is published has passed its check. command: for the model card.
+    What is published has passed its check. command: for the model card. adapter: of the network.
     """
     label = settings.naming.option("out")
     inputs = [Input("FILE", file), *inputs_of(settings)]
@@ -122,9 +132,10 @@ def run_export(
     else:
         check_writable(out, label, inputs)
     checkpoint = read_checkpoint(file)
+    check_can_be_exported(checkpoint.header, settings)
     if settings.format == SAFETENSORS.name:
         return Exported(out, settings.format, SAFETENSORS.write(checkpoint, out, label))
-    exported = _to_onnx(checkpoint, settings, out, progress)
+    exported = _to_onnx(checkpoint, restore(checkpoint, adapter), settings, out, progress)
     if settings.push_to_hub is None:
         return exported
     exported.check()
@@ -149,9 +160,8 @@ def default_out(named: CheckpointFile | HubCheckpoint, settings: ExportSettings)
 
 
 def _to_onnx(
-    checkpoint: Checkpoint, settings: ExportSettings, out: Path, progress: Progress
+    checkpoint: Checkpoint, model: Model, settings: ExportSettings, out: Path, progress: Progress
 ) -> Exported:
-    model = restore(checkpoint)
     target = _target(checkpoint, settings)
     options = OnnxOptions(
         choose_weight_type(settings.weight_type, target, settings.naming.option("weight_type")),
@@ -163,10 +173,8 @@ def _to_onnx(
     )
     images, reading = None, reading_for(settings, progress)
     if settings.data is not None:
-        flag, count = settings.naming.option("data"), settings.images
-        images = images_for(
-            model, settings.data, flag, Role.CALIBRATION, limit=count, reading=reading
-        )
+        flag, role, count = settings.naming.option("data"), Role.CALIBRATION, settings.images
+        images = images_for(model, settings.data, flag, role, limit=count, reading=reading)
     found = ONNX.write(
         model,
         checkpoint.header,

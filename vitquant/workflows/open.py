@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from torch import nn
-
 from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.config.naming import Naming
 from vitquant.config.values import HUB, MINIATURES
@@ -23,8 +21,8 @@ from vitquant.hub.repository import (
     is_checkpoint_folder,
     quantized_config,
 )
-from vitquant.models.hub_config import pretrained_cfg
 from vitquant.models.model import Model
+from vitquant.models.module_adapter import SOURCE as MODULE
 from vitquant.models.sources import load_float
 from vitquant.models.transformers_adapter import TRANSFORMERS
 
@@ -151,6 +149,11 @@ def open_float_of(model: Model, weights: Path | None, advice: str = "") -> Model
         UserError: it cannot be loaded, or its weights are others.
     """
     identity = model.identity
+    if identity.source == MODULE:
+        raise UserError(
+            f"--reference: the float {identity.name} is a module in Python; the name of a model is "
+            f"accepted, or leave it out"
+        )
     named = identity.name.startswith(HUB) or identity.source == TRANSFORMERS.source
     if weights is None and not identity.tag and not named:
         raise UserError(
@@ -206,41 +209,3 @@ class ReadingSettings(Protocol):
 def reading_for(settings: ReadingSettings, progress: Progress) -> Reading:
     """How a command reads its images; warnings go to ``progress``."""
     return Reading(settings.as_viewed, settings.naming.option("as_viewed"), progress.warn)
-
-
-def load(checkpoint: str | Path, *, revision: str | None = None, device: str = "cpu") -> nn.Module:
-    """Load a checkpoint as an ``nn.Module`` with timm's interface, in eval mode.
-
-    The module takes preprocessed images (B, C, H, W) and returns logits (B, classes). It computes
-    with the integers of the checkpoint, in float arithmetic: at few bits, its outputs differ from
-    those of an integer runtime, which adds in another order. It has buffers instead of parameters:
-    it is for inference.
-
-    It can be copied, pickled, compiled, exported and traced. ``torch.jit.script`` does not take it.
-    Its weights are computed from its integers in each forward pass, so that it computes with
-    whatever was loaded or copied into it. After ``to_empty``, buffers that timm does not save have
-    to be filled too, with ``init_non_persistent_buffers`` of the modules that have it.
-
-    ``forward_features``, ``forward_head``, ``num_classes`` and ``num_features`` are those of the
-    architecture in timm. ``pretrained_cfg``, also called ``default_cfg``, has the preprocessing and
-    the class names that came with the checkpoint, so that ``timm.data.resolve_model_data_config``
-    finds them. It names no place to load weights from.
-
-    Args:
-        checkpoint: a file that vitquant wrote, or ``hf-hub:OWNER/NAME`` of one on the Hub
-            (docs/how-to/publish.md).
-        revision: a branch, tag or commit on the Hub. ``hf-hub:OWNER/NAME@REVISION`` means the same.
-        device: a torch device, such as ``"cuda"``.
-
-    Returns:
-        The quantized network.
-
-    Raises:
-        UserError: there is no such checkpoint, or it is damaged.
-    """
-    model = restore(read_checkpoint(resolve_checkpoint(str(checkpoint), revision).path))
-    cfg = {n: tuple(v) if isinstance(v, list) else v for n, v in pretrained_cfg(model).items()}
-    module: Any = model.module
-    module.pretrained_cfg = module.default_cfg = cfg
-    loaded: nn.Module = module.to(device)
-    return loaded

@@ -1,6 +1,5 @@
 """Post-training quantization of a model that is open, with images and settings at hand."""
 
-import copy
 import platform
 import time
 from collections.abc import Callable
@@ -27,20 +26,14 @@ from vitquant.data.loader import stratified_sample
 from vitquant.data.reading import Reading
 from vitquant.evaluation.agreement import Fidelity, compare
 from vitquant.models.model import Model
-from vitquant.quantization.graph.keep_float import KEPT, keep_float
-from vitquant.quantization.graph.points import (
-    QuantizationPoints,
-    check_supported,
-    example_inputs,
-    find_points,
-)
-from vitquant.quantization.layers.base import IntLayer
+from vitquant.quantization.graph.keep_float import KEPT
+from vitquant.quantization.graph.points import QuantizationPoints
 from vitquant.quantization.methods.base import METHODS, Method, get_method
 from vitquant.quantization.ptq.bit_assignment import assign_bits
 from vitquant.quantization.ptq.context import PTQContext, load_init_images
 from vitquant.quantization.ptq.convert import convert
+from vitquant.quantization.ptq.select import select_points
 from vitquant.quantization.training.state import TrainingState, run_fingerprint
-from vitquant.quantization.transforms.rotation import rotate
 
 
 @dataclass
@@ -71,7 +64,11 @@ class Quantized:
         return self.model.module
 
     def save(self, path: Path | str) -> int:
-        """Write the checkpoint. Returns its size in bytes. Raises UserError if it cannot."""
+        """Write the checkpoint. Returns its size in bytes. Raises UserError if it cannot.
+
+        A module that is not timm's needs the ``build`` function of :func:`quantize`.
+        """
+        self.model.adapter.check_can_be_saved()
         return write_checkpoint(Path(path), self.model.module, self.header)
 
 
@@ -107,7 +104,7 @@ def quantize(
     _check_processes(method, settings)
     if state is not None:
         check_supports_resume(method)
-    model, points = _points(model, settings, device, progress)
+    model, points = select_points(model, settings, device, progress)
     images = images() if callable(images) else images
     start = time.monotonic()
     _seed(settings.seed)  # Making images has used up random numbers, unless they were kept.
@@ -139,38 +136,6 @@ def quantize(
     return Quantized(result, header, len(chosen), seconds, fidelity, context.history)
 
 
-def _points(
-    model: Model, settings: QuantizeSettings, device: str, progress: Progress
-) -> tuple[Model, QuantizationPoints]:
-    """A copy of the float model on the device, and what of it will be quantized.
-
-    Raises:
-        UserError: the settings do not go with the model.
-    """
-    if any(isinstance(module, IntLayer) for module in model.module.modules()):
-        raise UserError("MODEL: it is quantized already; a float model is accepted")
-    model = replace(model, module=copy.deepcopy(model.module))
-    if settings.rotate:
-        _rotate(model, settings)
-    model.module.to(device)
-    points = find_points(model.module, example_inputs(model.input_size).to(device), model.tokens)
-    if settings.keep_float:
-        points = keep_float(points, settings.keep_float, settings.naming.option("keep_float"))
-    if not points.layers:
-        which = "left to quantize" if points.kept else "to quantize"
-        raise UserError(f"MODEL: {model.identity.name} has no Linear or Conv2d {which}")
-    if not settings.allow_float:
-        check_supported(model.module, points)
-    for name, why in points.unsupported.items():
-        progress.warn(f"{name} stays float: {why}")
-    if settings.prefix_bits and not points.has_prefix_tokens:
-        raise UserError(
-            f"{settings.naming.option('prefix_bits')}: {model.identity.name} has no class tokens "
-            f"or registers; leave it out"
-        )
-    return model, points
-
-
 def _header(
     model: Model,
     points: QuantizationPoints,
@@ -190,16 +155,6 @@ def _header(
         settings=settings.to_json(),
         versions=_versions(model.adapter.source),
     )
-
-
-def _rotate(model: Model, settings: QuantizeSettings) -> None:
-    model.module.cpu()
-    if not rotate(model, example_inputs(model.input_size), settings.seed):
-        raise UserError(
-            f"{settings.naming.option('rotate')}: {model.identity.name} is not a ViT whose "
-            f"residual stream can be rotated, such as DeiT or DINOv2 with a classifier; leave it "
-            f"out"
-        )
 
 
 def check_supports_resume(method: Method) -> None:

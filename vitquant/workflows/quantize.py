@@ -1,6 +1,6 @@
 """Quantize a model by its name: behind ``vitquant quantize`` and ``vitquant.quantize``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from vitquant.data.image_source import ImageSource
 from vitquant.data.reading import Reading
 from vitquant.models.float_options import FloatOptions, InputSize
 from vitquant.models.model import Model
+from vitquant.models.module_adapter import Build, Output
 from vitquant.models.sources import load_float
-from vitquant.models.sources.from_module import from_module
-from vitquant.quantization.layers.base import IntLayer
+from vitquant.models.sources.from_module import Transform, image_mode
 from vitquant.quantization.methods.base import get_method
 from vitquant.quantization.training.state import TrainingState
 from vitquant.workflows import ptq
@@ -35,6 +35,7 @@ from vitquant.workflows.calibration_images import (
 from vitquant.workflows.inputs import inputs_of
 from vitquant.workflows.open import FloatName, as_file_name, reading_for, resolve
 from vitquant.workflows.ptq import Quantized, check_supports_resume
+from vitquant.workflows.python_model import GivenModel
 
 
 def quantize(
@@ -45,8 +46,12 @@ def quantize(
     recipe: str | Path | None = None,
     weights: str | Path | None = None,
     num_classes: int | None = None,
-    input_size: InputSize | None = None,
+    input_size: InputSize | Sequence[int] | None = None,
     arguments: dict[str, Any] | None = None,
+    transform: Transform | None = None,
+    build: Build | None = None,
+    output: Output | None = None,
+    classes: Sequence[str] | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
     state: str | Path | None = None,
@@ -55,9 +60,9 @@ def quantize(
     """Quantize a float model. A module that is passed in stays as it is.
 
     Args:
-        model: a name as on the command line (docs/how-to/your-model.md), or a module that
-            ``timm.create_model`` returned. Of a module, the hash of its weights is stored and no
-            tag, as its weights may have changed since they were loaded.
+        model: a name as on the command line (docs/how-to/your-model.md), a module that
+            ``timm.create_model`` returned, or any module (docs/how-to/any-module.md). Of a module,
+            the hash of its weights is stored and no tag, as they may have changed since loading.
         bits: of weights and activations, such as ``"w4a4"``. Needed unless ``recipe`` has them.
         calib: calibration images: what ``--calib`` takes (docs/how-to/your-images.md), a list of
             PIL images, or an :class:`ImageSource`; by default ``"synthetic"``. What has to be
@@ -65,9 +70,16 @@ def quantize(
         recipe: a TOML file of settings, or the name of a bundled one. Keywords win.
         weights: with a name, a safetensors file of the float weights, or a folder of shards.
         num_classes: with a name, the number of classes in ``weights``; 0 leaves the classifier out.
-        input_size: with a name, the side of square images in pixels, or (height, width).
+        input_size: with a name, the side of square images in pixels, or (height, width). With any
+            module, (C, H, W) of what ``transform`` gives, if an example image does not show it.
         arguments: with a module, the arguments that ``timm.create_model`` was given. They are
             needed only where timm has not kept them. The network is built again from them.
+        transform: with any module, what images go through: a function from a PIL image to a float
+            tensor (C, H, W), or a dictionary of arguments of ``timm.data.create_transform``.
+        build: with any module, a function without arguments that builds the network again. A result
+            without it cannot be saved.
+        output: with any module, a function that picks a tensor of what it returns; by default all.
+        classes: with any module, names of its outputs, if these are logits.
         device: a torch device, such as ``"cuda"``.
         progress: a listener. By default nothing is printed.
         state: with ``method="joint"``, a file that keeps the state of training. A run that was
@@ -86,8 +98,11 @@ def quantize(
     chosen = QuantizeSettings.build(found, bits=bits, calib=name_of(calib), **settings)
     listener = progress or Silent()
     reading = reading_for(chosen, listener)
-    own = given_images(calib, reading)
-    opened = _open(model, FloatOptions.build(weights, num_classes, input_size), arguments)
+    own = given_images(calib, reading, image_mode(transform, calib))
+    given = GivenModel(
+        model, weights, num_classes, input_size, arguments, transform, build, output, classes
+    )
+    opened = given.open(own)
     images: ImageSource | Callable[[], ImageSource]
     images = _images(opened, chosen, reading, device, listener) if own is None else own
     kept = None if state is None else TrainingState(Path(state), None)
@@ -233,17 +248,3 @@ def _state(path: Path, method: str, every: int | None) -> TrainingState:
         for file in (path, state.path):
             remove_leftovers(file)
     return state
-
-
-def _open(model: str | nn.Module, given: FloatOptions, arguments: dict[str, Any] | None) -> Model:
-    if isinstance(model, str):
-        if arguments is not None:
-            raise UserError("arguments: they go with a module; with a name, num_classes does")
-        return load_float(model, *given)
-    if given != FloatOptions():
-        raise UserError(
-            "weights, num_classes, input_size: they go with a name; a module has its own"
-        )
-    if any(isinstance(module, IntLayer) for module in model.modules()):
-        raise UserError("model: it is quantized already; a float model is accepted")
-    return from_module(model, arguments)

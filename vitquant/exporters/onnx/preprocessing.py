@@ -89,6 +89,11 @@ def _whole(x: Tensor) -> Tensor:
 
 
 def _check(settings: dict[str, Any]) -> None:
+    if "mean" not in settings or settings["input_size"][0] != 3:
+        raise UserError(
+            "--with-preprocessing: the transform is a function in Python, or not for RGB; a "
+            "dictionary of arguments of timm.data.create_transform for three channels is accepted"
+        )
     interpolation, mode = settings["interpolation"], settings.get("crop_mode") or "center"
     height, width = settings["input_size"][1:]
     if interpolation not in _FILTERS:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -10,7 +10,9 @@ from PIL import Image
 from torch import nn
 
 from vitquant.exporters.runtimes.metadata import Metadata
+from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model
+from vitquant.models.timm_adapter import TIMM, TimmAdapter
 
 
 class ExportedModule(nn.Module):
@@ -84,10 +86,26 @@ class RawImageModel(Model):
         return lambda image: torch.from_numpy(np.array(image.convert("RGB")))
 
 
-def as_model(module: ExportedModule, metadata: Metadata) -> Model:
-    """A file in a runtime as a model like any other."""
+class ExportedAdapter(TimmAdapter):
+    """Of a file, which returns a tensor; its images go through the transform of another adapter."""
+
+    def __init__(self, before: ModelAdapter) -> None:
+        self._before = before
+
+    def transform(self, preprocessing: dict[str, Any]) -> Callable[[Image.Image], torch.Tensor]:
+        return self._before.transform(preprocessing)
+
+
+def as_model(module: ExportedModule, metadata: Metadata, before: ModelAdapter = TIMM) -> Model:
+    """A file in a runtime as a model like any other. before: the adapter of what was exported."""
     if not metadata.raw_images:
-        return Model(module, metadata.identity, metadata.preprocessing, metadata.classes)
+        return Model(
+            module,
+            metadata.identity,
+            metadata.preprocessing,
+            metadata.classes,
+            adapter=ExportedAdapter(before),
+        )
     # A reference beside it needs a transform of its own: what differs is not shared.
     preprocessing = metadata.preprocessing | {"in_graph": True}
     return RawImageModel(module, metadata.identity, preprocessing, metadata.classes, max_batch=1)
