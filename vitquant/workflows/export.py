@@ -16,10 +16,11 @@ from vitquant.core.errors import UserError
 from vitquant.core.files import Input, check_no_input, check_writable
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
+from vitquant.evaluation.output_error import finite_or_none
 from vitquant.exporters.compressed_tensors import check_folder
 from vitquant.exporters.formats import ONNX, SAFETENSORS, get_format
 from vitquant.exporters.onnx.options import OnnxOptions, choose_weight_type
-from vitquant.exporters.verify import Verification
+from vitquant.exporters.verification import Verification
 from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier
 from vitquant.models.model import Model
@@ -152,6 +153,11 @@ def _to_onnx(
     checkpoint: Checkpoint, settings: ExportSettings, out: Path, progress: Progress
 ) -> Exported:
     model = restore(checkpoint)
+    if settings.min_agreement is not None and model.num_classes < 2:
+        raise UserError(
+            f"{settings.naming.option('min_agreement')}: {model.identity.name} has fewer than two "
+            f"classes, and the difference of its outputs is what is checked; leave it out"
+        )
     target = _target(checkpoint, settings)
     options = OnnxOptions(
         choose_weight_type(settings.weight_type, target, settings.naming.option("weight_type")),
@@ -222,7 +228,7 @@ def _about(found: Verification) -> dict[str, Any]:
                 "bytes": run.bytes,
                 "milliseconds": round(run.milliseconds, 3),
                 "agreement": run.outputs and run.outputs.agreement,
-                "difference": run.outputs and run.outputs.difference,
+                "difference": run.outputs and finite_or_none(run.outputs.difference),
             }
             for run in (*found.compared, *found.exported)
         ],

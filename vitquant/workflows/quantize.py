@@ -1,7 +1,6 @@
 """Quantize a model by its name: behind ``vitquant quantize`` and ``vitquant.quantize``."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import nn
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.config.recipe import read_recipe
 from vitquant.core import distributed
-from vitquant.core.device import describe_device, peak_memory_bytes
+from vitquant.core.device import describe_device
 from vitquant.core.errors import Interrupted, UserError
 from vitquant.core.files import check_writable, remove_leftovers
 from vitquant.core.progress import Progress, Silent
@@ -35,6 +34,7 @@ from vitquant.workflows.calibration_images import (
 from vitquant.workflows.inputs import inputs_of
 from vitquant.workflows.open import FloatName, as_file_name, reading_for, resolve
 from vitquant.workflows.ptq import Quantized, check_supports_resume
+from vitquant.workflows.quantized_file import QuantizedFile
 
 
 def quantize(
@@ -87,48 +87,12 @@ def quantize(
     listener = progress or Silent()
     reading = reading_for(chosen, listener)
     own = given_images(calib, reading)
-    opened = _open(model, FloatOptions.build(weights, num_classes, input_size), arguments)
+    given = FloatOptions.build(weights, num_classes, input_size)
+    opened = _open(model, given, arguments).with_class_names(chosen.classes)
     images: ImageSource | Callable[[], ImageSource]
     images = _images(opened, chosen, reading, device, listener) if own is None else own
     kept = None if state is None else TrainingState(Path(state), None)
     return ptq.quantize(opened, images, chosen, progress, device, kept, reading)
-
-
-@dataclass(frozen=True)
-class QuantizedFile:
-    """A checkpoint that was written, and how. bytes: its size. device: where it was made."""
-
-    path: Path
-    bytes: int
-    quantized: Quantized
-    settings: QuantizeSettings
-    device: str
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``vitquant quantize --json`` prints."""
-        run, settings = self.quantized, self.settings
-        return {
-            "output": str(self.path),
-            "model": run.model.identity.name,
-            "float_model": run.header.model,
-            "bits": run.header.bits,
-            "method": settings.method,
-            "calib": run.header.settings["calib"],
-            "samples": run.samples,
-            "agreement": run.fidelity.agreement,
-            "cosine": run.fidelity.cosine,
-            "steps": settings.steps if get_method(settings.method).is_trained else 0,
-            "seed": settings.seed,
-            "seconds": round(run.seconds, 3),
-            "processes": distributed.world_size(),
-            "peak_memory_bytes": peak_memory_bytes(self.device),
-            "bytes": self.bytes,
-            "float_bytes": run.model.identity.float_bytes,
-            "settings": run.header.settings,
-            "versions": run.header.versions,
-            "float_parts": run.header.unreached,
-            "history": run.history,
-        }
 
 
 def quantize_to_file(
@@ -165,7 +129,7 @@ def quantize_to_file(
         check_writable(path, settings.naming.option("out"), inputs)
     state = _state(path, settings.method, save_every) if resume else None
     progress = progress or Silent()
-    opened = load_float(name, *given)
+    opened = load_float(name, *given).with_class_names(settings.classes)
     reading = reading_for(settings, progress)
     images = _images(opened, settings, reading, device, progress, confirm)
     try:
