@@ -45,14 +45,17 @@ CLASSES = {
     "quantize": ("workflows.ptq.Quantized", "evaluation.agreement.Fidelity"),
     "load": (),
     "evaluate": (
-        "workflows.evaluate.Evaluated",
+        "workflows.results.evaluated.Evaluated",
         "evaluation.accuracy.Evaluation",
         "evaluation.accuracy.Accuracy",
+        "evaluation.outputs.OutputEvaluation",
+        "evaluation.output_error.OutputError",
+        "evaluation.neighbors.NeighborScores",
     ),
     "export": (
         "workflows.export.Exported",
-        "exporters.verify.Verification",
-        "exporters.verify.Run",
+        "exporters.verification.Verification",
+        "exporters.verification.Run",
         "evaluation.agreement.OutputAgreement",
     ),
     "bench": (

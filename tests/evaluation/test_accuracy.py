@@ -78,3 +78,21 @@ def test_fewer_than_five_classes(wrapped):
 
     found = evaluate(wrapped(Three()), pictures([0, 2, 1]), batch_size=2)
     assert found.accuracy.top5 == 1
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_broken_logits_are_wrong_and_counted(value, wrapped):
+    class Broken(Reader):
+        """Right but for an element of the second picture that is no finite number."""
+
+        def forward(self, images):
+            logits = super().forward(images)
+            red = ((images[:, 0, 0, 0] * 0.5 + 0.5) * 255).round().long()
+            logits[red == 1, 5] = value
+            return logits
+
+    broken = wrapped(Broken())
+    found = evaluate(broken, pictures([0, 1, 2, 3]), batch_size=2, reference=broken)
+    assert (found.accuracy.top1, found.accuracy.top5, found.accuracy.not_finite) == (0.75, 0.75, 1)
+    assert found.reference == found.accuracy
+    assert found.agreement == 0.75

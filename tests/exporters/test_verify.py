@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vitquant.core.errors import CheckFailedError
-from vitquant.evaluation.agreement import compare_outputs
+from vitquant.evaluation.agreement import OutputAgreement, compare_outputs
 from vitquant.exporters.noise_floor import perturb_accumulation
 from vitquant.exporters.onnx.graph import INT4
 from vitquant.exporters.runtimes import openvino_runtime
@@ -88,6 +88,16 @@ def test_the_bound_that_was_asked_for(exported, verified):
     run = dataclasses.replace(found.exported[0], outputs=worse)
     with pytest.raises(CheckFailedError, match=r"99\.0% of 8 images, below 100\.0%"):
         dataclasses.replace(found, exported=[run]).check()
+
+
+def test_nan_and_infinity_never_pass(exported, verified):
+    found = verified(exported("vit", "w4a4"), min_agreement=0.0)
+    broken = OutputAgreement(0.0, float("inf"))
+    run = dataclasses.replace(found.exported[0], outputs=broken)
+    with pytest.raises(CheckFailedError, match="outputs: some of exported, ONNX Runtime are NaN"):
+        dataclasses.replace(found, exported=[run]).check()
+    with pytest.raises(CheckFailedError, match="the quantized model in PyTorch are NaN"):
+        dataclasses.replace(found, exported=[run], self_agreement=broken).check()
 
 
 def test_a_broken_rule_of_a_target_whose_runtime_is_not_here(exported, verified):

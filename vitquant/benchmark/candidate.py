@@ -45,7 +45,7 @@ class Candidate:
     @property
     def classifies(self) -> bool:
         """Whether its predictions can be compared: its classes and preprocessing are known."""
-        return bool(self.metadata.num_classes and self.metadata.preprocessing)
+        return self.metadata.num_classes > 1 and bool(self.metadata.preprocessing)
 
     def example(self, batch_size: int) -> Tensor:
         """(batch_size, …): noise, of which every image is another."""

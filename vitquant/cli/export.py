@@ -14,7 +14,7 @@ from vitquant.config.export import ExportSettings
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vitquant.exporters.verify import Verification
+    from vitquant.exporters.verification import Verification
 
 
 @options(ExportSettings)
@@ -58,7 +58,7 @@ def export(
 def _table(found: "Verification") -> "Table":
     from rich.table import Table
 
-    from vitquant.exporters.verify import Run
+    from vitquant.exporters.verification import Run
 
     table = Table("model", "MB", "ms", "agreement %", "difference")
     rows = [*found.compared, *found.exported]
@@ -76,10 +76,13 @@ def _table(found: "Verification") -> "Table":
 
 
 def _lines(found: "Verification") -> list[str]:
+    bound = f"at least {found.min_agreement:.1%} has to agree"
+    if found.agreement is None:
+        bound = f"at most {found.max_difference:.3f} of difference is accepted"
     running = len(found.expected) - len(found.in_float)
     return [
         f"{running} of {len(found.expected)} matmuls on integer kernels in ONNX Runtime",
         *found.notes,
         f"agreement and difference: with the quantized model in PyTorch, on {found.images} images "
-        f"of {found.source}; at least {found.min_agreement:.1%} has to agree",
+        f"of {found.source}; {bound}",
     ]

@@ -13,7 +13,8 @@ from vitquant.core.errors import UserError
 from vitquant.models.float_options import FloatOptions
 
 if TYPE_CHECKING:
-    from vitquant.workflows.quantize import QuantizedFile
+    from vitquant.evaluation.agreement import Fidelity
+    from vitquant.workflows.results.quantized_file import QuantizedFile
 
 
 @options(QuantizeSettings, recipe=True)
@@ -100,9 +101,24 @@ def _summarize(done: "QuantizedFile", terminal: console.Terminal) -> None:
         f"({float_bytes / done.bytes:.1f} times smaller), {quantized.fidelity}, "
         f"{quantized.seconds:.0f} s"
     )
-    if quantized.fidelity.collapsed:
-        terminal.warn(
-            f"the model has collapsed: it agrees with the float one on fewer than "
-            f"{quantized.fidelity.floor:.0%} of the images; more bits, or for a method that trains "
-            f"more --steps or a lower --lr-weights, may help"
+    if (complaint := _complaint(quantized.fidelity)) is not None:
+        terminal.warn(complaint)
+
+
+def _complaint(fidelity: "Fidelity") -> str | None:
+    from vitquant.evaluation.agreement import MOST_ERROR
+
+    if fidelity.not_finite:
+        return (
+            f"outputs of the float or of the quantized model are NaN or infinite on "
+            f"{fidelity.not_finite} of {fidelity.images} images"
         )
+    if not fidelity.collapsed:
+        return None
+    why = f"its relative error is above {MOST_ERROR}"
+    if fidelity.agreement is not None:
+        why = f"it agrees with the float one on fewer than {fidelity.floor:.0%} of the images"
+    return (
+        f"the model has collapsed: {why}; more bits, or for a method that trains more --steps or a "
+        f"lower --lr-weights, may help"
+    )

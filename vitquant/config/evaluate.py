@@ -4,7 +4,7 @@ from typing import Any
 
 from vitquant.config.declare import UsedBy, setting
 from vitquant.config.setting import Settings
-from vitquant.config.values import AT_LEAST_1, Check
+from vitquant.config.values import AT_LEAST_1, NOT_NEGATIVE, Check, When
 
 RUNTIMES = ("onnxruntime", "openvino")
 """What runs an ONNX file; the first is the default."""
@@ -27,7 +27,7 @@ class EvaluateSettings(Settings):
     data: str = setting(
         None,
         "Labeled images: folders named by WordNet id or class name, a .tar of such, digits, or a "
-        "data set such as hfds/… that timm reads.",
+        "data set such as hfds/… that timm reads. For a model without classes, any images.",
         metavar="SOURCE",
         required=True,
     )
@@ -37,10 +37,28 @@ class EvaluateSettings(Settings):
         "from.",
         metavar="MODEL",
     )
+    gallery: str | None = setting(
+        None,
+        "Score a model that gives embeddings by nearest neighbors among these labeled images; the "
+        "folders of --data and of this have the same names.",
+        metavar="SOURCE",
+    )
+    classes: str | None = setting(
+        None,
+        "What the outputs are called: a name a line, one for each, in their order.",
+        metavar="FILE",
+    )
     min_top1: float | None = setting(
         None,
-        "Exit with code 1 where top-1 is below this fraction.",
+        "Exit with code 1 where top-1, with --gallery that of the nearest neighbor, is below this "
+        "fraction.",
         FRACTION_OF_IMAGES,
+    )
+    max_error: float | None = setting(
+        None,
+        "Exit with code 1 where the relative error of a model without classes is above this.",
+        NOT_NEGATIVE,
+        used_by={"reference": When()},
     )
     ignore_unknown: bool = setting(False, "Leave out folders that no class of the model matches.")
     as_viewed: bool = as_viewed()

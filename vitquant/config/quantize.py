@@ -97,6 +97,12 @@ class Basics(Settings):
         choices=tuple(TARGETS),
     )
     seed: int = setting(0, "Seed of everything random.", SEED)
+    classes: str | None = setting(
+        None,
+        "What the outputs are called: a name a line, one for each, in their order. Stored in the "
+        "checkpoint.",
+        metavar="FILE",
+    )
 
 
 class CalibrationImages(Settings):

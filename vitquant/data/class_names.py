@@ -17,6 +17,8 @@ class ClassNames:
     names: for people, with synonyms separated by ", " ("tench, Tinca tinca").
     """
 
+    owner = "the model"
+
     ids: tuple[str, ...]
     names: tuple[str, ...]
 
@@ -72,12 +74,47 @@ class ClassNames:
         return index
 
 
+class FolderClasses:
+    """Classes numbered as their names are met: of images that are compared with each other alone.
+
+    Once ``complete``, no further one is met. Names match as they are spelled.
+    """
+
+    owner = "the gallery"
+
+    def __init__(self) -> None:
+        self.complete = False
+        self._numbers: dict[str, int] = {}
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self._numbers)
+
+    def match(self, folder: str) -> int | None:
+        """The number of the class; None for no name, and for one that is not among them."""
+        if folder and not self.complete:
+            self._numbers.setdefault(folder, len(self._numbers))
+        return self._numbers.get(folder)
+
+    def candidates(self, folder: str) -> tuple[int, ...]:
+        """The class that ``folder`` names, if any."""
+        return (self._numbers[folder],) if folder in self._numbers else ()
+
+    def examples(self, folder: str, count: int = 3) -> list[str]:
+        """As of :class:`ClassNames`."""
+        near = difflib.get_close_matches(folder, self._numbers, count)
+        return near or list(self._numbers)[:count]
+
+
 @dataclass(frozen=True)
 class LabelSpace:
-    """The outputs of a model: how many, and what they are called, if anybody knows."""
+    """The outputs of a model: how many, and what they are called, if anybody knows.
+
+    classes: of images that belong to no outputs, the names of their folders.
+    """
 
     num_classes: int
-    classes: ClassNames | None = None
+    classes: ClassNames | FolderClasses | None = None
 
 
 def _strings(value: Mapping[str, object], key: str) -> tuple[str, ...]:

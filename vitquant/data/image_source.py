@@ -15,10 +15,20 @@ from vitquant.data.reading import Reading
 
 
 class Role(Enum):
-    """What images are for. The value is the split that is read of a data set that has splits."""
+    """What images are for.
 
-    CALIBRATION = "train"
-    EVALUATION = "validation"
+    split: the one that is read of a data set that has splits. needs_labels: whether an image of an
+    unknown class is of no use.
+    """
+
+    CALIBRATION = ("train", False)
+    EVALUATION = ("validation", True)
+    COMPARISON = ("validation", False)
+    GALLERY = ("train", True)
+
+    def __init__(self, split: str, needs_labels: bool) -> None:
+        self.split = split
+        self.needs_labels = needs_labels
 
 
 class ImageSource(Protocol):
@@ -28,7 +38,7 @@ class ImageSource(Protocol):
     """For reports: where the images come from."""
 
     labels: Sequence[int] | None
-    """For evaluation output indices of the model, for calibration any numbering of the classes;
+    """Output indices of the model where the role needs labels, else any numbering of the classes;
     -1 where unknown, None if all are. A streamed source knows `labels[i]` only after `image(i)`."""
 
     skipped: Mapping[str, int]

@@ -31,6 +31,7 @@ def match_folders(folders: Sequence[str], request: SourceRequest) -> list[int | 
             f"{count} classes without names; there must be exactly one folder for each class, "
             "in the order of the outputs, and no images beside them"
         )
+    _warn_of_order(folders, request)
     return list(range(len(folders)))
 
 
@@ -84,6 +85,19 @@ def drop_unknown(
     return indices, labels, dict(skipped)
 
 
+def _warn_of_order(folders: Sequence[str], request: SourceRequest) -> None:
+    """Warn where torchvision's ``ImageFolder`` numbers the folders otherwise."""
+    for ours, theirs in zip(folders, sorted(folders), strict=True):
+        if ours != theirs:
+            request.reading.warn(
+                f"{request.flag} {request.source}: the model's classes have no names, and the "
+                f"folders are taken for its outputs in natural order, {ours!r} before {theirs!r}; "
+                f"torchvision's ImageFolder has {theirs!r} first; --classes FILE of quantize and "
+                f"eval names the outputs"
+            )
+            return
+
+
 def _unless_unknown(
     names: Sequence[str], found: list[int | None], request: SourceRequest
 ) -> list[int | None]:
@@ -105,12 +119,11 @@ def _complaint(unknown: Sequence[str], request: SourceRequest) -> str:
         ids = ", ".join(dict.fromkeys(classes.ids[i] for i in several))
         return f"{name!r} names {len(several)} classes{more}; name the folder after one: {ids}"
     accepted = ", ".join(repr(example) for example in classes.examples(name))
-    return f"{name!r} is no class of the model{more}; accepted are names such as {accepted}"
+    return f"{name!r} is no class of {classes.owner}{more}; accepted are names such as {accepted}"
 
 
 def _naming(request: SourceRequest) -> str:
     if request.label_space.classes is None:
         return f"{request.label_space.num_classes} in all, in the order of the model's outputs"
-    return "named such as " + ", ".join(
-        repr(name) for name in request.label_space.classes.examples("")
-    )
+    names = ", ".join(repr(name) for name in request.label_space.classes.examples(""))
+    return f"named such as {names}" if names else "named after it"

@@ -7,10 +7,12 @@ import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from vitquant.core.errors import UserError
-from vitquant.data.class_names import LabelSpace
+from vitquant.data.class_names import FolderClasses, LabelSpace
 from vitquant.data.image_source import ACCEPTED, ImageSource, ListSource, Role, SourceRequest
+from vitquant.data.match_labels import match_folders
 from vitquant.data.reading import Reading
 from vitquant.data.sources.folder import open_folder
 from vitquant.data.sources.timm_dataset import PREFIXES, open_dataset, prefix_of
@@ -41,7 +43,7 @@ def open_source(
     flag: what error messages call the source ("--data").
     label_space: the outputs of the model, ``Model.label_space``.
     ignore_unknown: for evaluation, leave out classes that the model does not have.
-    limit: of a streamed data set, at most so many images are read for calibration.
+    limit: of a streamed data set, at most so many images are read where labels are not needed.
     reading: how images become RGB, and what is told of warnings; by default as timm reads them.
 
     Raises UserError if there are no images, or none that can serve the role.
@@ -68,15 +70,18 @@ def open_source(
 def _digits(request: SourceRequest) -> ListSource:
     from vitquant.data.sources.digits import CLASS_NAMES, digits
 
-    evaluating = request.role is Role.EVALUATION
+    space, outputs = request.label_space, list[int | None](range(len(CLASS_NAMES)))
+    if isinstance(space.classes, FolderClasses):
+        outputs = match_folders(CLASS_NAMES, request)
     # By number alone: a name such as "7" would also match the eighth class of any other model.
-    if evaluating and request.label_space.num_classes != len(CLASS_NAMES):
+    elif request.role.needs_labels and space.num_classes != len(CLASS_NAMES):
         raise request.error(
-            f"has {len(CLASS_NAMES)} classes, but the model has {request.label_space.num_classes}; "
+            f"has {len(CLASS_NAMES)} classes, but the model has {space.num_classes}; "
             "a model of digits, or a folder of images by the model's classes, is accepted"
         )
-    images, labels = zip(*digits("test" if evaluating else "train"), strict=True)
-    return ListSource("digits", images, labels)
+    part: Literal["train", "test"] = "train" if request.role.split == "train" else "test"
+    known = [(i, output) for i, label in digits(part) if (output := outputs[label]) is not None]
+    return ListSource("digits", [i for i, _ in known], [label for _, label in known])
 
 
 def _near(source: str) -> str:

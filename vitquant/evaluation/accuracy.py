@@ -1,6 +1,5 @@
 """Top-1 and top-5, alone and beside a reference."""
 
-import time
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +9,9 @@ from vitquant.core import distributed
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
-from vitquant.data.loader import load_batches
 from vitquant.evaluation.agreement import same_top1
+from vitquant.evaluation.output_error import is_finite
+from vitquant.evaluation.side_by_side import run_side_by_side
 from vitquant.models.model import Model
 
 
@@ -22,10 +22,12 @@ class Accuracy:
     Attributes:
         top1: the label is the top-1 prediction.
         top5: the label is among the five largest logits.
+        not_finite: images with a logit that is NaN or infinite; they count as wrong.
     """
 
     top1: float
     top5: float
+    not_finite: int = 0
 
 
 @dataclass
@@ -49,20 +51,22 @@ class Evaluation:
 
 
 class _Counts:
-    def __init__(self, top1: int = 0, top5: int = 0) -> None:
-        self.top1, self.top5 = top1, top5
+    def __init__(self, top1: int = 0, top5: int = 0, not_finite: int = 0) -> None:
+        self.top1, self.top5, self.not_finite = top1, top5, not_finite
 
-    def hits(self) -> tuple[int, int]:
-        return self.top1, self.top5
+    def values(self) -> tuple[int, int, int]:
+        return self.top1, self.top5, self.not_finite
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
+        finite = is_finite(logits)
         best = logits.topk(min(5, logits.shape[-1])).indices
-        hits = best == labels[:, None]
+        hits = (best == labels[:, None]) & finite[:, None]
         self.top1 += int(hits[:, 0].sum())
         self.top5 += int(hits.any(1).sum())
+        self.not_finite += int((~finite).sum())
 
     def accuracy(self, images: int) -> Accuracy:
-        return Accuracy(self.top1 / images, self.top5 / images)
+        return Accuracy(self.top1 / images, self.top5 / images, self.not_finite)
 
 
 @torch.inference_mode()
@@ -82,37 +86,24 @@ def evaluate(
     Raises:
         UserError: an image cannot be read, or none has a label.
     """
-    progress = progress or Silent()
-    batch_size = min(batch_size, model.max_batch or batch_size)
     total, agreed, seconds = 0, 0, 0.0
     counts, reference_counts = _Counts(), _Counts()
-    order = distributed.rank_slice(len(images), batch_size)
-    loaded = load_batches(images, order, model.transform(), batch_size)
-    others = None
-    if reference is not None and not reference.preprocesses_like(model):
-        others = load_batches(images, order, reference.transform(), batch_size)
-    for batch, labels in progress.track(loaded, -(-len(order) // batch_size), "evaluating"):
-        known = labels >= 0
-        batch, labels = batch[known].to(device), labels[known].to(device)
-        other = next(others)[0][known].to(device) if others else batch
-        if not len(labels):
-            continue
-        start = time.perf_counter()
-        logits = model(batch)
-        if logits.is_cuda:
-            torch.cuda.synchronize()
-        seconds += time.perf_counter() - start
+    for labels, logits, expected, taken in run_side_by_side(
+        model, images, batch_size, reference, progress or Silent(), device, labeled_only=True
+    ):
+        seconds += taken
         counts.add(logits, labels)
         total += len(labels)
-        if reference is not None:
-            expected = reference(other)
+        if expected is not None:
             reference_counts.add(expected, labels)
             agreed += int(same_top1(logits, expected).sum())
-    total, agreed, *hits = map(
+    total, agreed, *counted = map(
         int,
-        distributed.all_reduce_scalars([total, agreed, *counts.hits(), *reference_counts.hits()]),
+        distributed.all_reduce_scalars(
+            [total, agreed, *counts.values(), *reference_counts.values()]
+        ),
     )
-    counts, reference_counts = _Counts(*hits[:2]), _Counts(*hits[2:])
+    counts, reference_counts = _Counts(*counted[:3]), _Counts(*counted[3:])
     # The slowest process is the one that the others wait for.
     seconds = float(distributed.all_reduce_max(torch.tensor(seconds, dtype=torch.float64)))
     if not total:

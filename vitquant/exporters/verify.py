@@ -3,20 +3,20 @@
 import time
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
 import torch
 
-from vitquant.core.errors import CheckFailedError, UserError
+from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
-from vitquant.evaluation.agreement import OutputAgreement, compare_outputs, outputs
+from vitquant.evaluation.agreement import compare_outputs, outputs
 from vitquant.exporters.noise_floor import float_matmuls, perturb_accumulation
 from vitquant.exporters.runtimes.base import ExportedModule, Runtime, as_model
 from vitquant.exporters.runtimes.metadata import Metadata, read_metadata
 from vitquant.exporters.runtimes.registry import installed_runtimes
+from vitquant.exporters.verification import Run, Verification
 from vitquant.models.model import Model
 from vitquant.quantization.layers.base import IntLayer
 from vitquant.quantization.quantizers.modules import FrozenQuantizer
@@ -25,107 +25,8 @@ MARGIN = 0.25
 """By how much less a file may agree with the PyTorch model than that one agrees with itself under
 accumulation noise. Of 32 images, half of it is chance."""
 
-# As for agreement: how far the outputs may lie apart, relative to the model's own.
-_FURTHER, _AND = 2.0, 0.05
 _WARM_UP, _REPEATS = 2, 7
 _RULES_NOTE = "checked against the documented rules of the target, not run in its runtime"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A model in a runtime.
-
-    Attributes:
-        model: ``"float"``, ``"quantized"`` or ``"exported"``.
-        runtime: the name of the runtime.
-        bytes: size of its file.
-        milliseconds: for one image alone, the median of a few runs.
-        outputs: compared with the quantized model in PyTorch; None where they were not.
-        in_float: names of the nodes that run in float and are to run on integer kernels.
-    """
-
-    model: str
-    runtime: str
-    bytes: int
-    milliseconds: float
-    outputs: OutputAgreement | None = None
-    in_float: list[str] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """Model and runtime, in words."""
-        return f"{self.model}, {self.runtime}"
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How an ONNX file compares with the model that it was made from.
-
-    Attributes:
-        images: how many images the models were compared on.
-        source: where the images are from.
-        expected: names of the nodes that are to run on integer kernels.
-        compared: the float and the quantized model in PyTorch.
-        self_agreement: of the quantized model with itself under accumulation noise.
-        exported: the file in each installed runtime, the default one first.
-        min_agreement: the least agreement that is accepted, a fraction.
-        notes: lines for people.
-        broken_rules: the documented rules of the target that the file breaks; None where the
-            target's runtime is at hand. Such a file need not run on integer kernels here.
-    """
-
-    images: int
-    source: str
-    expected: list[str]
-    compared: list[Run]
-    self_agreement: OutputAgreement
-    exported: list[Run]
-    min_agreement: float
-    notes: list[str]
-    broken_rules: list[str] | None = None
-
-    @property
-    def agreement(self) -> float | None:
-        """Of the file in the default runtime, a fraction; None without a classifier."""
-        outputs = self.exported[0].outputs
-        return None if outputs is None else outputs.agreement
-
-    @property
-    def in_float(self) -> list[str]:
-        """Names of the nodes that have fallen back in the default runtime."""
-        return self.exported[0].in_float
-
-    def check(self) -> None:
-        """Raises CheckFailedError if the file is not what it should be."""
-        if self.broken_rules:
-            raise CheckFailedError(f"rules of the target: {_some(self.broken_rules, '; ')}")
-        for run in self.exported:
-            self._check(run)
-
-    def _check(self, run: Run) -> None:
-        if run.in_float and self.broken_rules is None:
-            raise CheckFailedError(
-                f"integer kernels: {len(run.in_float)} of {len(self.expected)} matmuls run in "
-                f"float in {run.runtime}: {_some(run.in_float)}"
-            )
-        if run.outputs is None:
-            return
-        agreement, difference = run.outputs.agreement, run.outputs.difference
-        if agreement is not None and agreement < self.min_agreement:
-            raise CheckFailedError(
-                f"--min-agreement: {run.name} agrees with the quantized model on "
-                f"{agreement:.1%} of {self.images} images, below {self.min_agreement:.1%}"
-            )
-        furthest = _FURTHER * self.self_agreement.difference + _AND
-        if difference > furthest:
-            raise CheckFailedError(
-                f"outputs: {run.name} differs from the quantized model by {difference:.3f} of "
-                f"the outputs' spread, more than {furthest:.3f}"
-            )
-
-
-def _some(found: list[str], between: str = ", ") -> str:
-    return between.join([*found[:3], *(["…"] if len(found) > 3 else [])])
 
 
 @torch.inference_mode()

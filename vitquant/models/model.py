@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from vitquant.data.class_file import read_class_names
 from vitquant.data.class_names import ClassNames, LabelSpace
 from vitquant.models.adapter import MODES, ModelAdapter, TokenLayout
 from vitquant.models.timm_adapter import TIMM
@@ -124,6 +126,17 @@ class Model:
         return self.adapter.source == other.adapter.source and json.dumps(
             self.preprocessing, sort_keys=True
         ) == json.dumps(other.preprocessing, sort_keys=True)
+
+    def with_class_names(self, file: str | None) -> "Model":
+        """With the class names in a file of the user, a line for each output; as it is for None.
+
+        Raises:
+            UserError: the file cannot be read, or has another number of lines.
+        """
+        if file is None:
+            return self
+        names = read_class_names(Path(file), self.identity.name, self.num_classes)
+        return replace(self, classes=names)
 
     def transform(self) -> Callable[[Image.Image], Tensor]:
         """The model's own evaluation transform: PIL image → (C, H, W) float32."""

@@ -1,10 +1,10 @@
 """Which classes images are made of, and what a text calls them."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from vitquant.core.errors import UserError
+from vitquant.data.class_file import check_count, read_lines
 from vitquant.data.class_names import ClassNames
 from vitquant.models.model import Model
 
@@ -39,8 +39,11 @@ def target_classes(
         )
     names = model.classes
     if file is not None:
-        lines = _lines(file)
-        return _all(lines, file, model) if names is None else _some(lines, file, names)
+        lines = read_lines(file)
+        if names is not None:
+            return _some(lines, file, names)
+        check_count(lines, file, model.identity.name, model.num_classes)
+        return [TargetClass(i, _first(line)) for i, line in enumerate(lines)]
     if names is not None:
         return [TargetClass(i, _first(name)) for i, name in enumerate(names.names)]
     if names_needed:
@@ -50,16 +53,6 @@ def target_classes(
             f"model's outputs, is accepted"
         )
     return [TargetClass(i, str(i)) for i in range(model.num_classes)]
-
-
-def _all(lines: list[str], file: Path, model: Model) -> list[TargetClass]:
-    if len(lines) != model.num_classes:
-        raise UserError(
-            f"--classes: {file} has {len(lines)} lines, but {model.identity.name} has "
-            f"{model.num_classes} classes; one line for each, in the order of its outputs, is "
-            f"accepted"
-        )
-    return [TargetClass(i, _first(line)) for i, line in enumerate(lines)]
 
 
 def _some(lines: list[str], file: Path, classes: ClassNames) -> list[TargetClass]:
@@ -78,26 +71,6 @@ def _some(lines: list[str], file: Path, classes: ClassNames) -> list[TargetClass
             )
         found[index] = line
     return [TargetClass(i, _first(classes.names[i])) for i in sorted(found)]
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UserError(
-            f"--classes: {file} cannot be read ({reason}); a text file with a class a line is "
-            f"accepted"
-        ) from error
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise UserError(f"--classes: {file} is empty; a class a line is accepted")
-    twice = [line for line, count in Counter(lines).items() if count > 1]
-    if twice:
-        raise UserError(
-            f"--classes: {file} has {twice[0]!r} more than once; each class once is accepted"
-        )
-    return lines
 
 
 def _first(name: str) -> str:

@@ -76,12 +76,12 @@ class Compared:
             model, source, flag, Role.CALIBRATION, limit=count, reading=self.reading
         )
         self.chosen = stratified_sample(self.calib, count, 0)
-        if model.num_classes:
+        if model.num_classes > 1:
             self.expected = outputs(model, self.calib, self.chosen)
 
     def _open_labeled(self, source: str) -> None:
         flag = self.settings.naming.option("data")
-        if not self.space.num_classes:
+        if self.space.num_classes < 2:
             raise UserError(
                 f"{flag}: nothing says which classes the files have; a file that vitquant export "
                 f"wrote is accepted, or --model"

@@ -1,86 +1,35 @@
 """Measure a model by its name: behind ``vitquant eval`` and ``vitquant.evaluate``."""
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vitquant.checkpoint.read import read_checkpoint, restore
 from vitquant.config.evaluate import EvaluateSettings
 from vitquant.core import distributed, threads
 from vitquant.core.device import describe_device
-from vitquant.core.errors import CheckFailedError, UserError
+from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
-from vitquant.data.open import Role
+from vitquant.data.class_names import FolderClasses, LabelSpace
+from vitquant.data.open import ImageSource, Role, open_source
+from vitquant.data.reading import Reading
 from vitquant.evaluation import accuracy
 from vitquant.evaluation.accuracy import Evaluation
-from vitquant.exporters.runtimes.base import ExportedAdapter
+from vitquant.evaluation.outputs import OutputEvaluation, evaluate_outputs
 from vitquant.models.float_options import FloatOptions, InputSize
 from vitquant.models.model import Model
-from vitquant.models.module_adapter import Build, ImageTransform, ModuleAdapter, Output
+from vitquant.models.module_adapter import Build, ImageTransform, Output
 from vitquant.workflows.open import (
     ExportedFile,
     FloatName,
     Named,
-    images_for,
     open_float_of,
     open_model,
     reading_for,
     resolve,
 )
-from vitquant.workflows.python_model import adapter_of_checkpoint
+from vitquant.workflows.python_model import with_functions
+from vitquant.workflows.results.evaluated import Evaluated
 
 _OTHER = "; name a model after --reference to compare with another"
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """A model's scores.
-
-    Attributes:
-        name: of the model, as given.
-        model: what was measured.
-        reference: the model that was measured beside it; None without one.
-        data: the source of the images.
-        found: the figures.
-        settings: what the evaluation was asked for.
-    """
-
-    name: str
-    model: Model
-    reference: Model | None
-    data: str
-    found: Evaluation
-    settings: EvaluateSettings
-
-    def check(self) -> None:
-        """Raises CheckFailedError if top-1 is below the setting ``min_top1``."""
-        least, top1 = self.settings.min_top1, self.found.accuracy.top1
-        if least is not None and top1 < least:
-            flag = self.settings.naming.option("min_top1")
-            raise CheckFailedError(f"{flag}: top-1 is {top1:.4f}, below {least}")
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``vitquant eval --json`` prints."""
-        found = self.found
-        result: dict[str, Any] = {
-            "model": self.name,
-            "float_model": self.model.identity.to_json(),
-            "data": self.data,
-            "images": found.images,
-            "top1": found.accuracy.top1,
-            "top5": found.accuracy.top5,
-            "images_per_second": round(found.images_per_second, 2),
-        }
-        if self.reference is not None and found.reference is not None:
-            result["reference"] = {
-                "model": self.reference.identity.name,
-                "weights_sha256": self.reference.identity.weights_sha256,
-                "top1": found.reference.top1,
-                "top5": found.reference.top5,
-            }
-            result["agreement"] = found.agreement
-            result["drop"] = found.reference.top1 - found.accuracy.top1
-        return result
 
 
 def evaluate(
@@ -99,10 +48,14 @@ def evaluate(
 ) -> Evaluated:
     """Measure top-1 and top-5 accuracy of a model, alone or beside a reference.
 
+    For a model of fewer than two classes, measure how far its outputs are from those of
+    ``reference``; with ``gallery``, how well its embeddings find images of the same class.
+
     Args:
         model: a name as on the command line, such as the path of a checkpoint or of an ONNX file
             that vitquant wrote (docs/how-to/your-model.md).
-        data: labeled images: what ``--data`` takes (docs/how-to/your-images.md).
+        data: labeled images: what ``--data`` takes (docs/how-to/your-images.md). Labels are not
+            needed where outputs are compared with a reference.
         weights: a safetensors file of the float weights, or a folder of shards: of ``model``, or of
             the reference where ``model`` is a checkpoint.
         num_classes: the number of classes in ``weights``.
@@ -111,7 +64,7 @@ def evaluate(
             that it was quantized with; of an ONNX file, ``transform`` alone.
         device: a torch device, such as ``"cuda"``. An ONNX file runs on the CPU.
         progress: a listener. By default nothing is printed.
-        settings: ``reference``, ``min_top1``, ``batch_size`` and the other options of
+        settings: ``reference``, ``gallery``, ``min_top1``, ``batch_size`` and the other options of
             ``vitquant eval``, with ``_`` for ``-``. ``reference="float"`` is the float model that a
             checkpoint was made from.
 
@@ -120,12 +73,12 @@ def evaluate(
 
     Raises:
         UserError: an argument cannot be used.
-        CheckFailedError: top-1 is below ``min_top1``.
+        CheckFailedError: top-1 is below ``min_top1``, or the error above ``max_error``.
     """
     chosen = EvaluateSettings.build(data=data, **settings)
     given = FloatOptions.build(weights, num_classes, input_size)
     named, progress = resolve(str(model)), progress or Silent()
-    own = _with_functions(named, build, transform, output, chosen.runtime)
+    own = with_functions(named, build, transform, output, chosen.runtime)
     evaluated = run_evaluation(named, chosen, given, device, progress, own)
     evaluated.check()
     return evaluated
@@ -142,25 +95,65 @@ def run_evaluation(
     """As :func:`evaluate`, with settings at hand, ``opened`` perhaps too, and without the check."""
     opened, reference = _open(named, settings, given, opened)
     _check_pair(opened, reference)
-    flag = settings.naming.option("data")
+    _check_task(opened, settings)
+    opened = opened.with_class_names(settings.classes)
     reading = reading_for(settings, progress)
-    ignored = settings.ignore_unknown
-    images = images_for(
-        opened, settings.data, flag, Role.EVALUATION, ignore_unknown=ignored, reading=reading
-    )
-    if images.skipped:
-        progress.warn(
-            f"{sum(images.skipped.values())} images left out, of "
-            f"{len(images.skipped)} folders that no class matches"
-        )
+    images, gallery = _images(opened, settings, reading, progress)
     progress.say(f"{len(images)} images of {images.name} on {describe_device(device)}")
     if reference is not None:
         reference.to(device)
+    opened.to(device)
     size = min(settings.batch_size, opened.max_batch or settings.batch_size)
+    found: Evaluation | OutputEvaluation
     with threads.suited_to(opened.image_cost):
-        found = accuracy.evaluate(opened.to(device), images, size, reference, progress, device)
+        if opened.num_classes > 1:
+            found = accuracy.evaluate(opened, images, size, reference, progress, device)
+        else:
+            found = evaluate_outputs(opened, images, size, reference, gallery, progress, device)
     reading.report(divided=True)
-    return Evaluated(named.name, opened, reference, images.name, found, settings)
+    done = Evaluated(named.name, opened, reference, images.name, found, settings)
+    for line in done.warnings():
+        progress.warn(line)
+    return done
+
+
+def _images(
+    model: Model, settings: EvaluateSettings, reading: Reading, progress: Progress
+) -> tuple[ImageSource, ImageSource | None]:
+    """The images to evaluate on, and those of a gallery."""
+    space, role, gallery = model.label_space, Role.COMPARISON, None
+
+    def opened(setting: str, role: Role) -> ImageSource:
+        found = open_source(
+            getattr(settings, setting),
+            flag=settings.naming.option(setting),
+            label_space=space,
+            role=role,
+            ignore_unknown=settings.ignore_unknown,
+            reading=reading,
+        )
+        if found.skipped:
+            progress.warn(
+                f"{sum(found.skipped.values())} images left out, of {len(found.skipped)} folders "
+                f"that no class matches"
+            )
+        return found
+
+    if model.num_classes > 1:
+        role = Role.EVALUATION
+    elif settings.gallery is not None:
+        names = FolderClasses()
+        space, role = LabelSpace(0, names), Role.EVALUATION
+        gallery = opened("gallery", Role.GALLERY)
+        names.complete = True
+        progress.say(f"a gallery of {len(gallery)} images of {gallery.name}")
+    images = opened("data", role)
+    if gallery is not None and (gallery.name, len(gallery)) == (images.name, len(images)):
+        raise UserError(
+            f"{settings.naming.option('gallery')}: {settings.gallery} are the images of "
+            f"{settings.naming.option('data')}, and each would find itself; others are accepted"
+        )
+    return images, gallery
 
 
 def check_evaluated(evaluated: Evaluated) -> None:
@@ -195,38 +188,42 @@ def _open(
     return opened, open_model(reference, *for_reference)
 
 
-def _with_functions(
-    named: Named,
-    build: Build | None,
-    transform: ImageTransform | None,
-    output: Output | None,
-    runtime: str | None,
-) -> Model | None:
-    """A model that needs functions in Python; None if there are none."""
-    if build is None and transform is None and output is None:
-        return None
-    if isinstance(named, ExportedFile) and transform is not None and not (build or output):
-        opened = open_model(named, runtime=runtime)
-        return replace(opened, adapter=ExportedAdapter(ModuleAdapter(transform=transform)))
-    if isinstance(named, ExportedFile | FloatName):
-        raise UserError(
-            f"build, transform, output: {named.name} is no checkpoint; they go with a checkpoint "
-            f"of a module in Python, and transform with an ONNX file of one"
-        )
-    read = read_checkpoint(named.path)
-    return restore(read, adapter_of_checkpoint(read, build, transform, output))
-
-
 def _check_pair(model: Model, reference: Model | None) -> None:
-    if model.num_classes == 0:
-        raise UserError(
-            f"MODEL: {model.identity.name} has no classifier; a model with classes is accepted"
-        )
     if reference is not None and reference.num_classes != model.num_classes:
         raise UserError(
             f"--reference: {reference.identity.name} has {reference.num_classes} classes, the "
             f"model {model.num_classes}; a model of the same classes is accepted"
         )
+
+
+def _check_task(model: Model, settings: EvaluateSettings) -> None:
+    """Raise a UserError where a setting does not go with what the model gives."""
+    option, name, count = settings.naming.option, model.identity.name, model.num_classes
+    if count and settings.gallery is not None:
+        raise UserError(
+            f"{option('gallery')}: {name} has a classifier; it goes with a model that gives "
+            f"embeddings; leave it out"
+        )
+    if count > 1:
+        if settings.max_error is not None:
+            raise UserError(
+                f"{option('max_error')}: {name} has {count} classes; {option('min_top1')} is "
+                f"accepted"
+            )
+        return
+    what = "one output alone" if count else "no classifier"
+    if settings.reference is None and settings.gallery is None:
+        add = f"add {option('reference')} float or MODEL to compare its outputs"
+        if not count:
+            add += f", or {option('gallery')} SOURCE to score embeddings by nearest neighbors"
+        raise UserError(f"MODEL: {name} has {what}, so there is no top-1; {add}")
+    for setting, used in (
+        ("classes", False),
+        ("min_top1", settings.gallery is not None),
+        ("ignore_unknown", settings.gallery is not None),
+    ):
+        if getattr(settings, setting) not in (None, False) and not used:
+            raise UserError(f"{option(setting)}: {name} has {what}; leave it out")
 
 
 def device_of(named: Named, device: str) -> str:

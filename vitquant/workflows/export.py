@@ -19,7 +19,7 @@ from vitquant.data.open import Role
 from vitquant.exporters.compressed_tensors import check_folder
 from vitquant.exporters.formats import ONNX, SAFETENSORS, get_format
 from vitquant.exporters.onnx.options import OnnxOptions, choose_weight_type
-from vitquant.exporters.verify import Verification
+from vitquant.exporters.verification import Verification
 from vitquant.hub.publish import push
 from vitquant.hub.repository import check_identifier
 from vitquant.models.adapter import ModelAdapter
@@ -162,6 +162,11 @@ def default_out(named: CheckpointFile | HubCheckpoint, settings: ExportSettings)
 def _to_onnx(
     checkpoint: Checkpoint, model: Model, settings: ExportSettings, out: Path, progress: Progress
 ) -> Exported:
+    if settings.min_agreement is not None and model.num_classes < 2:
+        raise UserError(
+            f"{settings.naming.option('min_agreement')}: {model.identity.name} has fewer than two "
+            f"classes, and the difference of its outputs is what is checked; leave it out"
+        )
     target = _target(checkpoint, settings)
     options = OnnxOptions(
         choose_weight_type(settings.weight_type, target, settings.naming.option("weight_type")),
@@ -188,7 +193,7 @@ def _to_onnx(
         progress=progress,
     )
     reading.report()
-    about = _about(found) | {
+    about = found.to_json() | {
         "model": checkpoint.header.model["name"],
         "bits": checkpoint.header.bits,
         "target": target.name,
@@ -213,30 +218,6 @@ def _float(model: Model, weights: str | None) -> Model | None:
     if weights is None and not bundled:
         return None
     return open_float_of(model, None if weights is None else Path(weights))
-
-
-def _about(found: Verification) -> dict[str, Any]:
-    return {
-        "integer_kernels": len(found.expected) - len(found.in_float),
-        "expected_integer_kernels": len(found.expected),
-        "agreement": found.agreement,
-        "min_agreement": found.min_agreement,
-        "images": found.images,
-        "data": found.source,
-        "self_agreement": found.self_agreement.agreement,
-        "runs": [
-            {
-                "name": run.name,
-                "bytes": run.bytes,
-                "milliseconds": round(run.milliseconds, 3),
-                "agreement": run.outputs and run.outputs.agreement,
-                "difference": run.outputs and run.outputs.difference,
-            }
-            for run in (*found.compared, *found.exported)
-        ],
-        "broken_rules": found.broken_rules,
-        "notes": found.notes,
-    }
 
 
 @contextmanager

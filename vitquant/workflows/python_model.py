@@ -1,24 +1,26 @@
 """What only a caller in Python can pass: modules, and the functions that go with them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from vitquant.checkpoint.header import Header
-from vitquant.checkpoint.read import Checkpoint
+from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.config.export import ExportSettings
 from vitquant.core.errors import UserError
 from vitquant.data.image_source import ImageSource
+from vitquant.exporters.runtimes.base import ExportedAdapter
 from vitquant.models.float_options import FloatOptions, InputSize
 from vitquant.models.model import Model
-from vitquant.models.module_adapter import SOURCE, Build, ModuleAdapter, Output
+from vitquant.models.module_adapter import SOURCE, Build, ImageTransform, ModuleAdapter, Output
 from vitquant.models.sources import load_float
 from vitquant.models.sources.from_module import Transform, from_module
 from vitquant.models.sources.from_timm_module import from_timm_module
 from vitquant.quantization.layers.base import IntLayer
+from vitquant.workflows.open import ExportedFile, FloatName, Named, open_model
 
 
 @dataclass(frozen=True)
@@ -120,3 +122,25 @@ def check_can_be_exported(header: Header, settings: ExportSettings) -> None:
     for name in ("format", "push_to_hub"):
         if getattr(settings, name) not in (onnx, None):
             raise UserError(f"{naming.option(name)}: of a module in Python, {accepted}")
+
+
+def with_functions(
+    named: Named,
+    build: Build | None,
+    transform: ImageTransform | None,
+    output: Output | None,
+    runtime: str | None,
+) -> Model | None:
+    """A model that needs functions in Python; None if there are none."""
+    if build is None and transform is None and output is None:
+        return None
+    if isinstance(named, ExportedFile) and transform is not None and not (build or output):
+        opened = open_model(named, runtime=runtime)
+        return replace(opened, adapter=ExportedAdapter(ModuleAdapter(transform=transform)))
+    if isinstance(named, ExportedFile | FloatName):
+        raise UserError(
+            f"build, transform, output: {named.name} is no checkpoint; they go with a checkpoint "
+            f"of a module in Python, and transform with an ONNX file of one"
+        )
+    read = read_checkpoint(named.path)
+    return restore(read, adapter_of_checkpoint(read, build, transform, output))

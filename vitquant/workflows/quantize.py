@@ -1,7 +1,6 @@
 """Quantize a model by its name: behind ``vitquant quantize`` and ``vitquant.quantize``."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import nn
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.config.recipe import read_recipe
 from vitquant.core import distributed
-from vitquant.core.device import describe_device, peak_memory_bytes
+from vitquant.core.device import describe_device
 from vitquant.core.errors import Interrupted, UserError
 from vitquant.core.files import check_writable, remove_leftovers
 from vitquant.core.progress import Progress, Silent
@@ -36,6 +35,7 @@ from vitquant.workflows.inputs import inputs_of
 from vitquant.workflows.open import FloatName, as_file_name, reading_for, resolve
 from vitquant.workflows.ptq import Quantized, check_supports_resume
 from vitquant.workflows.python_model import GivenModel
+from vitquant.workflows.results.quantized_file import QuantizedFile
 
 
 def quantize(
@@ -51,7 +51,7 @@ def quantize(
     transform: Transform | None = None,
     build: Build | None = None,
     output: Output | None = None,
-    classes: Sequence[str] | None = None,
+    classes: str | Path | Sequence[str] | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
     state: str | Path | None = None,
@@ -79,7 +79,8 @@ def quantize(
         build: with any module, a function without arguments that builds the network again. A result
             without it cannot be saved.
         output: with any module, a function that picks a tensor of what it returns; by default all.
-        classes: with any module, names of its outputs, if these are logits.
+        classes: a text file with a class name a line, for a model whose classes have no names; with
+            any module, a list of the names of its outputs, if these are logits.
         device: a torch device, such as ``"cuda"``.
         progress: a listener. By default nothing is printed.
         state: with ``method="joint"``, a file that keeps the state of training. A run that was
@@ -95,55 +96,20 @@ def quantize(
         CheckFailedError: training diverged.
     """
     found = None if recipe is None else read_recipe(recipe, "recipe")
-    chosen = QuantizeSettings.build(found, bits=bits, calib=name_of(calib), **settings)
+    file, names = (str(classes), None) if isinstance(classes, str | Path) else (None, classes)
+    asked: dict[str, Any] = {"bits": bits, "calib": name_of(calib), "classes": file}
+    chosen = QuantizeSettings.build(found, **asked, **settings)
     listener = progress or Silent()
     reading = reading_for(chosen, listener)
     own = given_images(calib, reading, image_mode(transform, calib))
     given = GivenModel(
-        model, weights, num_classes, input_size, arguments, transform, build, output, classes
+        model, weights, num_classes, input_size, arguments, transform, build, output, names
     )
-    opened = given.open(own)
+    opened = given.open(own).with_class_names(chosen.classes)
     images: ImageSource | Callable[[], ImageSource]
     images = _images(opened, chosen, reading, device, listener) if own is None else own
     kept = None if state is None else TrainingState(Path(state), None)
     return ptq.quantize(opened, images, chosen, progress, device, kept, reading)
-
-
-@dataclass(frozen=True)
-class QuantizedFile:
-    """A checkpoint that was written, and how. bytes: its size. device: where it was made."""
-
-    path: Path
-    bytes: int
-    quantized: Quantized
-    settings: QuantizeSettings
-    device: str
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``vitquant quantize --json`` prints."""
-        run, settings = self.quantized, self.settings
-        return {
-            "output": str(self.path),
-            "model": run.model.identity.name,
-            "float_model": run.header.model,
-            "bits": run.header.bits,
-            "method": settings.method,
-            "calib": run.header.settings["calib"],
-            "samples": run.samples,
-            "agreement": run.fidelity.agreement,
-            "cosine": run.fidelity.cosine,
-            "steps": settings.steps if get_method(settings.method).is_trained else 0,
-            "seed": settings.seed,
-            "seconds": round(run.seconds, 3),
-            "processes": distributed.world_size(),
-            "peak_memory_bytes": peak_memory_bytes(self.device),
-            "bytes": self.bytes,
-            "float_bytes": run.model.identity.float_bytes,
-            "settings": run.header.settings,
-            "versions": run.header.versions,
-            "float_parts": run.header.unreached,
-            "history": run.history,
-        }
 
 
 def quantize_to_file(
@@ -180,7 +146,7 @@ def quantize_to_file(
         check_writable(path, settings.naming.option("out"), inputs)
     state = _state(path, settings.method, save_every) if resume else None
     progress = progress or Silent()
-    opened = load_float(name, *given)
+    opened = load_float(name, *given).with_class_names(settings.classes)
     reading = reading_for(settings, progress)
     images = _images(opened, settings, reading, device, progress, confirm)
     try:

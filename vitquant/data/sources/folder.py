@@ -67,7 +67,7 @@ def open_folder(path: Path, request: SourceRequest) -> FileSource:
     folders = sorted({file.folder for file in files}, key=lambda name: (_natural_key(name), name))
     rank = {folder: i for i, folder in enumerate(folders)}
     targets = [rank[file.folder] for file in files]
-    if request.role is Role.EVALUATION:
+    if request.role.needs_labels:
         indices, labels, skipped = drop_unknown(targets, match_folders(folders, request), folders)
         source = FileSource(str(root), [files[i] for i in indices], request, labels, skipped)
     else:
@@ -86,7 +86,7 @@ def _part(path: Path, role: Role) -> Path:
     validation = [path / name for name in _VALIDATION if (path / name).is_dir()]
     if not validation or not (path / _TRAINING).is_dir():
         return path
-    return path / _TRAINING if role is Role.CALIBRATION else validation[0]
+    return path / _TRAINING if role.split == _TRAINING else validation[0]
 
 
 def _images(root: Path, request: SourceRequest) -> tuple[list[File], str]:

@@ -15,8 +15,9 @@ from PIL import Image
 from timm.data.dataset_factory import create_dataset
 
 from vitquant.core.errors import first_line
+from vitquant.data.class_names import FolderClasses
 from vitquant.data.decode import decode, unreadable
-from vitquant.data.image_source import ImageSource, ListSource, Role, SourceRequest
+from vitquant.data.image_source import ImageSource, ListSource, SourceRequest
 from vitquant.data.match_labels import drop_unknown, match_declared
 from vitquant.data.sources.reader import ReaderSource
 from vitquant.data.sources.stream import StreamSource, as_label
@@ -45,7 +46,7 @@ def _hub(name: str, reader: Any, request: SourceRequest) -> ReaderSource:
     labeled = column in reader.dataset.column_names
     labels = [as_label(t, request) for t in reader.dataset[column]] if labeled else None
     skipped: dict[str, int] = {}
-    if request.role is Role.EVALUATION:
+    if request.role.needs_labels:
         indices, labels, skipped = _known(labels or [], _names(reader), request)
     return ReaderSource(name, reader, request, indices, labels, skipped)
 
@@ -57,7 +58,7 @@ def _torchvision(name: str, dataset: Any, request: SourceRequest) -> Torchvision
     labels = [as_label(target, request) for target in targets]
     indices: Sequence[int] = range(len(labels))
     skipped: dict[str, int] = {}
-    if request.role is Role.EVALUATION:
+    if request.role.needs_labels:
         # ImageNet's classes are tuples of synonyms.
         classes = getattr(dataset, "classes", [])
         names = [c if isinstance(c, str) else ", ".join(c) for c in classes]
@@ -66,7 +67,7 @@ def _torchvision(name: str, dataset: Any, request: SourceRequest) -> Torchvision
 
 
 def _streamed(name: str, dataset: Any, request: SourceRequest) -> ImageSource:
-    if request.role is Role.EVALUATION:
+    if request.role.needs_labels:
         return StreamSource(name, dataset, request, _declared(_names(dataset.reader), request))
     rgb = request.reading.rgb
     try:
@@ -88,6 +89,8 @@ def _declared(names: Sequence[str], request: SourceRequest) -> list[int | None]:
     """The output for each class number that the data set uses."""
     if names:
         return match_declared(names, request)
+    if isinstance(request.label_space.classes, FolderClasses):
+        raise request.error("does not say what its classes are called; one that does is accepted")
     return list(range(request.label_space.num_classes))
 
 
@@ -126,7 +129,7 @@ PREFIXES: dict[str, dict[str, str]] = {
 # Images as they are stored, not as timm converts them.
 _UNCONVERTED = {"input_img_mode": ""}
 # Publishers do not agree on what to call the images that are not for training.
-_SPLITS = {Role.CALIBRATION: ("train",), Role.EVALUATION: ("validation", "val", "test")}
+_SPLITS = {"train": ("train",), "validation": ("validation", "val", "test")}
 
 
 def prefix_of(source: str) -> str | None:
@@ -159,7 +162,7 @@ def create(prefix: str, request: SourceRequest) -> tuple[Any, str]:
             f"needs {' and '.join(missing)}: pip install {' '.join(missing)}, "
             "or give a folder of images, a .tar or digits"
         )
-    splits = _SPLITS[request.role]
+    splits = _SPLITS[request.role.split]
     failure: Exception | None = None
     for split in splits:
         name, root, options = _arguments(prefix, request.source, split)

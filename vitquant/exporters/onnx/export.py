@@ -31,7 +31,8 @@ from vitquant.exporters.onnx.trace import (
     trace,
 )
 from vitquant.exporters.runtimes.metadata import Metadata
-from vitquant.exporters.verify import Verification, verify
+from vitquant.exporters.verification import Verification
+from vitquant.exporters.verify import verify
 from vitquant.models.model import Model
 
 _IMAGE = {0: "batch"}

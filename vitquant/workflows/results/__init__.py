@@ -1,0 +1,1 @@
+"""What the verbs return, and what of it is printed as JSON."""
