@@ -257,3 +257,33 @@ def test_a_classifier_is_scored(tmp_path):
         vitquant.evaluate(out, "digits")
     with pytest.raises(vitquant.UserError, match=r"^--reference: the float .* module in Python"):
         vitquant.evaluate(path, "digits", build=build, transform=to_tensor, reference="float")
+
+
+class Encoder(nn.Module):
+    """Patches through torch's own encoder layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 48, 8, stride=8)
+        layer = nn.TransformerEncoderLayer(48, 2, 96, batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+    def forward(self, images):
+        return self.layers(self.patches(images).flatten(2).mT)
+
+
+def test_attention_of_torchs_own_is_quantized_too(tmp_path):
+    torch.manual_seed(0)
+    module = Encoder().eval()
+    quantized = quantize(module, build=Encoder, keep_float=None)
+    names = [layer.name for layer in quantized.header.layers]
+    assert "layers.layers.1.self_attn.qkv" in names
+    assert [product.count for product in quantized.header.products] == [2, 2]
+    assert quantized.header.unreached == {}
+    images = torch.stack([to_tensor(picture) for picture in PICTURES[:2]])
+    assert torch.nn.functional.cosine_similarity(
+        quantized.module(images).flatten(1), module(images).flatten(1)
+    ).min() > 0.99  # fmt: skip
+    path = tmp_path / "encoder.safetensors"
+    quantized.save(path)
+    assert torch.equal(vitquant.load(path, build=Encoder)(images), quantized.module(images))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vitquant.core.errors import UserError, first_line
 from vitquant.models.adapter import ModelAdapter
+from vitquant.models.rewrites.multihead_attention import replace_multihead_attention
 
 Build = Callable[[], nn.Module]
 """Builds a network again, with any weights."""
@@ -120,7 +121,7 @@ def transformed(transform: ImageTransform, image: Image.Image) -> Tensor:
 
 
 def built(build: Build) -> nn.Module:
-    """A new network, float, in eval mode and on the CPU.
+    """A new network, float, in eval mode, on the CPU and in the form that is quantized.
 
     Raises:
         UserError: it cannot be built.
@@ -134,6 +135,7 @@ def built(build: Build) -> nn.Module:
         ) from error
     if not isinstance(module, nn.Module):
         raise UserError(f"build: it returns a {type(module).__name__}; an nn.Module is accepted")
+    replace_multihead_attention(module)
     return module.cpu().float().eval()
 
 

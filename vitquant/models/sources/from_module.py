@@ -25,6 +25,7 @@ from vitquant.models.module_adapter import (
     name_of,
     transformed,
 )
+from vitquant.models.rewrites.multihead_attention import replace_multihead_attention
 from vitquant.models.weights import check_finite
 
 Transform = ImageTransform | Mapping[str, Any]
@@ -68,6 +69,9 @@ def from_module(
     preprocessing = _preprocessing(transform, input_size, example)
     function = transform if callable(transform) else None
     network = _copy(module)
+    state = network.state_dict()
+    check_finite(state, "model")
+    replace_multihead_attention(network)
     images = torch.randn(
         2, *preprocessing["input_size"], generator=torch.Generator().manual_seed(0)
     )
@@ -79,8 +83,6 @@ def from_module(
         adapter = ModuleAdapter(build, function, output, len(names), found)
     if build is not None:
         _check_same(built(build), network, images, expected, adapter)
-    state = network.state_dict()
-    check_finite(state, "model")
     identity = ModelIdentity(
         name=type(module).__name__,
         architecture=type(module).__qualname__,

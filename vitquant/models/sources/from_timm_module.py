@@ -30,7 +30,7 @@ def from_timm_module(module: nn.Module, arguments: dict[str, Any] | None = None)
         raise UserError(
             f"model: a {type(module).__name__} that timm does not know; a model that "
             f"timm.create_model returned is accepted, or the name of one, or any module with "
-            f"transform= and build="
+            f"transform= and build=; one of transformers also as the folder of save_pretrained"
         )
     if arguments is None:
         arguments = _arguments(module, cfg)
