@@ -1,13 +1,17 @@
 """Every setting of an evaluation."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from vitquant.config.declare import UsedBy, setting
 from vitquant.config.setting import Settings
 from vitquant.config.values import AT_LEAST_1, NOT_NEGATIVE, Check, When
+from vitquant.core.errors import UserError
 
 RUNTIMES = ("onnxruntime", "openvino")
 """What runs an ONNX file; the first is the default."""
+TEMPLATE = "a photo of a {}."
+"""CLIP's own, for one text a class."""
 FRACTION_OF_IMAGES = Check(lambda x: 0 <= x <= 1, "a fraction from 0 to 1, such as 0.7")
 
 
@@ -43,9 +47,22 @@ class EvaluateSettings(Settings):
         "folders of --data and of this have the same names.",
         metavar="SOURCE",
     )
+    text_model: str | None = setting(
+        None,
+        "The text tower that belongs to the image tower MODEL: images are classified zero-shot, by "
+        "the texts of their classes.",
+        metavar="MODEL",
+    )
+    template: str = setting(
+        TEMPLATE,
+        "Text for a class, with {} in place of its name.",
+        metavar="TEXT",
+        used_by={"text_model": When()},
+    )
     classes: str | None = setting(
         None,
-        "What the outputs are called: a name a line, one for each, in their order.",
+        "What the outputs are called: a name a line, one for each, in their order. With "
+        "--text-model, names for the texts; by default those of the folders.",
         metavar="FILE",
     )
     min_top1: float | None = setting(
@@ -69,3 +86,11 @@ class EvaluateSettings(Settings):
         metavar="NAME",
         choices=RUNTIMES,
     )
+
+    def check(self, labels: Mapping[str, str]) -> None:
+        for name in ("gallery", "max_error"):
+            if self.text_model is not None and name in labels:
+                raise UserError(
+                    f"{labels[name]}: {labels['text_model']} makes classes of the embeddings; leave "
+                    f"one of them out"
+                )

@@ -81,7 +81,8 @@ class Basics(Settings):
         "synthetic",
         "Calibration images: synthetic (generated from prompts that are learned first), template "
         "(generated from texts), inversion (optimized through MODEL itself), a folder, a .tar, "
-        "digits, noise, or a data set such as hfds/… that timm reads.",
+        "digits, noise, or a data set such as hfds/… that timm reads. For a text tower, texts: "
+        "synthetic, template, or FILE.txt with one a line.",
         metavar="SOURCE",
     )
     method: str = setting(

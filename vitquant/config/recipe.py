@@ -106,7 +106,8 @@ def quantize_command(model: Mapping[str, Any], bits: str, settings: Mapping[str,
     words = ["vitquant", "quantize", model["name"]]
     for name in _BASICS:
         words += [OPTIONS.option(name), str(stored[name])]
-    if not model.get("tag") and not model["name"].startswith(HUB):
+    whole = model["name"].startswith(HUB) or model.get("source") == "transformers"
+    if not model.get("tag") and not whole:
         words += ["--weights", "FILE"]
     arguments = model.get("arguments", {})
     if "num_classes" in arguments:

@@ -44,6 +44,9 @@ class Settings:
     recipe: ClassVar[str | None] = None
     """The name of the recipe that the settings were built with."""
 
+    given: ClassVar[frozenset[str]] = frozenset()
+    """Names of the settings that whoever built them gave, in no recipe."""
+
     def __init_subclass__(cls) -> None:
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
@@ -76,6 +79,7 @@ class Settings:
         settings = cls(**resolved)
         object.__setattr__(settings, "naming", naming)
         object.__setattr__(settings, "recipe", None if recipe is None else recipe.source)
+        object.__setattr__(settings, "given", frozenset(given))
         settings.check(labels)
         return settings
 

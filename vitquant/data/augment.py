@@ -8,6 +8,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image, ImageEnhance
 
@@ -37,6 +38,8 @@ class Augmentation:
 class Views:
     """An image source whose i-th image is a random view, (height, width), of some image.
 
+    Texts, which have no size, stay as they are.
+
     Views go through the images in shuffled rounds, so that every image is seen equally often.
 
     Args:
@@ -52,7 +55,7 @@ class Views:
         self,
         source: ImageSource,
         indices: list[int],
-        size: tuple[int, int],
+        size: tuple[int, int] | None,
         augmentation: Augmentation,
         count: int,
         seed: int,
@@ -78,8 +81,10 @@ class Views:
         number = i // self._round
         return self._order[i], number % self._recurring if self._recurring else number
 
-    def image(self, i: int) -> Image.Image:
+    def image(self, i: int) -> Any:
         index, number = self.key(i)
+        if self._size is None:
+            return self._source.image(index)
         draw = random.Random(f"{self._seed}/{index}/{number}")
         view = self._view(index, draw)
         if draw.random() < self._augmentation.mixup:
@@ -94,6 +99,7 @@ class Views:
 
     def _view(self, index: int, draw: random.Random) -> Image.Image:
         """One image, cropped, flipped, its colors changed."""
+        assert self._size is not None
         image = self._source.image(index)
         box = crop_box(image.size, self._size, self._augmentation.min_area, draw)
         image = image.resize(self._size[::-1], self._resample, box=box)

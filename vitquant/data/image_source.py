@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -55,10 +55,10 @@ class ImageSource(Protocol):
 
 
 class ListSource:
-    """Images that are in memory already."""
+    """Images that are in memory already; or texts, for a model that reads them."""
 
     def __init__(
-        self, name: str, images: Sequence[Image.Image], labels: Sequence[int] | None = None
+        self, name: str, images: Sequence[Any], labels: Sequence[int] | None = None
     ) -> None:
         self.name = name
         self.labels = labels
@@ -68,8 +68,8 @@ class ListSource:
     def __len__(self) -> int:
         return len(self._images)
 
-    def image(self, i: int) -> Image.Image:
-        """Image i, RGB."""
+    def image(self, i: int) -> Any:
+        """Image i, RGB, or text i."""
         return self._images[i]
 
 

@@ -1,8 +1,9 @@
-"""Images that are looked at many times."""
+"""Images, or texts, that are looked at many times."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from PIL import Image
 
@@ -28,16 +29,17 @@ class KeptImages:
         self.labels: Sequence[int] | None = None
         self.skipped: Mapping[str, int] = {}
         self._source = source
-        self._images: list[Image.Image | int] = []
+        self._images: list[Any] = []
         for i in indices:
-            image = source.image(i)
-            most_bytes -= image.width * image.height * _BYTES_PER_PIXEL
+            image: Any = source.image(i)
+            if isinstance(image, Image.Image):
+                most_bytes -= image.width * image.height * _BYTES_PER_PIXEL
             self._images.append(image if most_bytes >= 0 else i)
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def image(self, i: int) -> Image.Image:
-        """Image i, RGB."""
+    def image(self, i: int) -> Any:
+        """Image i, RGB, or text i."""
         kept = self._images[i]
         return self._source.image(kept) if isinstance(kept, int) else kept

@@ -25,8 +25,9 @@ def load_batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield images (B, 3, H, W) float32 and labels (B,) int64 for `indices`, in their order.
 
-    The last batch may be smaller. Labels are -1 where the source knows none. `transform` runs in
-    several threads at once. At most two batches are decoded ahead.
+    Of texts, tokens (B, L) int64: what `transform` makes of that type stays so. The last batch may
+    be smaller. Labels are -1 where the source knows none. `transform` runs in several threads at
+    once. At most two batches are decoded ahead.
 
     Raises what `source.image` and `transform` raise, when the batch at fault is due; no threads are
     left once the iterator is exhausted, closed or interrupted.
@@ -36,7 +37,9 @@ def load_batches(
     upcoming = iter(indices)
 
     def load(i: int) -> tuple[torch.Tensor, int]:
-        image = transform(source.image(i)).to(torch.float32)
+        image = transform(source.image(i))
+        if image.dtype != torch.int64:
+            image = image.to(torch.float32)
         # After the image: a streamed source learns the label from it.
         return image, -1 if source.labels is None else source.labels[i]
 

@@ -16,6 +16,7 @@ from vitquant.data.match_labels import match_folders
 from vitquant.data.reading import Reading
 from vitquant.data.sources.folder import open_folder
 from vitquant.data.sources.timm_dataset import PREFIXES, open_dataset, prefix_of
+from vitquant.data.texts import TEXTS, open_texts
 
 __all__ = ["ImageSource", "Role", "open_source"]
 
@@ -34,8 +35,9 @@ def open_source(
     ignore_unknown: bool = False,
     limit: int = 1024,
     reading: Reading | None = None,
+    reads_text: bool = False,
 ) -> ImageSource:
-    """Find the images that `source` names, without decoding them yet.
+    """Find the images that `source` names, without decoding them yet; or the texts.
 
     source: a folder of images by class, or for calibration without classes; an uncompressed .tar of
         the like; "digits"; or a data set by prefix, see `timm_dataset.create`. A prefix goes
@@ -45,12 +47,15 @@ def open_source(
     ignore_unknown: for evaluation, leave out classes that the model does not have.
     limit: of a streamed data set, at most so many images are read where labels are not needed.
     reading: how images become RGB, and what is told of warnings; by default as timm reads them.
+    reads_text: whether the model reads texts; `source` then is a file of those.
 
     Raises UserError if there are no images, or none that can serve the role.
     """
     request = SourceRequest(
         source, flag, role, label_space, ignore_unknown, limit, reading or Reading()
     )
+    if reads_text:
+        return open_texts(Path(source), request)
     if source == "digits":
         return _digits(request)
     prefix = prefix_of(source)
@@ -62,6 +67,8 @@ def open_source(
         raise UserError(f"{flag}: {source!r} does not exist{_near(source)}; accepted: {ACCEPTED}")
     if path.is_dir():
         return open_folder(path, request)
+    if path.suffix == TEXTS:
+        raise request.error(f"a file of texts, and the model takes images; accepted: {ACCEPTED}")
     if path.suffix not in BY_SUFFIX:
         raise request.error(f"is neither a folder nor an uncompressed .tar; accepted: {ACCEPTED}")
     return BY_SUFFIX[path.suffix](path, request)

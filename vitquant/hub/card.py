@@ -44,10 +44,10 @@ def card(published: Published) -> str:
 
 
 def _front_matter(published: Published) -> str:
-    classifies = published.num_classes > 0
+    task = "image-classification" if published.num_classes > 0 else "image-feature-extraction"
     data = ModelCardData(
         library_name="vitquant",
-        pipeline_tag="image-classification" if classifies else "image-feature-extraction",
+        pipeline_tag="feature-extraction" if _reads_text(published) else task,
         tags=["vitquant", _source(published), "quantized", published.checkpoint.header.bits]
         + (["onnx"] if published.onnx_bytes is not None else []),
     )
@@ -59,9 +59,10 @@ def _front_matter(published: Published) -> str:
 def _body(published: Published) -> Iterable[str]:
     header = published.checkpoint.header
     name = published.repository.partition("/")[2]
+    tower = "The text tower of " if _reads_text(published) else ""
     yield f"# {name}"
     yield (
-        f"{_base(published.base)}, quantized to {header.bits} by "
+        f"{tower}{_base(published.base)}, quantized to {header.bits} by "
         f"[method](#how-it-was-made) `{header.settings.get('method')}` of vitquant "
         f"{header.versions.get('vitquant', '')}. Weights are packed integers; the file loads "
         f"without executing anything in it."
@@ -91,6 +92,7 @@ def _base(base: BaseModel) -> str:
 def _facts(published: Published) -> Iterable[tuple[str, str]]:
     header = published.checkpoint.header
     settings = header.settings
+    text = _reads_text(published)
     yield "base model", _base(published.base)
     yield "license", published.base.license or "unknown: that of the base model applies"
     yield "bits", f"{header.bits}: {_in_words(header.bits)}"
@@ -98,11 +100,12 @@ def _facts(published: Published) -> Iterable[tuple[str, str]]:
         ("patch_embed_bits", "bits, patch embedding"),
         ("head_bits", "bits, classifier"),
     ):
-        if settings.get(place, header.bits) != header.bits:
+        if settings.get(place, header.bits) != header.bits and not text:
             yield what, settings[place]
     if settings.get("prefix_bits"):
         yield "bits, inputs of layers at class tokens", f"a{settings['prefix_bits']}"
-    yield "calibration", f"{settings.get('samples')} images of `{settings.get('calib')}`, no labels"
+    what = "texts" if text else "images"
+    yield "calibration", f"{settings.get('samples')} {what} of `{settings.get('calib')}`, no labels"
     float_bytes = header.model["float_bytes"]
     size = published.checkpoint.bytes
     yield f"`{CHECKPOINT}`", f"{size:,} bytes, {float_bytes / size:.1f} times smaller than float32"
@@ -153,7 +156,9 @@ def _accuracy(evaluation: Mapping[str, Any]) -> Iterable[str]:
         )
     )
     yield _table(("", "top-1 %", "top-5 %", "agreement with float %"), rows)
-    yield f"On {evaluation['images']:,} images of `{evaluation['data']}`."
+    text = evaluation.get("text_model")
+    how = f", zero-shot with the texts of `{text}`" if text else ""
+    yield f"On {evaluation['images']:,} images of `{evaluation['data']}`{how}."
 
 
 def _percent(fraction: float) -> str:
@@ -162,20 +167,31 @@ def _percent(fraction: float) -> str:
 
 def _loading(published: Published) -> Iterable[str]:
     name = f"{HUB}{published.repository}"
+    text = _reads_text(published)
+    uses = (
+        'tokenizer = tokenizers.Tokenizer.from_str(model.pretrained_cfg["tokenizer"])'
+        if text
+        else "transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))"
+    )
     yield (
         "```python\n"
-        "import timm\n"
+        f"import {'tokenizers' if text else 'timm'}\n"
         "import vitquant\n"
         "\n"
         f'model = vitquant.load("{name}")  # an nn.Module of {_source(published)}, in eval mode\n'
-        "transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))\n"
+        f"{uses}\n"
         "```"
     )
-    yield _console([f"vitquant eval {name} --data FOLDER"])
+    towers = f"IMAGE_MODEL --text-model {name}" if text else name
+    yield _console([f"vitquant eval {towers} --data FOLDER"])
     yield (
         f"`{CHECKPOINT}` holds packed integers: {_source(published)} builds the architecture from "
         f"`config.json`, but cannot read them."
     )
+
+
+def _reads_text(published: Published) -> bool:
+    return "tokenizer" in published.checkpoint.header.preprocessing
 
 
 def _source(published: Published) -> str:

@@ -1,19 +1,23 @@
 """A model with everything that must travel with it."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from vitquant.data.class_file import read_class_names
 from vitquant.data.class_names import ClassNames, LabelSpace
 from vitquant.models.adapter import MODES, ModelAdapter, TokenLayout
+from vitquant.models.processors.tokenizer import example_tokens, text_transform
 from vitquant.models.timm_adapter import TIMM
+
+# Of a patch of a ViT-B/16: what a token costs is what such a patch does.
+_PIXELS_OF_A_TOKEN = 256
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Model:
             ``input_size`` as (C, H, W) in pixels, ``mean``, ``std``, ``interpolation``,
             ``crop_pct``, ``crop_mode``. Where a function in Python is the transform: its
             ``input_size``, and ``mode`` if it takes images in another mode than RGB.
+            Of a model that reads texts: ``input_size`` as (L,), the
+            number of tokens, and ``tokenizer``, the text of a ``tokenizer.json``.
         classes: ``ids`` and ``names`` of the outputs; None where they are not known.
         max_batch: how many images the network takes at once; None for any number.
         adapter: how to ask a network of this library.
@@ -105,15 +111,33 @@ class Model:
     @property
     def image_cost(self) -> int:
         """Parameters of the float model times pixels of an image; grows as its operations do."""
-        _, height, width = self.input_size
+        pixels = math.prod(self.input_size[1:])
+        if self.reads_text:
+            pixels = self.input_size[0] * _PIXELS_OF_A_TOKEN
         # The integers of a quantized model are no parameters.
-        return max(self.parameters, self.identity.float_bytes // 4) * height * width
+        return max(self.parameters, self.identity.float_bytes // 4) * pixels
 
     @property
-    def input_size(self) -> tuple[int, int, int]:
-        """(C, H, W) of an image, in pixels."""
-        channels, height, width = self.preprocessing["input_size"]
-        return channels, height, width
+    def reads_text(self) -> bool:
+        """Whether its inputs are tokens (B, L) int64 of texts, and no images."""
+        return "tokenizer" in self.preprocessing
+
+    @property
+    def input_size(self) -> tuple[int, ...]:
+        """(C, H, W) of an image, in pixels, or (L,) of a text, in tokens."""
+        return tuple(self.preprocessing["input_size"])
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) of an image, in pixels."""
+        _, height, width = self.input_size
+        return height, width
+
+    def example_inputs(self) -> Tensor:
+        """(2, ...): noise, or tokens of two texts; enough to see which modules run."""
+        if self.reads_text:
+            return example_tokens(self.preprocessing)
+        return example_inputs(self.input_size)
 
     @property
     def image_mode(self) -> str:
@@ -138,11 +162,19 @@ class Model:
         names = read_class_names(Path(file), self.identity.name, self.num_classes)
         return replace(self, classes=names)
 
-    def transform(self) -> Callable[[Image.Image], Tensor]:
-        """The model's own evaluation transform: PIL image → (C, H, W) float32."""
+    def transform(self) -> Callable[[Any], Tensor]:
+        """The model's own evaluation transform: PIL image → (C, H, W) float32, or text → (L,)."""
+        if self.reads_text:
+            return text_transform(self.preprocessing)
         return self.adapter.transform(self.preprocessing)
 
     def to(self, device: torch.device | str) -> "Model":
         """Move the network to a device. Returns the same object."""
         self.module.to(device)
         return self
+
+
+def example_inputs(size: tuple[int, ...], seed: int = 0) -> Tensor:
+    """(2, C, H, W) of Gaussian noise: enough to see which modules run."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(2, *size, generator=generator)

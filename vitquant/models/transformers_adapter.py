@@ -38,6 +38,7 @@ def _same(*names: str) -> dict[str, str]:
 
 
 _CLIP, _SIGLIP = "CLIPVisionModelWithProjection", "SiglipVisionModel"
+_CLIP_TEXT, _SIGLIP_TEXT = "CLIPTextModelWithProjection", "SiglipTextModel"
 FAMILIES = {
     "vit": Family(_same("ViTForImageClassification", "ViTModel")),
     "deit": Family(
@@ -52,19 +53,21 @@ FAMILIES = {
         _same("Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersModel")
     ),
     "dinov3_vit": Family(_same("DINOv3ViTModel")),
-    "clip": Family(
-        {"CLIPModel": _CLIP} | _same("CLIPForImageClassification"), "CLIPTextModelWithProjection"
-    ),
+    "clip": Family({"CLIPModel": _CLIP} | _same("CLIPForImageClassification"), _CLIP_TEXT),
     "clip_vision_model": Family(_same(_CLIP, "CLIPVisionModel")),
     "siglip": Family(
         {"SiglipModel": _SIGLIP} | _same("SiglipForImageClassification"),
-        "SiglipTextModel",
+        _SIGLIP_TEXT,
         class_tokens=0,
     ),
     "siglip_vision_model": Family(_same(_SIGLIP), class_tokens=0),
+    "clip_text_model": Family(_same(_CLIP_TEXT), _CLIP_TEXT, class_tokens=0),
+    "siglip_text_model": Family(_same(_SIGLIP_TEXT), _SIGLIP_TEXT, class_tokens=0),
 }
 """By ``model_type``. SigLIP 2 with a fixed resolution has the type of SigLIP."""
 _BUILT = {name for family in FAMILIES.values() for name in (*family.classes.values(), family.text)}
+TEXT_TOWERS = {family.text for family in FAMILIES.values() if family.text}
+"""Classes of networks that read texts."""
 _NOT_KEPT = ("id2label", "label2id", "architectures", "transformers_version", "dtype")
 _CLASSIFIERS = ("classifier", "cls_classifier", "distillation_classifier")
 # What a network returns instead of logits, the first that there is.

@@ -11,6 +11,7 @@ from vitquant.quantization.quantizers.grid import weight_grid
 # What a tensor that stays float is for, by the end of its name; the first that fits is taken.
 _REASONS = (
     (("pos_embed", "cls_token", "reg_token", "dist_token"), "added to the residual stream"),
+    (("token_embedding", "position_embedding"), "embedding, looked up and added"),
     (("relative_position_bias_table", "logit_scale"), "enters the attention logits"),
     (("gamma", "ls1", "ls2"), "layer scale"),
     (("bias",), "bias, added to the accumulator"),

@@ -154,7 +154,13 @@ def _float_model(settings: BenchSettings) -> Model | None:
     if settings.model is None:
         return None
     given = FloatOptions.build(settings.weights, settings.num_classes, settings.input_size)
-    return load_float(settings.model, *given)
+    model = load_float(settings.model, *given)
+    if model.reads_text:
+        raise UserError(
+            f"{settings.naming.option('model')}: {settings.model} reads texts; a model of images "
+            f"is accepted"
+        )
+    return model
 
 
 def _check_batches(candidates: Sequence[Candidate], settings: BenchSettings) -> None:

@@ -15,6 +15,7 @@ from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.open import Role
 from vitquant.data.reading import Reading
 from vitquant.data.sources.noise import NoiseSource
+from vitquant.data.texts import ACCEPTED_TEXTS, template_texts
 from vitquant.models.model import Model
 from vitquant.synthesis import job
 from vitquant.synthesis.generated_source import GeneratedSource
@@ -22,8 +23,16 @@ from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.synthesis.registry import SYNTHESIZERS
 from vitquant.workflows.open import images_for
 
-Images = str | Path | Sequence[Image.Image] | ImageSource
+Images = str | Path | Sequence[Image.Image] | Sequence[str] | ImageSource
 """What calibration images are given as in Python."""
+
+# Texts that are made rather than read, and what has no effect beside any.
+_TEMPLATES = ("synthetic", "template")
+_OF_IMAGES = (
+    "min_crop", "hflip", "color_jitter", "mixup", "cutmix", "patch_embed_bits", "generator",
+    "prompts",
+)  # fmt: skip
+
 Confirm = Callable[[str], OnEstimate]
 """From how to make a run shorter, in words, to what is called with the seconds that it takes, and
 may raise to stop it."""
@@ -55,15 +64,17 @@ def calibration_images(
     progress: Progress,
     confirm: Confirm,
 ) -> ImageSource:
-    """The calibration images of a run.
+    """The calibration images of a run; for a model that reads texts, the texts.
 
     Raises:
         UserError: they cannot be used, or made.
         Interrupted: while they were made; what is finished stays in the cache.
     """
     calib, flag = settings.calib, settings.naming.option("calib")
+    if model.reads_text:
+        return _texts(settings, model)
     if calib == "noise":
-        return NoiseSource(settings.samples, model.input_size[1:], settings.seed)
+        return NoiseSource(settings.samples, model.image_size, settings.seed)
     if calib not in SYNTHESIZERS_OF_CALIB:
         return images_for(
             model, calib, flag, Role.CALIBRATION, limit=settings.samples, reading=reading
@@ -117,7 +128,7 @@ def name_of(calib: Images | None) -> str | Path | None:
 
 
 def given_images(calib: Images | None, reading: Reading, mode: str = "RGB") -> ImageSource | None:
-    """Images that are in memory already, in a mode of Pillow; None for a source by its name.
+    """Images that are in memory already, in a mode of Pillow, or texts; None for a name.
 
     Raises:
         UserError: they are no images, or none, or cannot be made RGB.
@@ -127,6 +138,8 @@ def given_images(calib: Images | None, reading: Reading, mode: str = "RGB") -> I
     if not isinstance(calib, Sequence):
         return calib
     pictures: list[Any] = list(calib)
+    if pictures and all(isinstance(text, str) for text in pictures):
+        return ListSource("texts", pictures)
     if not pictures or not all(isinstance(picture, Image.Image) for picture in pictures):
         raise UserError("calib: at least one image, all of them PIL images, is accepted")
     found = []
@@ -140,3 +153,19 @@ def given_images(calib: Images | None, reading: Reading, mode: str = "RGB") -> I
                 f"calib: image {i} cannot be read ({first_line(error)}); remove it"
             ) from error
     return ListSource("images", found)
+
+
+def _texts(settings: QuantizeSettings, model: Model) -> ImageSource:
+    """Of a file, or made of names of classes."""
+    option, calib = settings.naming.option, settings.calib
+    for name in _OF_IMAGES:
+        if name in settings.given:
+            raise UserError(f"{option(name)}: {model.identity.name} reads texts; leave it out")
+    if calib in _TEMPLATES:
+        return template_texts(calib, settings.samples, settings.seed)
+    if calib == "noise" or calib in SYNTHESIZERS_OF_CALIB:
+        raise UserError(
+            f"{option('calib')} {calib}: {model.identity.name} reads texts; "
+            f"{' or '.join(_TEMPLATES)}, or {ACCEPTED_TEXTS}, is accepted"
+        )
+    return images_for(model, calib, option("calib"), Role.CALIBRATION)

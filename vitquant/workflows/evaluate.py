@@ -28,6 +28,7 @@ from vitquant.workflows.open import (
 )
 from vitquant.workflows.python_model import with_functions
 from vitquant.workflows.results.evaluated import Evaluated
+from vitquant.workflows.zero_shot import classify_by_texts
 
 _OTHER = "; name a model after --reference to compare with another"
 
@@ -64,9 +65,9 @@ def evaluate(
             that it was quantized with; of an ONNX file, ``transform`` alone.
         device: a torch device, such as ``"cuda"``. An ONNX file runs on the CPU.
         progress: a listener. By default nothing is printed.
-        settings: ``reference``, ``gallery``, ``min_top1``, ``batch_size`` and the other options of
-            ``vitquant eval``, with ``_`` for ``-``. ``reference="float"`` is the float model that a
-            checkpoint was made from.
+        settings: ``reference``, ``text_model``, ``gallery``, ``min_top1``, ``batch_size`` and the
+            other options of ``vitquant eval``, with ``_`` for ``-``. ``reference="float"`` is the
+            float model that a checkpoint was made from.
 
     Returns:
         The figures.
@@ -94,11 +95,23 @@ def run_evaluation(
 ) -> Evaluated:
     """As :func:`evaluate`, with settings at hand, ``opened`` perhaps too, and without the check."""
     opened, reference = _open(named, settings, given, opened)
-    _check_pair(opened, reference)
-    _check_task(opened, settings)
-    opened = opened.with_class_names(settings.classes)
     reading = reading_for(settings, progress)
-    images, gallery = _images(opened, settings, reading, progress)
+    gallery: ImageSource | None = None
+    if settings.text_model is not None:
+        opened, reference, images = classify_by_texts(
+            opened, reference, settings, reading, device, progress
+        )
+    else:
+        _check_pair(opened, reference)
+        _check_task(opened, settings)
+        opened = opened.with_class_names(settings.classes)
+        images, gallery = _images(opened, settings, reading, progress)
+    for source in filter(None, (images, gallery)):
+        if source.skipped:
+            progress.warn(
+                f"{sum(source.skipped.values())} images left out, of {len(source.skipped)} folders "
+                f"that no class matches"
+            )
     progress.say(f"{len(images)} images of {images.name} on {describe_device(device)}")
     if reference is not None:
         reference.to(device)
@@ -124,20 +137,15 @@ def _images(
     space, role, gallery = model.label_space, Role.COMPARISON, None
 
     def opened(setting: str, role: Role) -> ImageSource:
-        found = open_source(
+        return open_source(
             getattr(settings, setting),
             flag=settings.naming.option(setting),
             label_space=space,
             role=role,
             ignore_unknown=settings.ignore_unknown,
             reading=reading,
+            reads_text=model.reads_text,
         )
-        if found.skipped:
-            progress.warn(
-                f"{sum(found.skipped.values())} images left out, of {len(found.skipped)} folders "
-                f"that no class matches"
-            )
-        return found
 
     if model.num_classes > 1:
         role = Role.EVALUATION
@@ -199,10 +207,11 @@ def _check_pair(model: Model, reference: Model | None) -> None:
 def _check_task(model: Model, settings: EvaluateSettings) -> None:
     """Raise a UserError where a setting does not go with what the model gives."""
     option, name, count = settings.naming.option, model.identity.name, model.num_classes
-    if count and settings.gallery is not None:
+    if (count or model.reads_text) and settings.gallery is not None:
+        what = "has a classifier" if count else "reads texts"
         raise UserError(
-            f"{option('gallery')}: {name} has a classifier; it goes with a model that gives "
-            f"embeddings; leave it out"
+            f"{option('gallery')}: {name} {what}; it goes with a model that gives embeddings of "
+            f"images; leave it out"
         )
     if count > 1:
         if settings.max_error is not None:

@@ -186,13 +186,14 @@ def images_for(model: Model, source: str, flag: str, role: Role, **options: Any)
     """Open ``source`` for ``model``; see :func:`vitquant.data.open.open_source`.
 
     Raises:
-        UserError: there are no images, or none that can serve the role.
+        UserError: there are no images or texts, or none that can serve the role.
     """
     return open_source(
         source,
         flag=flag,
         label_space=model.label_space,
         role=role,
+        reads_text=model.reads_text,
         **options,
     )
 

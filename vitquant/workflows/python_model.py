@@ -11,7 +11,7 @@ from vitquant.checkpoint.header import Header
 from vitquant.checkpoint.read import Checkpoint, read_checkpoint, restore
 from vitquant.config.export import ExportSettings
 from vitquant.core.errors import UserError
-from vitquant.data.image_source import ImageSource
+from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.exporters.runtimes.base import ExportedAdapter
 from vitquant.models.float_options import FloatOptions, InputSize
 from vitquant.models.model import Model
@@ -43,6 +43,15 @@ class GivenModel:
         Raises:
             UserError: the arguments do not go together, or the model cannot be used.
         """
+        opened = self._open(images)
+        if isinstance(images, ListSource) and len(images):
+            is_text = isinstance(images.image(0), str)
+            if is_text != opened.reads_text:
+                reads, name = "texts" if opened.reads_text else "images", opened.identity.name
+                raise UserError(f"calib: {name} reads {reads}; a list of {reads} is accepted")
+        return opened
+
+    def _open(self, images: ImageSource | None) -> Model:
         own = ("transform", "build", "output", "classes")
         given = [name for name in own if getattr(self, name) is not None]
         if isinstance(self.model, str):

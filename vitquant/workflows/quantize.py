@@ -66,7 +66,7 @@ def quantize(
         bits: of weights and activations, such as ``"w4a4"``. Needed unless ``recipe`` has them.
         calib: calibration images: what ``--calib`` takes (docs/how-to/your-images.md), a list of
             PIL images, or an :class:`ImageSource`; by default ``"synthetic"``. What has to be
-            generated is generated without asking, however long it takes, and kept in the cache.
+            generated is generated without asking, and kept in the cache. A text tower takes texts.
         recipe: a TOML file of settings, or the name of a bundled one. Keywords win.
         weights: with a name, a safetensors file of the float weights, or a folder of shards.
         num_classes: with a name, the number of classes in ``weights``; 0 leaves the classifier out.
@@ -193,17 +193,17 @@ def _announce(
     model: Model, images: ImageSource, settings: QuantizeSettings, device: str, progress: Progress
 ) -> None:
     own = f", class tokens a{settings.prefix_bits}" if settings.prefix_bits else ""
+    own = f" (patch embedding {settings.patch_embed_bits}, head {settings.head_bits}{own})"
+    what, own = ("texts", "") if model.reads_text else ("images", own)
     method = get_method(settings.method)
+    count = min(method.samples(settings), len(images))
     progress.say(
-        f"{model.identity.name} to {settings.bits} (patch embedding {settings.patch_embed_bits}, "
-        f"head {settings.head_bits}{own}) by {settings.method} on {describe_device(device)}, "
-        f"{min(method.samples(settings), len(images))} images of {images.name}"
+        f"{model.identity.name} to {settings.bits}{own} by {settings.method} on "
+        f"{describe_device(device)}, {count} {what} of {images.name}"
     )
     if method.is_trained:
-        progress.say(
-            f"{settings.steps} steps of {settings.batch_size} images; the time left is shown once "
-            f"the first steps are done"
-        )
+        steps = f"{settings.steps} steps of {settings.batch_size} {what}"
+        progress.say(f"{steps}; the time left is shown once the first steps are done")
 
 
 def _state(path: Path, method: str, every: int | None) -> TrainingState:

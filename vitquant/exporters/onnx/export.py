@@ -10,11 +10,13 @@ from torch import nn
 
 import vitquant
 from vitquant.checkpoint.header import Header
+from vitquant.core.errors import UserError
 from vitquant.core.files import check_writable, write_whole
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource, ListSource
 from vitquant.data.loader import stratified_sample
 from vitquant.data.sources.noise import SmoothNoiseSource
+from vitquant.data.texts import template_texts
 from vitquant.exporters.onnx.float16 import to_float16
 from vitquant.exporters.onnx.lower import lower
 from vitquant.exporters.onnx.options import OnnxOptions, check_target, choose_opset, weight_types
@@ -22,6 +24,8 @@ from vitquant.exporters.onnx.preprocessing import Preprocessing
 from vitquant.exporters.onnx.symbolic_ops import symbolic_ops
 from vitquant.exporters.onnx.tensorrt_rules import broken_rules
 from vitquant.exporters.onnx.trace import (
+    INPUT,
+    TOKENS,
     decomposed_attention,
     drop_empty_padding,
     float16_initializers,
@@ -51,10 +55,15 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
     options = options or OnnxOptions()
     check_target(model.module, options)
     opset = choose_opset(model.module, options)
-    network, example, dynamic = model.module, torch.zeros(2, *model.input_size), _IMAGE
+    network, example, dynamic = model.module, model.example_inputs(), _IMAGE
     if options.raw_images:
+        if model.reads_text:
+            raise UserError(
+                f"--with-preprocessing: {model.identity.name} reads texts, whose tokens are the "
+                f"input of the file; leave it out"
+            )
         network = nn.Sequential(Preprocessing(model.preprocessing), model.module).eval()
-        height, width = model.input_size[1:]
+        height, width = model.image_size
         # Of no size that occurs in the network, so that no size is taken for another.
         example = torch.zeros(2, 2 * height + 3, 3 * width + 5, 3, dtype=torch.uint8)
         dynamic = _RAW_IMAGE
@@ -66,7 +75,8 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
         decomposed_attention(model.module),
         tensor_output(model.module, model.adapter.output),
     ):
-        graph = trace(network, example, dynamic, opset, output)
+        name = TOKENS if model.reads_text else INPUT
+        graph = trace(network, example, dynamic, opset, output, name)
         preprocessing = nodes_of(graph, Preprocessing)
         strip_exporter_metadata(graph)
         drop_empty_padding(graph)
@@ -123,7 +133,8 @@ def export_onnx(
     Args:
         model, header: as a checkpoint gives them. size: the checkpoint's, in bytes, for reports.
         out: the file; it is replaced once the new one is complete.
-        images: what to verify with, by default smooth noise; up to ``count`` of them are used.
+        images: what to verify with, by default smooth noise, or texts of class names; up to
+            ``count`` of them are used.
         float_model: what was quantized, for comparison; without it, only its speed is measured.
         min_agreement: the least agreement of the file with ``model``, from 0 to 1; see
             :data:`vitquant.exporters.verify.MARGIN` for the default.
@@ -136,7 +147,7 @@ def export_onnx(
     check_writable(out)
     check_target(model.module, options)
     opset = choose_opset(model.module, options)
-    seen = _decode(images or SmoothNoiseSource(count, model.input_size[1:]), count, progress)
+    seen = _decode(images or _made(model, count), count, progress)
     progress.say(
         f"{model.identity.name} {header.bits} to ONNX for {options.target.label}: opset {opset}, "
         f"weights as {options.min_weight_type.name} or wider; takes a minute or so"
@@ -162,6 +173,12 @@ def _with_random_weights(model: Model) -> Model:
     identity = model.identity
     module = model.adapter.rebuild(identity.architecture, identity.arguments)
     return replace(model, module=module.requires_grad_(False))
+
+
+def _made(model: Model, count: int) -> ImageSource:
+    if model.reads_text:
+        return template_texts("template", count, seed=0)
+    return SmoothNoiseSource(count, model.image_size)
 
 
 def _decode(images: ImageSource, count: int, progress: Progress) -> ListSource:

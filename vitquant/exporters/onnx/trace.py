@@ -17,13 +17,18 @@ from vitquant.core.errors import UserError, first_line
 from vitquant.quantization.layers.attention import decomposed_sdpa
 from vitquant.quantization.layers.interception import SDPA
 
-INPUT = "images"
+INPUT, TOKENS = "images", "input_ids"
 # Where the exporter notes the classes of the modules that a node is from.
 _CLASSES = "pkg.torch.onnx.class_hierarchy"
 
 
 def trace(
-    network: nn.Module, example: Tensor, dynamic: dict[int, str], opset: int, output: str
+    network: nn.Module,
+    example: Tensor,
+    dynamic: dict[int, str],
+    opset: int,
+    output: str,
+    name: str = INPUT,
 ) -> ModelProto:
     """The graph of a network in eval mode.
 
@@ -31,6 +36,7 @@ def trace(
         example: an input.
         dynamic: names of its dimensions whose size is left open, by position.
         output: what to call the network's output.
+        name: what to call its input.
 
     Raises:
         UserError: the exporter cannot follow the network's code.
@@ -41,7 +47,7 @@ def trace(
             program = torch.onnx.export(
                 network,
                 (example,),
-                input_names=[INPUT],
+                input_names=[name],
                 output_names=[output],
                 dynamic_shapes=(sizes,),
                 opset_version=opset,

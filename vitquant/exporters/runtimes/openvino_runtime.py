@@ -19,6 +19,8 @@ from vitquant.exporters.runtimes.metadata import Metadata
 # What OpenVINO calls the layers that a quantized Linear or Conv2d becomes.
 _LAYERS = ("FullyConnected", "Convolution")
 _INTEGER = ("u8", "i8")
+# What a file asks for in place of floats: raw images, or tokens.
+_TYPES = {"u8": torch.uint8, "i64": torch.int64}
 _BYTES = {"u8", "i8", "uint8_t", "int8_t"}
 _CLIENT = "openvino_telemetry"
 _WARM_UP = 3
@@ -105,7 +107,7 @@ class OpenVinoModule(ExportedModule):
     def converted(self, images: Tensor) -> Any:
         """Images as an array of the type that the file asks for."""
         (argument,) = self.compiled.inputs
-        wanted = torch.uint8 if argument.element_type.to_string() == "u8" else torch.float32
+        wanted = _TYPES.get(argument.element_type.to_string(), torch.float32)
         return images.detach().to("cpu", wanted).numpy()
 
     def integer_attentions(self) -> int:

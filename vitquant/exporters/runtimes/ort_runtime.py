@@ -15,6 +15,8 @@ from vitquant.core.errors import UserError, first_line
 from vitquant.exporters.runtimes.base import ExportedModule, NodeTime
 from vitquant.exporters.runtimes.metadata import Metadata
 
+# What a file asks for in place of floats: raw images, or tokens.
+_TYPES = {"tensor(uint8)": torch.uint8, "tensor(int64)": torch.int64}
 _ERRORS_ALONE = 3
 _WARM_UP = 3
 # Operators of ONNX and of ONNX Runtime that multiply integers.
@@ -81,7 +83,7 @@ class OnnxModule(ExportedModule):
 
     def forward(self, images: Tensor) -> Tensor:
         (argument,) = self.session.get_inputs()
-        wanted = torch.uint8 if argument.type == "tensor(uint8)" else torch.float32
+        wanted = _TYPES.get(argument.type, torch.float32)
         given = images.detach().to("cpu", wanted).numpy()
         found = self.session.run(None, {argument.name: given})[0]
         return torch.from_numpy(found).to(images.device)

@@ -13,13 +13,15 @@ from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 from vitquant.data.class_names import ClassNames
 from vitquant.models.adapter import ModelAdapter
-from vitquant.models.image_processor import PROCESSOR, read_preprocessing
 from vitquant.models.model import Model, ModelIdentity
+from vitquant.models.processors.image_processor import PROCESSOR, read_preprocessing
+from vitquant.models.processors.tokenizer import read_tokenizer
 from vitquant.models.rewrites.position_embedding import ANY_SIZE, resized
 from vitquant.models.timm_adapter import imagenet_classes
 from vitquant.models.transformers_adapter import (
     FAMILIES,
     TEXT,
+    TEXT_TOWERS,
     TRANSFORMERS,
     attention,
     plain_config,
@@ -88,8 +90,11 @@ def load(
     module = _build(cls, folder, raw, name)
     state = module.state_dict()
     digest, size = sha256(state), sum(t.numel() * t.element_size() for t in state.values())
-    preprocessing: dict[str, Any] = {}
-    if tower != TEXT:
+    if cls.__name__ in TEXT_TOWERS:
+        if input_size is not None:
+            raise UserError(f"--input-size: {name} reads texts; leave it out")
+        preprocessing = read_tokenizer(folder, name, module.config)
+    else:
         preprocessing = read_preprocessing(folder, name)
         module = _fitted(module, preprocessing, input_size, name)
     rewrite(module)

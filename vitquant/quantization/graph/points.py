@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vitquant.core.errors import UserError
 from vitquant.models.adapter import TokenLayout
+from vitquant.models.model import example_inputs as example_inputs
 from vitquant.quantization.graph.trace import trace
 
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
@@ -56,7 +57,8 @@ class QuantizationPoints:
     functional: Linears whose weight another module uses through F.linear, with that module's name.
     constant: Linears whose input is the same for every image, such as Swin V2's position bias.
     unsupported: why a module's arithmetic stays float, by its name.
-    stem: the layer that sees the image, whether it is to be quantized or not.
+    stem: the layer that sees the image, whether it is to be quantized or not; empty where a model
+        reads texts.
     kept: what is none of these because it is to stay float: names of layers, of modules with an
         unsupported operation, and of the ``products`` of modules with matmuls.
     """
@@ -86,12 +88,15 @@ def find_points(
 ) -> QuantizationPoints:
     """Find the points of a float model in eval mode from two forward passes on ``images``.
 
+    In place of images, tokens (B, L) int64 of texts that are all different.
+
     tokens: which rows of an activation are tokens in front of the patches; by default none.
     """
     tokens = tokens or TokenLayout()
     first, second = _Recorder(model, tokens), _Recorder(model, tokens)
     trace(model, images, first)
-    trace(model, images.flip(-1) * 0.5, second)
+    reads_text = not images.is_floating_point()
+    trace(model, images.flip(0) if reads_text else images.flip(-1) * 0.5, second)
     constant = [n for n in first.layers if torch.equal(first.inputs[n], second.inputs[n])]
     layers = tuple(point for name, point in first.layers.items() if name not in constant)
     matmuls = tuple(
@@ -109,7 +114,7 @@ def find_points(
         functional=first.functional,
         constant=tuple(constant),
         unsupported=first.unsupported | hidden,
-        stem=layers[0].name if layers else "",
+        stem=layers[0].name if layers and not reads_text else "",
     )
 
 
@@ -181,9 +186,3 @@ def _blocks(model: nn.Module, attentions: list[str]) -> list[str]:
                 blocks[".".join(parts[:depth])] = None
                 break
     return list(blocks)
-
-
-def example_inputs(size: tuple[int, ...], seed: int = 0) -> Tensor:
-    """(2, C, H, W) of Gaussian noise: enough to see which modules run."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(2, *size, generator=generator)

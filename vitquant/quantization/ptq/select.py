@@ -11,7 +11,6 @@ from vitquant.quantization.graph.keep_float import keep_float
 from vitquant.quantization.graph.points import (
     QuantizationPoints,
     check_supported,
-    example_inputs,
     find_points,
 )
 from vitquant.quantization.layers.base import IntLayer
@@ -32,7 +31,7 @@ def select_points(
     if settings.rotate:
         _rotate(model, settings)
     model.module.to(device)
-    points = find_points(model.module, example_inputs(model.input_size).to(device), model.tokens)
+    points = find_points(model.module, model.example_inputs().to(device), model.tokens)
     if settings.keep_float:
         points = keep_float(points, settings.keep_float, settings.naming.option("keep_float"))
     if not points.layers:
@@ -52,7 +51,7 @@ def select_points(
 
 def _rotate(model: Model, settings: QuantizeSettings) -> None:
     model.module.cpu()
-    if not rotate(model, example_inputs(model.input_size), settings.seed):
+    if not rotate(model, model.example_inputs(), settings.seed):
         raise UserError(
             f"{settings.naming.option('rotate')}: {model.identity.name} is not a ViT whose "
             f"residual stream can be rotated, such as DeiT or DINOv2 with a classifier; leave it "

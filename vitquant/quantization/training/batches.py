@@ -1,9 +1,9 @@
 """Augmented batches of the calibration images, this process's part of each."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
@@ -20,13 +20,14 @@ Key = tuple[int, int]
 def training_batches(context: PTQContext, done: int = 0) -> Iterator[tuple[Tensor, list[Key]]]:
     """Random views of the calibration images, (B, C, H, W) for every step after ``done`` steps.
 
-    B is this process's share of the batch. Beside them their keys: equal ones mark equal views.
+    Texts are not changed: their tokens, (B, L). B is this process's share of the batch. Beside them
+    their keys: equal ones mark equal views.
     """
     settings, model = context.settings, context.model
     views = Views(
         context.images,
         list(range(len(context.images))),
-        model.input_size[1:],
+        None if model.reads_text else model.image_size,
         Augmentation(
             settings.min_crop,
             settings.hflip,
@@ -50,9 +51,9 @@ def training_batches(context: PTQContext, done: int = 0) -> Iterator[tuple[Tenso
 
 def _transforms(
     model: Model, device: torch.device
-) -> tuple[Callable[[Image.Image], Tensor], Callable[[Tensor], Tensor]]:
+) -> tuple[Callable[[Any], Tensor], Callable[[Tensor], Tensor]]:
     """From a view, which has the size already, to a tensor, and from a batch to the input."""
-    if "mean" not in model.preprocessing:
+    if "mean" not in model.preprocessing:  # of texts, or a function in Python
         return model.transform(), lambda images: images
     mean, std = (
         torch.tensor(model.preprocessing[k], device=device).view(-1, 1, 1) * 255

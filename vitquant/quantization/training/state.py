@@ -195,10 +195,13 @@ def run_fingerprint(
 
 
 def _digest(images: ImageSource) -> str:
-    """Hex SHA-256 over the decoded images, in their order."""
+    """Hex SHA-256 over the decoded images, or the texts, in their order."""
     digest = hashlib.sha256()
     for i in range(len(images)):
-        image = images.image(i)
+        image: Any = images.image(i)
+        if isinstance(image, str):
+            digest.update(f"{image}\n".encode())
+            continue
         digest.update(f"{image.size}\n".encode())
         digest.update(image.tobytes())
     return digest.hexdigest()

@@ -63,7 +63,7 @@ def invert(
         for iteration in range(settings.iterations):
             optimizer.param_groups[0]["lr"] = settings.lr * schedule.lr_scale(iteration)
             area, jitter = schedule.area(iteration), schedule.jitter(iteration, shape[1])
-            crops = [sample_crop(rng, *shape[1:], area, jitter) for rng in rngs]
+            crops = [sample_crop(rng, *model.image_size, area, jitter) for rng in rngs]
             tokens.clear()
             inputs = apply_crops(images, crops)
             with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):

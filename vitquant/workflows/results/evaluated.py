@@ -82,6 +82,9 @@ class Evaluated:
         if isinstance(found, OutputEvaluation) and found.gallery_images is not None:
             result["gallery"] = self.settings.gallery
             result["gallery_images"] = found.gallery_images
+        if (text := self.settings.text_model) is not None:
+            own = {"template": self.settings.template, "classes": self.model.num_classes}
+            result |= {"text_model": text} | own
         if self.reference is None:
             return result
         result["reference"] = {

@@ -23,7 +23,9 @@ def read_preprocessing(folder: Path, name: str) -> dict[str, Any]:
     from transformers import AutoImageProcessor
 
     try:
-        processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        processor: Any = AutoImageProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:  # whatever transformers raises over a file
         raise UserError(
             f"MODEL: {name} has no {PROCESSOR} that transformers can read "

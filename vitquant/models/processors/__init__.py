@@ -1,0 +1,1 @@
+"""What comes before a network of transformers: its image processor, or its tokenizer."""
