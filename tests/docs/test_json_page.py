@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/reference/json.md").read_text(encoding="utf-8")
 # By command: the file, and the functions whose dictionaries make up the object.
 SOURCES = {
-    "quantize": ("workflows/quantized_file.py", ("to_json",)),
-    "eval": ("workflows/evaluated.py", ("to_json", "_scores", "_accuracy", "_recall")),
+    "quantize": ("workflows/results/quantized_file.py", ("to_json",)),
+    "eval": ("workflows/results/evaluated.py", ("to_json", "_scores", "_accuracy", "_recall")),
     "export": ("workflows/export.py", ("to_json", "_about", "_to_onnx", "run_export")),
     "bench": ("workflows/bench.py", ("to_json",)),
     "synthesize": ("workflows/synthesize.py", ("Synthesized", "to_json")),

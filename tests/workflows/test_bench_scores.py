@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from vitquant.config.bench import BenchSettings
 from vitquant.data.class_names import LabelSpace
-from vitquant.workflows.bench_scores import Compared
+from vitquant.workflows.scoring.bench_scores import Compared
 
 
 def candidate(**settings):

@@ -91,6 +91,6 @@ class EvaluateSettings(Settings):
         for name in ("gallery", "max_error"):
             if self.text_model is not None and name in labels:
                 raise UserError(
-                    f"{labels[name]}: {labels['text_model']} makes classes of the embeddings; leave "
+                    f"{labels[name]}: {labels['text_model']} makes classes of embeddings; leave "
                     f"one of them out"
                 )

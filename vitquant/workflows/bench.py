@@ -25,9 +25,9 @@ from vitquant.exporters.runtimes.registry import get_runtime, installed_runtimes
 from vitquant.models.float_options import FloatOptions
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
-from vitquant.workflows.bench_scores import Compared
 from vitquant.workflows.inputs import inputs_of
 from vitquant.workflows.open import reading_for
+from vitquant.workflows.scoring.bench_scores import Compared
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from vitquant.workflows.open import (
 )
 from vitquant.workflows.python_model import with_functions
 from vitquant.workflows.results.evaluated import Evaluated
-from vitquant.workflows.zero_shot import classify_by_texts
+from vitquant.workflows.scoring.zero_shot import classify_by_texts
 
 _OTHER = "; name a model after --reference to compare with another"
 
