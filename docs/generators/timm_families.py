@@ -16,6 +16,8 @@ _WINDOWS: dict[str, Any] = {
 }  # fmt: skip
 _SMALL: dict[str, Any] = {"img_size": 64}
 _STAGES: dict[str, Any] = {"depths": (1, 1, 1, 1)}
+_PYRAMID: dict[str, Any] = {"embed_dims": (16, 32, 64, 128), "num_heads": (1, 2, 4, 8)}
+_HYBRID: dict[str, Any] = _STAGES | {"img_size": 96, "embed_dim": (32, 32, 64, 64)}
 
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "ViT": ("vit_tiny_patch16_224", _PATCH_16),
@@ -51,33 +53,39 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         {"img_size": 64, "depth": 4, "embed_dim": 24, "num_heads": 4, "local_up_to_layer": 2},
     ),
     "PiT": ("pit_ti_224", _SMALL | {"depth": (1, 1, 1)}),
-    "LeViT": ("levit_128s", _SMALL | {"depth": (1, 1, 1)}),
+    "LeViT": ("levit_128s", _SMALL | {"depth": (1, 1, 1), "embed_dim": (32, 48, 64), "key_dim": 8}),
     "PVT v2": ("pvt_v2_b0", _STAGES),
-    "Twins PCPVT": ("twins_pcpvt_small", _SMALL | _STAGES),
-    "Twins SVT": ("twins_svt_small", _SMALL | {"depths": (1, 1, 2, 2)}),
-    # Of 64 pixels, a map would have as many places as channels, as it has at no usual size.
-    "MaxViT, timm's variants": ("maxvit_nano_rw_256", _STAGES | {"img_size": 96}),
-    "MaxViT, original": ("maxvit_tiny_tf_224", _STAGES | {"img_size": 96}),
-    "CoAtNet, timm's variants": ("coatnet_nano_rw_224", _STAGES | {"img_size": 96}),
-    "Hiera": ("hiera_tiny_224", {"img_size": (64, 64), "stages": (1, 1, 1, 1)}),
+    "Twins PCPVT": ("twins_pcpvt_small", _SMALL | _PYRAMID | _STAGES),
+    "Twins SVT": ("twins_svt_small", _SMALL | _PYRAMID | {"depths": (1, 1, 2, 2)}),
+    "MaxViT, timm's variants": ("maxvit_nano_rw_256", _HYBRID | {"stem_width": 16}),
+    "MaxViT, original": ("maxvit_tiny_tf_224", _HYBRID | {"stem_width": 16}),
+    "CoAtNet, timm's variants": ("coatnet_nano_rw_224", _HYBRID | {"stem_width": (16, 32)}),
+    "Hiera": ("hiera_tiny_224", {"img_size": (64, 64), "stages": (1, 1, 1, 1), "embed_dim": 24}),
     "XCiT": ("xcit_nano_12_p16_224", _SMALL | {"depth": 2}),
-    "CoaT": ("coat_tiny", _SMALL),
-    "CoaT-Lite": ("coat_lite_tiny", _SMALL),
-    "CrossViT": ("crossvit_9_240", {}),
-    "DaViT": ("davit_tiny", _STAGES),
+    "CoaT": (
+        "coat_tiny",
+        _SMALL
+        | {"serial_depths": (1, 1, 1, 1), "parallel_depth": 1, "embed_dims": (32, 32, 32, 32)},
+    ),
+    "CoaT-Lite": (
+        "coat_lite_tiny",
+        _SMALL | {"serial_depths": (1, 1, 1, 1), "embed_dims": (32, 64, 64, 64)},
+    ),
+    "CrossViT": ("crossvit_9_240", {"depth": ((1, 1, 0), (1, 1, 0))}),
+    "DaViT": ("davit_tiny", _PYRAMID | _STAGES),
     "GC ViT": ("gcvit_xxtiny", _SMALL),
     "NesT": ("nest_tiny", _SMALL),
-    "TNT": ("tnt_s_patch16_224", _SMALL | {"depth": 2}),
-    "Visformer": ("visformer_tiny", _SMALL),
+    "TNT": ("tnt_s_patch16_224", _SMALL | {"depth": 2, "embed_dim": 96}),
+    "Visformer": ("visformer_tiny", _SMALL | {"depth": (1, 1, 1)}),
     "ViTamin": ("vitamin_small_224", _SMALL | {"depth": 2}),
     "VOLO": ("volo_d1_224", _SMALL),
     "MViT v2": ("mvitv2_tiny", _SMALL),
     "CAFormer": ("caformer_s18", {}),
     "EdgeNeXt": ("edgenext_xx_small", {}),
-    "EfficientFormer": ("efficientformer_l1", {}),
+    "EfficientFormer": ("efficientformer_l1", {"depths": (1, 1, 1, 2)}),
     "EfficientFormer V2": ("efficientformerv2_s0", _SMALL),
     "EfficientViT, MIT": ("efficientvit_b0", {}),
-    "EfficientViT, MSRA": ("efficientvit_m0", _SMALL),
+    "EfficientViT, MSRA": ("efficientvit_m0", _SMALL | {"depth": (1, 1, 1)}),
     "FastViT, T and S": ("fastvit_t8", {"layers": (1, 1, 1, 1)}),
     "FastViT, SA and MA": ("fastvit_sa12", {"layers": (1, 1, 1, 1)}),
     "MobileViT": ("mobilevit_xxs", {}),
