@@ -2,8 +2,8 @@
 
 ``python docs/generate.py`` writes them; with ``--check`` it compares them and exits with code 1
 where one has to be written again. README.md and results/README.md are filled between their marks.
-Pictures need matplotlib. With ``--models`` it first builds a model of each family that the page on
-supported models lists, which takes minutes.
+Pictures need matplotlib. With ``--models`` it first tries each step on a small model of each family
+of the page on supported models that has no row yet; names behind it measure those families again.
 """
 
 import sys
@@ -25,10 +25,10 @@ PAGES: dict[str, Callable[[], str]] = {
 
 def main(arguments: list[str]) -> int:
     """Write or check the pages; returns the exit code."""
-    if arguments == ["--models"]:
+    if arguments[:1] == ["--models"]:
         from generators.model_families import write_rows  # imports torch and timm
 
-        write_rows()
+        write_rows(arguments[1:])
     texts = {name: page() for name, page in PAGES.items()}
     stale = {name: text for name, text in texts.items() if _read(DOCS / name) != text}
     undrawn = [name for name in plots.PICTURES if not plots.is_current(name)]

@@ -1,138 +1,130 @@
-"""One small member of each family of timm, built with random weights, and what is found in it."""
+"""The rows of the page on supported models: every step, for one small model of each family."""
 
 import csv
-import re
-from collections.abc import Iterable
+import fcntl
+import json
+import sys
+import time
+from collections.abc import Collection, Iterator
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from types import ModuleType
 
-import timm
 import torch
-from torch import nn
 
-import vitquant
+from generators import timm_families, torchvision_families, transformers_families
+from generators.isolation import run_apart
+from generators.model_steps import NONE, STEPS, Cells, try_steps
 from vitquant.core.errors import first_line
-from vitquant.quantization.graph.points import QuantizationPoints, example_inputs, find_points
 
 ROWS = Path(__file__).parents[1] / "reference" / "supported-models.csv"
-FAMILIES = {
-    "vit_tiny_patch16_224": "ViT",
-    "deit_tiny_patch16_224": "DeiT",
-    "deit_tiny_distilled_patch16_224": "DeiT, distilled",
-    "deit3_small_patch16_224": "DeiT III",
-    "flexivit_small": "FlexiViT",
-    "naflexvit_base_patch16_gap": "NaFlexViT",
-    "vit_relpos_small_patch16_224": "ViT, relative positions",
-    "vit_small_patch16_rope_224": "ViT, rotary positions",
-    "vit_base_patch32_clip_224": "CLIP, image tower",
-    "vit_base_patch16_siglip_224": "SigLIP, image tower",
-    "vit_small_patch14_dinov2": "DINOv2",
-    "vit_small_patch14_reg4_dinov2": "DINOv2, registers",
-    "vit_small_patch16_dinov3": "DINOv3",
-    "eva02_tiny_patch14_224": "EVA-02",
-    "beit_base_patch16_224": "BEiT",
-    "beitv2_base_patch16_224": "BEiT v2",
-    "samvit_base_patch16_224": "SAM, image encoder",
-    "swin_tiny_patch4_window7_224": "Swin",
-    "swin_s3_tiny_224": "Swin S3",
-    "swinv2_tiny_window8_256": "Swin V2",
-    "swinv2_cr_tiny_224": "Swin V2 CR",
-    "cait_xxs24_224": "CaiT",
-    "convit_tiny": "ConViT",
-    "pit_ti_224": "PiT",
-    "levit_128s": "LeViT",
-    "pvt_v2_b0": "PVT v2",
-    "twins_pcpvt_small": "Twins PCPVT",
-    "twins_svt_small": "Twins SVT",
-    "maxvit_nano_rw_256": "MaxViT, timm's variants",
-    "maxvit_tiny_tf_224": "MaxViT, original",
-    "coatnet_nano_rw_224": "CoAtNet, timm's variants",
-    "hiera_tiny_224": "Hiera",
-    "xcit_nano_12_p16_224": "XCiT",
-    "coat_tiny": "CoaT",
-    "coat_lite_tiny": "CoaT-Lite",
-    "crossvit_9_240": "CrossViT",
-    "davit_tiny": "DaViT",
-    "gcvit_xxtiny": "GC ViT",
-    "nest_tiny": "NesT",
-    "tnt_s_patch16_224": "TNT",
-    "visformer_tiny": "Visformer",
-    "vitamin_small_224": "ViTamin",
-    "volo_d1_224": "VOLO",
-    "mvitv2_tiny": "MViT v2",
-    "caformer_s18": "CAFormer",
-    "edgenext_xx_small": "EdgeNeXt",
-    "efficientformer_l1": "EfficientFormer",
-    "efficientformerv2_s0": "EfficientFormer V2",
-    "efficientvit_b0": "EfficientViT, MIT",
-    "efficientvit_m0": "EfficientViT, MSRA",
-    "fastvit_t8": "FastViT, T and S",
-    "fastvit_sa12": "FastViT, SA and MA",
-    "mobilevit_xxs": "MobileViT",
-    "mobilevitv2_050": "MobileViT v2",
-    "swiftformer_xs": "SwiftFormer",
-    "tiny_vit_5m_224": "TinyViT",
+LIBRARIES: dict[str, ModuleType] = {
+    "timm": timm_families,
+    "transformers": transformers_families,
+    "torchvision": torchvision_families,
 }
-"""By an example, which has few parameters."""
-ACCEPTED, REFUSED, FAILS = "accepted", "refused", "fails"
-# 16-bit activations take the least time to search scales for, and all matmuls are quantized.
-_BITS = "w8i16"
-_BRIEF: dict[str, Any] = {"method": "rtn", "samples": 1, "init_images": 1}
-_ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
+"""What has ``FAMILIES``, ``example(family)`` and ``build(family, folder)`` for a library."""
+_FOUND = ("layers", "matmuls", "constant", "attention", "refused")
+COLUMNS = ("library", "family", "example", *_FOUND, *STEPS, "version")
+_LIMIT, _SLOW = 180, 20
+_ERROR, _SECONDS = "error", "seconds"
+Key = tuple[str, str]
 
 
-def write_rows() -> None:
-    """Build an example of each family and write what is found."""
-    with ROWS.open("w", newline="", encoding="utf-8") as file:
-        rows = [found_in(example) for example in FAMILIES]
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+def keys() -> list[Key]:
+    """All families, by library and name, in the order of the rows."""
+    return [(library, family) for library, m in LIBRARIES.items() for family in m.FAMILIES]
 
 
-def found_in(example: str) -> dict[str, str]:
-    """A row: what there is to quantize in a model of timm, and why it is refused, if it is."""
-    model = timm.create_model(example, pretrained=False).eval()
-    size = timm.data.resolve_model_data_config(model)["input_size"]
-    points = find_points(model, example_inputs(size))
-    refused = {
-        f"{why} ({type(model.get_submodule(name)).__name__})"
-        for name, why in points.unsupported.items()
+def write_rows(names: Collection[str]) -> None:
+    """Measure families by name or example; with no name those that have no row.
+
+    Each row is written as soon as it is measured, so an interrupted run can be started again.
+
+    Raises:
+        SystemExit: there is no such family.
+    """
+    wanted = list(_named(names) if names else _missing())
+    for number, (library, family) in enumerate(wanted, 1):
+        row = measure(library, family)
+        seconds = float(row.pop(_SECONDS, "0"))
+        _write(row)
+        slow = ", slow" if seconds > _SLOW else ""
+        about = f"{library}, {family}: {seconds:.0f} s of computing{slow}"
+        print(f"{number} of {len(wanted)}: {about}", flush=True)
+
+
+def measure(library: str, family: str, seconds: int = _LIMIT) -> Cells:
+    """The row of a family, measured in a process that may compute for so many seconds.
+
+    ``seconds`` of it is what was computed for, which is no column.
+    """
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "row.json"
+        stopped = run_apart(_measure, library, family, file, seconds=seconds)
+        cells: Cells = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    stopped = cells.pop(_ERROR, stopped)
+    found = dict.fromkeys(_FOUND, "") | dict.fromkeys(STEPS, NONE) | cells
+    if stopped:  # at the first step that is not known; what follows was not tried
+        found[next(column for column in STEPS if column not in cells)] = stopped
+    return found | {
+        "library": library,
+        "family": family,
+        "example": LIBRARIES[library].example(family),
+        "version": metadata.version(library),
     }
-    classes = {type(model.get_submodule(name)).__name__ for name in points.unsupported}
-    failed = "" if refused else _failure(model)
-    return {
-        "family": FAMILIES[example],
-        "example": example,
-        "layers": str(len(points.layers)),
-        "matmuls": str(len(points.matmuls)),
-        "constant": str(len(points.constant)),
-        "attention": _attention(points, classes),
-        "verdict": REFUSED if refused else FAILS if failed else ACCEPTED,
-        "reason": "; ".join(sorted(refused)) or failed,
-        "timm": timm.__version__,
-    }
 
 
-def _attention(points: QuantizationPoints, unsupported: Iterable[str]) -> str:
-    """Whether the matmuls of attention are quantized. unsupported: classes of modules."""
-    if any(_ATTENTION.search(name) for name in unsupported):
-        return "not all"
-    return "quantized" if points.matmuls else "none there"
+def _measure(library: str, family: str, file: Path) -> None:
+    """Write to ``file`` what is known so far, again and again."""
+    torch.set_num_threads(1)
+    cells: Cells = {}
 
+    def note(more: Cells) -> None:
+        cells.update(more)
+        used = {_SECONDS: f"{time.process_time():.0f}"}
+        file.write_text(json.dumps(cells | used), encoding="utf-8")
 
-def _failure(model: nn.Module) -> str:
-    """What goes wrong when a model is quantized, saved and loaded; empty if nothing does."""
+    folder = file.parent / "files"
+    folder.mkdir()
     try:
-        with TemporaryDirectory() as folder:
-            quantized = vitquant.quantize(model, _BITS, "noise", **_BRIEF)
-            quantized.save(Path(folder) / "model.safetensors")
-            loaded = vitquant.load(Path(folder) / "model.safetensors")
-            images = example_inputs(quantized.model.input_size)
-        with torch.inference_mode():
-            found, expected = loaded(images), quantized.module(images)
-        torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
-    except Exception as error:  # whatever it is, the table says so
-        return f"{type(error).__name__}: {first_line(error).partition(',')[0]}"
-    return ""
+        try_steps(LIBRARIES[library].build(family, folder), folder, note)
+    except Exception as error:  # of what is no step: building, finding layers
+        note({_ERROR: f"{type(error).__name__}: {first_line(error)}"})
+
+
+def _named(names: Collection[str]) -> Iterator[Key]:
+    unknown = set(names)
+    for library, family in keys():
+        called = {family, LIBRARIES[library].example(family)} & set(names)
+        unknown -= called
+        if called:
+            yield library, family
+    if unknown:
+        sys.exit(f"--models: no family is called {', '.join(sorted(unknown))}")
+
+
+def _missing() -> Iterator[Key]:
+    present = {(row["library"], row["family"]) for row in read_rows()}
+    return (key for key in keys() if key not in present)
+
+
+def read_rows() -> list[Cells]:
+    """What is in the file now."""
+    if not ROWS.exists():
+        return []
+    with ROWS.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _write(row: Cells) -> None:
+    """Put a row in its place; several programs may do so at once."""
+    with ROWS.open("a+", newline="", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        rows = {(r["library"], r["family"]): r for r in [*csv.DictReader(file), row]}
+        file.truncate(0)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[key] for key in keys() if key in rows)

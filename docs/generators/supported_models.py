@@ -8,7 +8,15 @@ from generators.rows import Row, read, table
 
 PAGE = "reference/supported-models.md"
 _ROWS = Path(__file__).parents[1] / "reference" / "supported-models.csv"
-_COLUMNS = ("layers", "matmuls", "constant", "attention", "verdict")
+_METHODS = ("rtn", "repq", "dfq", "joint", "block")
+_STEPS = {name: f"`{name}`" for name in _METHODS} | {
+    "checkpoint": "checkpoint",
+    "onnx": "ONNX",
+    "openvino": "OpenVINO",
+    "inversion": "inversion",
+}
+_FOUND = ("layers", "matmuls", "constant", "attention")
+_NOTHING = "none"
 _QUERY = "the query of the class token in the first class attention"
 _BIAS = "the network of the position bias"
 _FUNCTIONAL = (
@@ -31,7 +39,7 @@ REMARKS = {
     "fastvit_t8": "a convolutional network without attention",
     "mobilevitv2_050": "attention by elementwise products",
 }
-"""By the example of a row."""
+"""Of timm, by the example of a row."""
 REASONS = {
     "nn.MultiheadAttention": "it calls `F.multi_head_attention_forward`",
     "torch.einsum, torch.baddbmm, torch.addbmm, torch.addmm, torch.tensordot, torch.bilinear": (
@@ -53,31 +61,32 @@ _HEAD = """
 
 <!-- Written by docs/generate.py from supported-models.csv, which its option --models writes. -->
 
-This page lists families of timm that vitquant can quantize, and says what makes it refuse a model.
-[Concepts](../concepts.md) says what is quantized in a model and what stays float.
+This page lists families of models of timm, transformers and torchvision, and which steps of
+vitquant work for them. [Concepts](../concepts.md) says what is quantized in a model and what stays
+float.
 
 No class of a model is known to vitquant: it runs the model once and looks at what is computed. So
-architectures that are not in the table can work too.
+architectures that are not in the tables can work too.
 
-## Families
-
-One small member of each family was built by timm {timm} with random weights, and its layers and
-matmuls were found. The table says nothing about accuracy, which
-[`vitquant eval`](cli.md#vitquant-eval-model) measures.
-
-| column | |
-| --- | --- |
-| layers | Linear and Conv2d layers that are quantized |
-| matmuls | products of two activations that are quantized |
-| constant | layers that stay float because their input is the same for every image |
-| attention | whether all attention is computed by quantized matmuls |
-
-| verdict | |
-| --- | --- |
-| accepted | the model was quantized, saved and loaded, and the loaded model computes the same |
-| refused | a part of it cannot be quantized, see [What is refused](#what-is-refused) |
-| fails | a defect of vitquant: the run ends with the error in the last column |
+One member of each family was built with random weights, at small size where the library can: often
+two blocks and images of 64 pixels. Every step was tried on it at W8A8 with two images. The tables
+say nothing about accuracy, which [`vitquant eval`](cli.md#vitquant-eval-model) measures.
 """
+_LEGEND = {
+    "layers": "Linear and Conv2d layers that are quantized",
+    "matmuls": "products of two activations that are quantized",
+    "constant": "layers that stay float because their input is the same for every image",
+    "attention": "whether all attention is computed by quantized matmuls",
+    "methods": "whether `rtn`, `repq`, `dfq`, `joint` and `block` ran, the last two for two steps; "
+    "with `--allow-float` where the model is [refused](#what-is-refused) without",
+    "checkpoint": "whether the checkpoint of each method was read back and computes the same, bit "
+    "for bit",
+    "ONNX": "whether the exported file of `rtn` passed its [verification](onnx.md): how many of "
+    "the products that are to run on integer kernels do so in ONNX Runtime",
+    "OpenVINO": "whether the same file passed it in OpenVINO",
+    "inversion": "whether images were made by `synthesize --inversion`; – without a classifier",
+    "remarks": "why something does not work, and what else there is to know",
+}
 _BEHIND = """
 ## Try another architecture
 
@@ -136,19 +145,50 @@ A model that is quantized already is refused too.
 
 
 def page() -> str:
-    """The table of families, and how it comes about, in Markdown."""
+    """The tables of families, and how they come about, in Markdown."""
     rows = read(_ROWS)
-    versions = ", ".join(dict.fromkeys(row["timm"] for row in rows))
-    families = table(
-        " | ".join(["family", "example", *_COLUMNS, "remarks, or why not"]), map(_line, rows)
-    )
+    legend = table("column | ", _LEGEND.items())
+    parts = [unwrap(_HEAD), legend, ""]
+    for library in dict.fromkeys(row["library"] for row in rows):
+        own = [row for row in rows if row["library"] == library]
+        versions = ", ".join(dict.fromkeys(row["version"] for row in own))
+        parts += [f"## Families of {library}\n", f"With {library} {versions}:\n"]
+        parts += [table(" | ".join(["family", "example", *_LEGEND]), map(_line, own)), ""]
     reasons = table("reason | what the module does", REASONS.items())
-    parts = [unwrap(_HEAD.format(timm=versions)), families, "", unwrap(_BEHIND), reasons, ""]
-    return "\n".join([*parts, unwrap(_END)])
+    return "\n".join([*parts, unwrap(_BEHIND), reasons, "", unwrap(_END)])
 
 
 def _line(row: Row) -> Iterator[str]:
     yield row["family"]
     yield f"`{row['example']}`"
-    yield from (row[name] for name in _COLUMNS)
-    yield "; ".join(note for note in (row["reason"], REMARKS.get(row["example"])) if note)
+    yield from (row[name] for name in _FOUND)
+    yield _methods(row)
+    yield _short(row["checkpoint"])
+    yield row["kernels"] if row["onnx"] == "yes" else _short(row["onnx"])
+    yield _short(row["openvino"])
+    yield _short(row["inversion"])
+    yield "; ".join(_remarks(row))
+
+
+def _short(cell: str) -> str:
+    return {"yes": "yes", _NOTHING: "–"}.get(cell, "no")
+
+
+def _methods(row: Row) -> str:
+    works = sum(row[name] == "yes" for name in _METHODS)
+    count = "yes" if works == len(_METHODS) else f"{works} of {len(_METHODS)}" if works else "no"
+    return f"{count}, with `--allow-float`" if row["refused"] and works else count
+
+
+def _remarks(row: Row) -> Iterator[str]:
+    """What is refused, the reasons of what does not work, and what else there is to know."""
+    if row["refused"]:
+        yield row["refused"]
+    failed: dict[str, list[str]] = {}
+    for column, name in _STEPS.items():
+        if row[column] not in ("yes", _NOTHING):
+            failed.setdefault(row[column], []).append(name)
+    for reason, names in failed.items():
+        yield f"{', '.join(names)}: {reason}".replace("|", "\\|")
+    if row["library"] == "timm" and row["example"] in REMARKS:
+        yield REMARKS[row["example"]]

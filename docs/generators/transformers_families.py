@@ -7,6 +7,8 @@ from typing import Any
 import torch
 import transformers
 
+from vitquant.models.model import Model
+from vitquant.models.sources import load_float
 from vitquant.models.transformers_files import quiet
 
 _SIZE = {"image_size": 32, "patch_size": 8}
@@ -77,3 +79,13 @@ def write_folder(family: str, folder: Path) -> Path:
         network.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
     return folder
+
+
+def example(family: str) -> str:
+    """The class of transformers."""
+    return FAMILIES[family][0]
+
+
+def build(family: str, folder: Path) -> Model:
+    """The model, read from a new folder in ``folder``."""
+    return load_float(str(write_folder(family, folder / "float")))

@@ -3,15 +3,19 @@
 from types import SimpleNamespace
 
 import pytest
+import timm
 import torch
 from torch import nn
 from torchvision.transforms.functional import pil_to_tensor
 
 from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.core.errors import UserError
+from vitquant.data.sources.noise import SmoothNoiseSource
 from vitquant.models import sources
 from vitquant.models.adapter import ModelAdapter, TokenLayout
 from vitquant.models.model import Model, ModelIdentity
+from vitquant.models.sources.from_module import from_module
 from vitquant.workflows.ptq import quantize
 
 
@@ -148,3 +152,26 @@ def test_an_adapter_is_all_that_another_library_takes(
     restored = restore(read_checkpoint(path))
     assert torch.equal(restored(inputs), quantized.model(inputs))
     assert (restored.num_classes, restored.identity) == (5, foreign.identity)
+
+
+def test_attention_biases_that_timm_keeps_are_trained(tmp_path):
+    torch.manual_seed(0)
+    module = timm.create_model(
+        "levit_128s", img_size=32, embed_dim=(32, 48, 64), key_dim=8, depth=(1, 1, 1)
+    )
+    for parameter in module.parameters():  # some factors start at zero
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    model = from_module(module)
+    model.preprocessing["input_size"] = (3, 32, 32)
+    settings = QuantizeSettings.build(
+        bits="w8a8", calib="noise", method="joint", steps=2, batch_size=2, samples=2,
+        init_images=2, compile=False, lr_norms=0.1,
+    )  # fmt: skip
+    quantized = quantize(model, SmoothNoiseSource(2, (32, 32)), settings)
+    name = "stages.0.blocks.0.attn.attention_biases"
+    before, after = module.get_parameter(name), quantized.module.get_parameter(name)
+    assert not torch.equal(before, after)
+    quantized.save(tmp_path / "levit.safetensors")
+    restored = restore(read_checkpoint(tmp_path / "levit.safetensors"))
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(restored(images), quantized.model(images))

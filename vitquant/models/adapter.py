@@ -146,6 +146,10 @@ class ModelAdapter:
         """A context with activation checkpointing in training; None if the network has none."""
         return None
 
+    def without_caches(self, module: nn.Module) -> nn.Module:
+        """The network itself, which keeps nothing in eval mode that training changes."""
+        return module
+
     def rebuild(self, architecture: str, arguments: dict[str, Any]) -> nn.Module:
         """The float network with random weights, in eval mode, from what its identity says.
 

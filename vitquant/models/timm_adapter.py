@@ -12,6 +12,9 @@ from vitquant.core.errors import UserError
 from vitquant.data.class_names import ClassNames
 from vitquant.models.adapter import ModelAdapter, ResidualStream, TokenLayout, switched
 
+# Attention biases by place, which are looked up in parameters once.
+_CACHE = "attention_bias_cache"
+
 
 class TimmAdapter(ModelAdapter):
     """Models with timm's interface, and networks that return a tensor."""
@@ -53,8 +56,18 @@ class TimmAdapter(ModelAdapter):
         switch: Any = getattr(module, "set_grad_checkpointing", None)
         return None if switch is None else switched(switch)
 
+    def without_caches(self, module: nn.Module) -> nn.Module:
+        for part in module.modules():
+            if hasattr(part, _CACHE):  # of LeViT, TinyViT and others
+                part.register_forward_pre_hook(_clear_cache)
+        return module
+
     def rebuild(self, architecture: str, arguments: dict[str, Any]) -> nn.Module:
         return create_model(architecture, arguments)
+
+
+def _clear_cache(module: nn.Module, _: Any) -> None:
+    getattr(module, _CACHE).clear()
 
 
 TIMM = TimmAdapter()

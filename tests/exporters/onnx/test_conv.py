@@ -15,6 +15,7 @@ from vitquant.exporters.onnx.options import OnnxOptions
 from vitquant.exporters.onnx.symbolic_ops import is_patch_embedding, symbolic_ops
 from vitquant.exporters.onnx.tensorrt_rules import broken_rules
 from vitquant.exporters.onnx.trace import trace
+from vitquant.exporters.runtimes.openvino_runtime import OpenVino, OpenVinoModule
 from vitquant.exporters.runtimes.ort_runtime import OnnxModule
 from vitquant.quantization.layers.conv import FakeQuantConv2d
 from vitquant.quantization.quantizers.grid import grids
@@ -35,6 +36,18 @@ def quantized(layer, weight, activation, images):
     return nn.Sequential(learned.convert()).eval()
 
 
+def exported(network, images, folder, opset=25):
+    """A file, and the names of the nodes that are to run on integer kernels."""
+    with symbolic_ops(network) as modules:
+        graph = trace(network, images[:2], {0: "batch"}, opset, "y")
+        kernels = lower(graph, modules, OnnxOptions())
+    graph.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
+    onnx.checker.check_model(graph, full_check=True)
+    path = folder / "conv.onnx"
+    path.write_bytes(graph.SerializeToString())
+    return path, kernels
+
+
 @pytest.mark.parametrize("bits", [(8, 8), (3, 4), (1.58, 8), (4, 16)])
 @pytest.mark.parametrize("name", LAYERS)
 def test_it_computes_what_pytorch_does(name, bits, tmp_path):
@@ -44,13 +57,7 @@ def test_it_computes_what_pytorch_does(name, bits, tmp_path):
     network = quantized(LAYERS[name], *bits, images)
     # Twice the largest: padding and clipping have to be right as well.
     images = torch.cat([images, 2 * images + 0.5])
-    with symbolic_ops(network) as modules:
-        graph = trace(network, images[:2], {0: "batch"}, 25, "y")
-        expected_kernels = lower(graph, modules, OnnxOptions())
-    graph.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", 25)])
-    onnx.checker.check_model(graph, full_check=True)
-    path = tmp_path / "conv.onnx"
-    path.write_bytes(graph.SerializeToString())
+    path, expected_kernels = exported(network, images, tmp_path)
     with torch.inference_mode():
         expected = network(images)
     module = OnnxModule(path)
@@ -79,3 +86,16 @@ def test_between_quantizations_for_tensorrt(name):
     with torch.inference_mode():
         expected = network(images)
     assert compare_outputs(expected, torch.from_numpy(found), 0).difference < 1e-2
+
+
+@pytest.mark.skipif(not OpenVino().installed(), reason="no OpenVINO")
+@pytest.mark.parametrize("channels", [6, 5])  # 48 places are a multiple of 6 and none of 5
+def test_openvino_computes_patches_without_bias(channels, tmp_path):
+    torch.manual_seed(0)
+    images = torch.randn(3, 4, 16, 24)
+    layer = nn.Conv2d(4, channels, (2, 4), stride=(2, 4), bias=False)
+    network = quantized(layer, 8, 8, images)
+    path = exported(network, images, tmp_path, 21)[0]
+    with torch.inference_mode():
+        expected = network(images)
+    assert compare_outputs(expected, OpenVinoModule(path, 0)(images), 0).difference < 1e-3

@@ -5,7 +5,7 @@ runtime recognizes an integer product. So while a model is traced, each quantize
 of the domain ``vitquant`` that says no more than which module it stands for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
@@ -74,7 +74,9 @@ def _linear(label: str, layer: IntLinear, x: Tensor, bias: Tensor | None) -> Ten
         rows = _quantized_input(label, layer, _as_rows(x))
     y = _gemm(label, rows, layer.out_features, own)
     y = y if own or bias is None else y + bias
-    return y if len(shape) == 1 else y.reshape(*shape, layer.out_features)
+    if len(shape) == 1:
+        return y
+    return _from_rows(y, (*shape, layer.out_features), biased=bias is not None)
 
 
 def _linear_with_prefix(label: str, layer: IntLinear, x: Tensor, bias: Tensor | None) -> Tensor:
@@ -120,7 +122,8 @@ def _patch_embedding(label: str, layer: IntConv2d, x: Tensor) -> Tensor:
     x = x.reshape(-1, channels, h, height, w, width).permute(0, 2, 4, 1, 3, 5)
     x = x.reshape(-1, h * w, channels * height * width)
     rows = _as_rows(_quantized_input(label, layer, x))
-    y = _gemm(label, rows, len(layer.codes)).reshape(-1, h * w, len(layer.codes))
+    y = _gemm(label, rows, len(layer.codes))
+    y = _from_rows(y, (-1, h * w, len(layer.codes)), biased=layer.bias is not None)
     return y.mT.reshape(-1, len(layer.codes), h, w)
 
 
@@ -164,6 +167,13 @@ def _as_rows(x: Tensor) -> Tensor:
     tear a product of higher rank, followed by an addition, from its dequantization.
     """
     return x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
+
+
+def _from_rows(y: Tensor, shape: Sequence[int], *, biased: bool) -> Tensor:
+    """(rows, O) → (B, ..., O)."""
+    # OpenVINO (2026.4) moves the scales of a product without a bias behind this reshape and takes
+    # tokens for channels, where there are as many or more, unless the product has a dimension more.
+    return (y if biased else y.unsqueeze(0)).reshape(shape)
 
 
 def _prefix_rows(rows: Tensor, tokens: int, prefix: int) -> Tensor:

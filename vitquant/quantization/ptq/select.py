@@ -27,7 +27,7 @@ def select_points(
     """
     if any(isinstance(module, IntLayer) for module in model.module.modules()):
         raise UserError("MODEL: it is quantized already; a float model is accepted")
-    model = replace(model, module=copy.deepcopy(model.module))
+    model = replace(model, module=model.adapter.without_caches(copy.deepcopy(model.module)))
     if settings.rotate:
         _rotate(model, settings)
     model.module.to(device)
