@@ -13,11 +13,14 @@ from vitquant.checkpoint.header import LayerRecord
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/reference/json.md").read_text(encoding="utf-8")
-# By command: the file, and the functions whose dictionaries make up the object.
+# By command: the files, and the functions whose dictionaries make up the object.
 SOURCES = {
     "quantize": ("workflows/results/quantized_file.py", ("to_json",)),
     "eval": ("workflows/results/evaluated.py", ("to_json", "_scores", "_accuracy", "_recall")),
-    "export": ("workflows/export.py", ("to_json", "_about", "_to_onnx", "run_export")),
+    "export": (
+        "workflows/export.py exporters/verification.py",
+        ("to_json", "_to_onnx", "run_export"),
+    ),
     "bench": ("workflows/bench.py", ("to_json",)),
     "synthesize": ("workflows/synthesize.py", ("Synthesized", "to_json")),
     "learn-prompts": ("workflows/synthesize.py", ("LearnedPrompts", "to_json")),
@@ -35,8 +38,12 @@ def listed(section: str, head: str = "| key | type | |") -> set[str]:
     return found
 
 
-def printed(file: str, names: tuple[str, ...]) -> set[str]:
+def printed(files: str, names: tuple[str, ...]) -> set[str]:
     """Keys of the outermost dictionaries in functions, and of what is put into one by name."""
+    return {key for file in files.split() for key in _printed(file, names)}
+
+
+def _printed(file: str, names: tuple[str, ...]) -> set[str]:
     tree = ast.parse((ROOT / "vitquant" / file).read_text(encoding="utf-8"))
     if names[0][0].isupper():
         (tree,) = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == names[0]]
