@@ -20,6 +20,7 @@ from generators.rows import (
     table,
     with_options,
 )
+from generators.saliency import saliency, saliency_about
 
 _MARKED = re.compile(r"(<!-- results:(\S+) -->)\n.*?(<!-- end -->)", re.S)
 _COLUMNS = (
@@ -44,6 +45,8 @@ def blocks() -> dict[str, str]:
         "options": by_options(),
         "without-data": without_data(),
         "miniatures": miniatures(),
+        "saliency": saliency(),
+        "saliency-about": saliency_about(),
     }
 
 

@@ -43,6 +43,11 @@ def known() -> set[str]:
                     for text in written(v)
                 }
             found |= written(own.mean("bytes") / group.mean("bytes"))
+    for row in read(RESULTS / "saliency.csv"):
+        for column in ("mae", "iou", "onnx_mae", "onnx_iou"):
+            found |= written(float(row[column])) | {f"{float(row[column]):.4f}"}
+        for column in ("bytes", "float_bytes", "onnx_bytes"):
+            found |= written(1e-6 * float(row[column]))
     for row in read(RESULTS / "targets.csv"):
         for column in ("median_ms", "speedup_paired", "speedup_minimum", "top1", "agreement"):
             if row[column]:
