@@ -16,7 +16,7 @@ from vitquant.data.open import Role, open_source
 from vitquant.workflows.open import open_model
 from vitquant.workflows.ptq import quantize
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 WEIGHTS = DATA / "deit_tiny_patch16_224.safetensors"
 NAMES = {
     "attn.proj": "attention.output.dense", "mlp.fc1": "intermediate.dense",
