@@ -24,7 +24,7 @@ LIBRARIES: dict[str, ModuleType] = {
     "transformers": transformers_families,
     "torchvision": torchvision_families,
 }
-"""What has ``FAMILIES``, ``example(family)`` and ``build(family, folder)`` for a library."""
+"""What has ``names()``, ``example(name)`` and ``build(name, folder)`` for a library."""
 _FOUND = ("layers", "matmuls", "constant", "attention", "refused")
 COLUMNS = ("library", "family", "example", *_FOUND, *STEPS, "version")
 _LIMIT, _SLOW = 180, 20
@@ -34,7 +34,7 @@ Key = tuple[str, str]
 
 def keys() -> list[Key]:
     """All families, by library and name, in the order of the rows."""
-    return [(library, family) for library, m in LIBRARIES.items() for family in m.FAMILIES]
+    return [(library, family) for library, m in LIBRARIES.items() for family in m.names()]
 
 
 def write_rows(names: Collection[str]) -> None:

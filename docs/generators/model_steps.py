@@ -16,11 +16,12 @@ from vitquant.config.synthesize import InversionSettings
 from vitquant.core.errors import CheckFailedError, UserError, first_line
 from vitquant.core.progress import Silent
 from vitquant.data.sources.noise import SmoothNoiseSource
+from vitquant.data.texts import template_texts
 from vitquant.evaluation.agreement import compare_outputs, outputs
 from vitquant.exporters.onnx.export import export_onnx
 from vitquant.exporters.verify import Verification
 from vitquant.models.model import Model
-from vitquant.quantization.graph.points import QuantizationPoints, example_inputs, find_points
+from vitquant.quantization.graph.points import QuantizationPoints, find_points
 from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.synthesis.inversion.job import build_inversion
 from vitquant.synthesis.job import run
@@ -44,7 +45,7 @@ _LONGEST = 160
 
 def found_in(model: Model) -> Cells:
     """What there is to quantize in a model, and why it is refused, if it is."""
-    points = find_points(model.module, example_inputs(model.input_size), model.tokens)
+    points = find_points(model.module, model.example_inputs(), model.tokens)
     classes = {n: type(model.module.get_submodule(n)).__name__ for n in points.unsupported}
     refused = {f"{why} ({classes[name]})" for name, why in points.unsupported.items()}
     return {
@@ -107,10 +108,14 @@ def _quantize(model: Model, method: str, allow_float: bool, made: list[ptq.Quant
         None, bits=_BITS, calib="noise", method=method, allow_float=allow_float,
         **_BRIEF, **training,
     )  # fmt: skip
-    images = SmoothNoiseSource(_IMAGES, model.input_size[1:])
-    quantized = ptq.quantize(model, images, settings)
+    inputs = (
+        template_texts("texts", _IMAGES, seed=0)
+        if model.reads_text
+        else SmoothNoiseSource(_IMAGES, model.image_size)
+    )
+    quantized = ptq.quantize(model, inputs, settings)
     made.append(quantized)
-    expected, found = (outputs(m, images, range(_IMAGES)) for m in (model, quantized.model))
+    expected, found = (outputs(m, inputs, range(_IMAGES)) for m in (model, quantized.model))
     difference = compare_outputs(expected, found, num_classes=0).difference
     if difference > _FURTHEST:
         raise ArithmeticError(f"the outputs differ from float by {difference:.2f} of their spread")
@@ -157,4 +162,4 @@ def _invert(model: Model, folder: Path) -> None:
 
 @torch.inference_mode()
 def _outputs(model: Model) -> torch.Tensor:
-    return model(example_inputs(model.input_size))
+    return model(model.example_inputs())

@@ -7,7 +7,7 @@ import timm
 import torch
 
 from vitquant.models.model import Model
-from vitquant.models.sources.from_module import from_module
+from vitquant.models.sources.from_timm_module import from_timm_module
 
 _PATCH_16: dict[str, Any] = {"img_size": 64, "depth": 2, "embed_dim": 96, "num_heads": 3}
 _PATCH_14: dict[str, Any] = _PATCH_16 | {"img_size": 56}
@@ -98,6 +98,11 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 _AS_THEY_ARE = ("crossvit_9_240", "efficientformer_l1")
 
 
+def names() -> list[str]:
+    """All families."""
+    return list(FAMILIES)
+
+
 def example(family: str) -> str:
     """The name that timm knows."""
     return FAMILIES[family][0]
@@ -112,7 +117,7 @@ def build(family: str, folder: Path) -> Model:
         # No factor stays at the zero that it starts from.
         for parameter in module.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
-    model = from_module(module)
+    model = from_timm_module(module)
     if name not in _AS_THEY_ARE:
         size = arguments.get("img_size", 64)
         height, width = size if isinstance(size, tuple) else (size, size)

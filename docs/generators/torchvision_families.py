@@ -66,6 +66,11 @@ for _name, _builder in _BUILDERS.items():
         register_model(_name)(_builder)
 
 
+def names() -> list[str]:
+    """All families."""
+    return list(FAMILIES)
+
+
 def example(family: str) -> str:
     """A model of the family that users name."""
     return FAMILIES[family][0]

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import transformers
 
+from generators.small_tokenizer import write_tokenizer
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
 from vitquant.models.transformers_files import quiet
@@ -56,6 +57,11 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 """By family: the class of transformers and the arguments of its config."""
+TEXT_TOWERS = {
+    "CLIP, text tower": ("CLIP", "CLIPTextModelWithProjection"),
+    "SigLIP, text tower": ("SigLIP and SigLIP 2", "SiglipTextModel"),
+}
+"""By what they are called: the family that has one, and the class of transformers."""
 
 PROCESSOR: dict[str, Any] = {
     "image_processor_type": "ViTImageProcessor",
@@ -81,11 +87,20 @@ def write_folder(family: str, folder: Path) -> Path:
     return folder
 
 
-def example(family: str) -> str:
+def names() -> list[str]:
+    """All families, and the text towers."""
+    return [*FAMILIES, *TEXT_TOWERS]
+
+
+def example(name: str) -> str:
     """The class of transformers."""
-    return FAMILIES[family][0]
+    return TEXT_TOWERS[name][1] if name in TEXT_TOWERS else FAMILIES[name][0]
 
 
-def build(family: str, folder: Path) -> Model:
+def build(name: str, folder: Path) -> Model:
     """The model, read from a new folder in ``folder``."""
-    return load_float(str(write_folder(family, folder / "float")))
+    if name not in TEXT_TOWERS:
+        return load_float(str(write_folder(name, folder / "float")))
+    return load_float(
+        f"{write_tokenizer(write_folder(TEXT_TOWERS[name][0], folder / 'float'))}#text"
+    )

@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from generators import model_families, supported_models
+from generators import model_families, supported_models, transformers_families
 from generators.model_families import COLUMNS, LIBRARIES
 from generators.model_steps import METHODS, NONE, STEPS, YES
 from pages import DOCS
@@ -62,6 +62,12 @@ def test_what_does_not_work_has_its_reason_on_the_page():
             if column != "kernels" and row[column] not in (YES, NONE):
                 assert row[column].replace("|", "\\|") in text
     assert "/tmp" not in text
+
+
+@pytest.mark.parametrize("name", transformers_families.TEXT_TOWERS)
+def test_a_text_tower_is_what_its_row_names(name, tmp_path):
+    model = transformers_families.build(name, tmp_path)
+    assert model.identity.architecture == transformers_families.example(name)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from vitquant.data.sources.noise import SmoothNoiseSource
 from vitquant.models import sources
 from vitquant.models.adapter import ModelAdapter, TokenLayout
 from vitquant.models.model import Model, ModelIdentity
-from vitquant.models.sources.from_module import from_module
+from vitquant.models.sources.from_timm_module import from_timm_module
 from vitquant.workflows.ptq import quantize
 
 
@@ -161,7 +161,7 @@ def test_attention_biases_that_timm_keeps_are_trained(tmp_path):
     )
     for parameter in module.parameters():  # some factors start at zero
         parameter.data += 0.02 * torch.randn_like(parameter)
-    model = from_module(module)
+    model = from_timm_module(module)
     model.preprocessing["input_size"] = (3, 32, 32)
     settings = QuantizeSettings.build(
         bits="w8a8", calib="noise", method="joint", steps=2, batch_size=2, samples=2,

@@ -88,6 +88,23 @@ def test_between_quantizations_for_tensorrt(name):
     assert compare_outputs(expected, torch.from_numpy(found), 0).difference < 1e-2
 
 
+class Twice(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(self.layer(x))
+
+
+def test_a_layer_that_runs_twice_has_two_kernels(tmp_path):
+    torch.manual_seed(0)
+    images = torch.randn(2, 4, 8, 8)
+    network = Twice(quantized(nn.Conv2d(4, 4, 3, padding=1), 8, 8, images)).eval()
+    path, kernels = exported(network, images, tmp_path)
+    assert OnnxModule(path).integer_kernels() == kernels == ["layer.0", "layer.0.2"]
+
+
 @pytest.mark.skipif(not OpenVino().installed(), reason="no OpenVINO")
 @pytest.mark.parametrize("channels", [6, 5])  # 48 places are a multiple of 6 and none of 5
 def test_openvino_computes_patches_without_bias(channels, tmp_path):

@@ -51,9 +51,14 @@ class Graph:
         self.initializers.setdefault(tensor.name, tensor)
         return tensor.name
 
-    def _unique(self, name: str) -> str:
-        count = self._used[name] = self._used.get(name, 0) + 1
+    def latest(self, name: str) -> str:
+        """What the last node that was to be called ``name`` is called."""
+        count = self._used[name]
         return name if count == 1 else f"{name}.{count}"
+
+    def _unique(self, name: str) -> str:
+        self._used[name] = self._used.get(name, 0) + 1
+        return self.latest(name)
 
 
 @dataclass(frozen=True)

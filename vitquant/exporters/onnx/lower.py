@@ -48,7 +48,7 @@ def lower(
         label = _label(node)
         found.add(label)
         if _lower(graph, node, label, modules[label], options):
-            integer.append(label)
+            integer.append(graph.latest(label))
     _check_complete(modules, found)
     del traced.graph.node[:]
     traced.graph.node.extend(graph.nodes)
