@@ -61,18 +61,18 @@ class _Steps:
 
     def _resized(self) -> tuple[tuple[int, int], str]:
         """(height, width), whether of the whole image, "squash", or of its shorter side."""
-        size = self.processor.size
-        if self.processor.do_resize and size is not None:
-            if size.height and size.width:
-                return (size.height, size.width), "squash"
-            if size.shortest_edge and not size.longest_edge:
-                return (size.shortest_edge, size.shortest_edge), "center"
+        height, width, shortest, longest = _sides(self.processor.size)
+        if self.processor.do_resize:
+            if height and width:
+                return (height, width), "squash"
+            if shortest and not longest:
+                return (shortest, shortest), "center"
         raise self._refused("no resizing to a fixed size")
 
     def _cropped(self, resized: tuple[int, int], mode: str) -> tuple[int, int]:
-        crop = self.processor.crop_size
-        if self.processor.do_center_crop and crop is not None:
-            return crop.height, crop.width
+        height, width, *_ = _sides(getattr(self.processor, "crop_size", None))
+        if getattr(self.processor, "do_center_crop", False) and height and width:
+            return height, width
         if mode == "center":
             raise self._refused("images of a size that depends on their shape")
         return resized
@@ -82,6 +82,12 @@ class _Steps:
             f"MODEL: {self.name}: {PROCESSOR} asks for {what}, which vitquant does not do; "
             f"resizing, a center crop and normalization are accepted"
         )
+
+
+def _sides(size: Any) -> list[int | None]:
+    """Height, width, shorter and longer side, of a size of transformers: before 5.4 a dict."""
+    found = size if isinstance(size, dict) else vars(size) if size is not None else {}
+    return [found.get(name) for name in ("height", "width", "shortest_edge", "longest_edge")]
 
 
 def _crop_pct(size: tuple[int, int], resized: tuple[int, int]) -> float:
