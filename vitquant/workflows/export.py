@@ -13,7 +13,7 @@ from vitquant.config.targets import TARGETS
 from vitquant.config.targets.base import Target
 from vitquant.config.values import MINIATURES
 from vitquant.core.errors import UserError
-from vitquant.core.files import Input, check_no_input, check_writable
+from vitquant.core.files import Input, check_name, check_no_input, check_writable
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
 from vitquant.exporters.compressed_tensors import check_folder
@@ -102,6 +102,7 @@ def export(
         CheckFailedError: the ONNX file was written, and does not pass its verification.
     """
     chosen = ExportSettings.build(**settings)
+    check_name(str(out), chosen.naming.option("out"))
     with _file(checkpoint, revision) as path:
         own = checkpoint.model.adapter if isinstance(checkpoint, Quantized) else None
         adapter = own or adapter_of_checkpoint(read_checkpoint(path), build, transform, output)
