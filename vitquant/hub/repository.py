@@ -123,5 +123,5 @@ def _unreadable(repository: Repository, reason: str) -> UserError:
     at = f"@{repository.revision}" if repository.revision else ""
     return UserError(
         f"MODEL: '{HUB}{repository.id}{at}' could not be read from the Hub ({reason}); accepted: "
-        f"{HUB}owner/name of a model of timm or vitquant"
+        f"{HUB}owner/name of a model of timm, transformers or vitquant"
     )

@@ -175,11 +175,11 @@ def _hub_config(name: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
     except Exception as error:
         raise UserError(
             f"MODEL: {name!r} could not be read from the Hub ({first_line(error)}); "
-            f"accepted: {HUB}owner/name of a timm model"
+            f"accepted: {HUB}owner/name of a model of timm or transformers"
         ) from error
     if not timm.is_model(architecture):
         raise UserError(
             f"MODEL: {name!r} is a {architecture}, which the installed timm {timm.__version__} has "
-            f"not; accepted: {HUB}owner/name of a timm model"
+            f"not; accepted: {HUB}owner/name of a model of timm or transformers"
         )
     return cfg | {"hf_hub_id": repository}, architecture, arguments or {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from vitquant.config.values import format_input_size
 from vitquant.core.errors import UserError, first_line
 from vitquant.core.hashing import sha256
 from vitquant.data.class_names import ClassNames
@@ -183,6 +184,11 @@ def _fitted(
     height, width = size or own
     preprocessing["input_size"] = (channels, height, width)
     config = getattr(module.config, "vision_config", module.config)
+    if size and (height % config.patch_size or width % config.patch_size):
+        raise UserError(
+            f"{flag}: {format_input_size(height, width)} does not suit {name}, whose patches have "
+            f"{config.patch_size} pixels a side; multiples of {config.patch_size} are accepted"
+        )
     try:
         if (size or config.model_type in ANY_SIZE) and height == width != config.image_size:
             module = resized(module, height)
