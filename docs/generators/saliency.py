@@ -3,6 +3,7 @@
 from generators.rows import RESULTS, label, read, run_label, table
 
 _ROWS = RESULTS / "saliency.csv"
+_BITS = ("w8a8", "w4a8", "w4a4")
 _HEAD = (
     "bits | method | mean absolute error of the map | IoU at 0.5 | the same in ONNX Runtime | MB | "
     "ONNX MB | minutes, one core"
@@ -12,7 +13,7 @@ _HEAD = (
 def saliency() -> str:
     """Each row: PyTorch and ONNX Runtime beside the float network."""
     lines = []
-    for row in read(_ROWS):
+    for row in sorted(read(_ROWS), key=lambda row: _BITS.index(row["bits"])):
         found = [f"{float(row['mae']):.4f}", f"{float(row['iou']):.3f}"]
         exported = f"{float(row['onnx_mae']):.4f}, {float(row['onnx_iou']):.3f}"
         sizes = [f"{float(row[name]) * 1e-6:.1f}" for name in ("bytes", "onnx_bytes")]
