@@ -21,6 +21,11 @@ from vitquant.quantization.quantizers.modules import FrozenQuantizer
 
 # Operators whose outputs are never below 0.
 _NEVER_NEGATIVE = ("Softmax", "Relu", "Sigmoid")
+# Operators that ONNX Runtime fuses with a Gemm in front, which is in float then.
+_FUSED_WITH_GEMM = (
+    "Elu", "HardSigmoid", "LeakyRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh",
+    "ThresholdedRelu",
+)  # fmt: skip
 
 
 def lower(
@@ -41,14 +46,22 @@ def lower(
     """
     graph = Graph()
     integer, found = [], set()
+    activated = {x for n in traced.graph.node if n.op_type in _FUSED_WITH_GEMM for x in n.input}
     for node in traced.graph.node:
         if node.domain != symbolic_ops.DOMAIN:
             graph.nodes.append(node)
             continue
         label = _label(node)
         found.add(label)
+        output = node.output[0]
+        is_apart = node.op_type == symbolic_ops.LINEAR and output in activated
+        if is_apart:
+            node.output[0] = f"{output}/rows"
         if _lower(graph, node, label, modules[label], options):
             integer.append(graph.latest(label))
+        if is_apart:
+            same = graph.constant("same_shape", np.array([0, -1]))
+            graph.add("Reshape", [node.output[0], same], f"{label}/reshape", output)
     _check_complete(modules, found)
     del traced.graph.node[:]
     traced.graph.node.extend(graph.nodes)
