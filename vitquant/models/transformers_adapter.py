@@ -158,8 +158,19 @@ def attention(cls: Any) -> str:
 
 def rewrite(module: nn.Module) -> None:
     """Bring the attentions of a network to the form that vitquant quantizes, in place."""
+    if type(module).__name__ == "SiglipForImageClassification":
+        _drop_pooling(module)
     replace_multihead_attention(module)
     join_projections(module)
+
+
+def _drop_pooling(module: nn.Module) -> None:
+    """Without the attention whose output a classifier of SigLIP, which averages, leaves aside."""
+    for part in list(module.modules()):
+        network: Any = part
+        if getattr(network, "use_head", False):
+            network.use_head = False
+            del network.head
 
 
 def plain_config(config: Any) -> dict[str, Any]:

@@ -66,6 +66,11 @@ def test_three_projections_become_one(folders):
     assert not any(name.endswith(("k_proj", "v_proj")) for name in linears)
 
 
+def test_a_part_that_no_logit_depends_on_is_left_out(folders):
+    model = load_float(str(folders("SigLIP, classifier")))
+    assert not any("head" in name for name, _ in model.module.named_modules())
+
+
 def test_parts_of_a_projection_may_be_asked_for_in_any_order():
     torch.manual_seed(0)
     linears = [nn.Linear(6, 4), nn.Linear(6, 4, bias=False), nn.Linear(6, 4)]
