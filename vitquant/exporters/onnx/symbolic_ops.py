@@ -7,6 +7,7 @@ of the domain ``vitquant`` that says no more than which module it stands for.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -41,8 +42,20 @@ def symbolic_ops(model: nn.Module) -> Iterator[dict[str, IntLayer | QuantizedMat
         for name, module in model.named_modules()
         if isinstance(module, (IntLayer, QuantizedMatmul))
     }
-    with lowered({module: _lowering(name, module) for name, module in modules.items()}):
+    with lowered({module: Traced(_lowering(name, module)) for name, module in modules.items()}):
         yield modules
+
+
+@dataclass
+class Traced:
+    """A lowering that remembers whether it ran: of what nothing needs, a graph has no node."""
+
+    function: Lowering
+    ran: bool = False
+
+    def __call__(self, *operands: Any) -> Tensor:
+        self.ran = True
+        return self.function(*operands)
 
 
 def _lowering(name: str, module: IntLayer | QuantizedMatmul) -> Lowering:
