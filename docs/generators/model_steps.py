@@ -118,7 +118,7 @@ def _quantize(model: Model, method: str, allow_float: bool, made: list[ptq.Quant
     expected, found = (outputs(m, inputs, range(_IMAGES)) for m in (model, quantized.model))
     difference = compare_outputs(expected, found, num_classes=0).difference
     if difference > _FURTHEST:
-        raise ArithmeticError(f"the outputs differ from float by {difference:.2f} of their spread")
+        raise CheckFailedError(f"the outputs differ from float by {difference:.2f} of their spread")
 
 
 def _save_and_load(quantized: ptq.Quantized, file: Path) -> None:
