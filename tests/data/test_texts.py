@@ -3,9 +3,10 @@
 import pytest
 
 from vitquant.core.errors import UserError
+from vitquant.data.class_file import twice
 from vitquant.data.class_names import LabelSpace
 from vitquant.data.open import Role, open_source
-from vitquant.data.texts import TEMPLATES, names_for_texts, template_texts, twice
+from vitquant.data.texts import TEMPLATES, names_for_texts, template_texts
 
 
 def opened(path, reads_text=True):

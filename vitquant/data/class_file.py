@@ -1,6 +1,7 @@
 """What a model's outputs are called, read from a file of the user."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from vitquant.core.errors import UserError
@@ -24,12 +25,16 @@ def read_lines(file: Path) -> list[str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise UserError(f"--classes: {file} is empty; a class a line is accepted")
-    twice = [line for line, count in Counter(lines).items() if count > 1]
-    if twice:
+    if same := twice(lines):
         raise UserError(
-            f"--classes: {file} has {twice[0]!r} more than once; each class once is accepted"
+            f"--classes: {file} has {same[0]!r} more than once; each class once is accepted"
         )
     return lines
+
+
+def twice(names: Iterable[str]) -> list[str]:
+    """The names that occur more than once."""
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def check_count(lines: list[str], file: Path, model: str, num_classes: int) -> None:

@@ -117,6 +117,11 @@ class LabelSpace:
     classes: ClassNames | FolderClasses | None = None
 
 
+def first_synonym(name: str) -> str:
+    """Of "tench, Tinca tinca", the first: they stand in the order of how common they are."""
+    return name.split(", ")[0].strip().replace("_", " ")
+
+
 def _strings(value: Mapping[str, object], key: str) -> tuple[str, ...]:
     entries = value.get(key)
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):

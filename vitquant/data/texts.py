@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from timm.data import ImageNetInfo
 
 from vitquant.core.errors import UserError
+from vitquant.data.class_names import first_synonym
 from vitquant.data.image_source import ListSource, SourceRequest
 
 TEXTS = ".txt"
@@ -70,11 +71,6 @@ def check_template(template: str, label: str) -> None:
         )
 
 
-def first_synonym(label: str) -> str:
-    """Of "tench, Tinca tinca", the first: they stand in the order of how common they are."""
-    return label.partition(",")[0].strip().replace("_", " ")
-
-
 def names_for_texts(folders: Iterable[str]) -> list[str]:
     """What texts call the classes that have such folders.
 
@@ -87,11 +83,6 @@ def names_for_texts(folders: Iterable[str]) -> list[str]:
     return [
         first if count[first] == 1 else label for first, label in zip(short, described, strict=True)
     ]
-
-
-def twice(names: Sequence[str]) -> list[str]:
-    """The names that occur more than once."""
-    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _descriptions(folders: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ from vitquant.config.values import HUB
 from vitquant.core.errors import UserError, first_line
 from vitquant.hub.deadline import Deadline
 from vitquant.hub.errors import redact
+from vitquant.models.transformers_files import split_tower
 
 CHECKPOINT, CONFIG, CARD, ONNX = "model.safetensors", "config.json", "README.md", "model.onnx"
 SECTION = "vitquant"
@@ -35,7 +36,7 @@ class Repository:
         Raises:
             UserError: two different revisions are asked for.
         """
-        identifier, _, written = name.removeprefix(HUB).partition("#")[0].partition("@")
+        identifier, _, written = split_tower(name)[0].removeprefix(HUB).partition("@")
         if written and revision is not None and written != revision:
             raise UserError(f"revision: {revision!r} is not the one in {name!r}; give one of them")
         return cls(identifier, written or revision)

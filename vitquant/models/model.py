@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vitquant.core.hashing import sha256
 from vitquant.data.class_file import read_class_names
 from vitquant.data.class_names import ClassNames, LabelSpace
 from vitquant.models.adapter import MODES, ModelAdapter, TokenLayout
@@ -41,6 +42,12 @@ class ModelIdentity:
     weights_sha256: str = ""
     float_bytes: int = 0
     source: str = TIMM.source
+
+    @classmethod
+    def of(cls, state: Mapping[str, Tensor], **fields: Any) -> "ModelIdentity":
+        """Of a network whose float weights are ``state``, by the library's names of them."""
+        size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+        return cls(**fields, weights_sha256=sha256(state), float_bytes=size)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the inverse is ``ModelIdentity(**value)``. No source means timm."""

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from vitquant.config.values import format_input_size
-from vitquant.core.errors import UserError, VitquantWarning, first_line
+from vitquant.core.errors import UserError, first_line
 from vitquant.models.timm_adapter import TIMM, timm_cfg
-from vitquant.models.weight_files.match_names import Matched, Wanted, match_names
+from vitquant.models.weight_files.load import load_matching
+from vitquant.models.weight_files.match_names import Matched, Wanted
 from vitquant.models.weights import read_tensors
 
 _FAILURES = (AssertionError, RuntimeError, ValueError, TypeError, AttributeError, KeyError)
@@ -83,13 +84,7 @@ def load_weights(module: nn.Module, path: Path, resize: bool = False) -> None:
     """
     tensors = read_tensors(path, "--weights")
     wanted = Wanted(module.state_dict(), TIMM.source, _classifiers(module), resize)
-    matched = match_names(tensors, wanted, f"--weights: {path}")
-    for note in matched.notes:
-        warnings.warn(note, VitquantWarning, stacklevel=2)
-    if matched.resized:
-        matched.tensors |= _resampled(module, matched, path)
-    # Nothing is missing but buffers that the model derives itself.
-    module.load_state_dict(matched.tensors, strict=False)
+    load_matching(module, tensors, wanted, path, lambda found: _resampled(module, found, path))
 
 
 def _check_takes(module: nn.Module, size: tuple[int, int], name: str) -> None:

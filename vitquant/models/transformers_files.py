@@ -8,9 +8,9 @@ from typing import Any
 
 from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
 
+from vitquant.config.values import HUB
 from vitquant.core.errors import UserError, first_line
 
-HUB = "hf-hub:"
 CONFIG = "config.json"
 _FILES = (
     CONFIG,

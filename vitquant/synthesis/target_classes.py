@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vitquant.core.errors import UserError
 from vitquant.data.class_file import check_count, read_lines
-from vitquant.data.class_names import ClassNames
+from vitquant.data.class_names import ClassNames, first_synonym
 from vitquant.models.model import Model
 
 
@@ -43,9 +43,9 @@ def target_classes(
         if names is not None:
             return _some(lines, file, names)
         check_count(lines, file, model.identity.name, model.num_classes)
-        return [TargetClass(i, _first(line)) for i, line in enumerate(lines)]
+        return [TargetClass(i, first_synonym(line)) for i, line in enumerate(lines)]
     if names is not None:
-        return [TargetClass(i, _first(name)) for i, name in enumerate(names.names)]
+        return [TargetClass(i, first_synonym(name)) for i, name in enumerate(names.names)]
     if names_needed:
         raise UserError(
             f"--classes: nobody knows what the {model.num_classes} classes of "
@@ -70,9 +70,4 @@ def _some(lines: list[str], file: Path, classes: ClassNames) -> list[TargetClass
                 f"once is accepted"
             )
         found[index] = line
-    return [TargetClass(i, _first(classes.names[i])) for i in sorted(found)]
-
-
-def _first(name: str) -> str:
-    """The first of several synonyms: they stand in the order of how common they are."""
-    return name.split(", ")[0].replace("_", " ")
+    return [TargetClass(i, first_synonym(classes.names[i])) for i in sorted(found)]

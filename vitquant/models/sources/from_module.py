@@ -10,7 +10,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vitquant.core.errors import UserError, first_line
-from vitquant.core.hashing import sha256
 from vitquant.data.class_names import ClassNames
 from vitquant.models.adapter import MODES
 from vitquant.models.model import Model, ModelIdentity
@@ -83,12 +82,11 @@ def from_module(
         adapter = ModuleAdapter(build, function, output, len(names), found)
     if build is not None:
         _check_same(built(build), network, images, expected, adapter)
-    identity = ModelIdentity(
+    identity = ModelIdentity.of(
+        state,
         name=type(module).__name__,
         architecture=type(module).__qualname__,
         arguments={} if output is None else {"output": name_of(output)},
-        weights_sha256=sha256(state),
-        float_bytes=sum(t.numel() * t.element_size() for t in state.values()),
         source=SOURCE,
     )
     return Model(network, identity, preprocessing, names, adapter=adapter)

@@ -8,15 +8,14 @@ import timm
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+from vitquant.config.values import HUB
 from vitquant.core.errors import UserError, first_line
-from vitquant.core.hashing import sha256
 from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.timm_adapter import TIMM, class_names, timm_cfg
 from vitquant.models.timm_build import build, load_weights
 from vitquant.models.weights import check_finite
 
-HUB = "hf-hub:"
 ADAPTER: ModelAdapter = TIMM
 # timm uploads the first; towers converted from open_clip carry the second.
 _HUB_FILES = ("model.safetensors", "open_clip_model.safetensors")
@@ -100,13 +99,12 @@ def load(
         tag = asked or str(timm_cfg(module).get("tag", ""))
     module.requires_grad_(False)
     state = module.state_dict()
-    identity = ModelIdentity(
+    identity = ModelIdentity.of(
+        state,
         name=name,
         architecture=architecture,
         tag=tag,
         arguments=arguments,
-        weights_sha256=sha256(state),
-        float_bytes=sum(t.numel() * t.element_size() for t in state.values()),
     )
     preprocessing = timm.data.resolve_model_data_config(module)
     if size is not None:

@@ -7,7 +7,6 @@ import timm
 from torch import nn
 
 from vitquant.core.errors import UserError, first_line
-from vitquant.core.hashing import sha256
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.timm_adapter import class_names, create_model, timm_cfg
 from vitquant.models.weights import check_finite
@@ -38,14 +37,13 @@ def from_timm_module(module: nn.Module, arguments: dict[str, Any] | None = None)
     state = module.state_dict()
     check_finite(state, "model")
     _check(architecture, arguments, {name: tuple(t.shape) for name, t in state.items()})
-    identity = ModelIdentity(
+    identity = ModelIdentity.of(
+        state,
         name=architecture,
         architecture=architecture,
         # The weights may have been changed since the tag was loaded.
         tag="",
         arguments=arguments,
-        weights_sha256=sha256(state),
-        float_bytes=sum(t.numel() * t.element_size() for t in state.values()),
     )
     return Model(module, identity, _preprocessing(module), class_names(module))
 

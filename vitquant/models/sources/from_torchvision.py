@@ -5,22 +5,22 @@ torchvision publishes weights as pickles, and vitquant reads none.
 
 import difflib
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torchvision
+from torch import Tensor
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from vitquant.config.values import format_input_size
-from vitquant.core.errors import UserError, VitquantWarning
-from vitquant.core.hashing import sha256
+from vitquant.core.errors import UserError
 from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.rewrites.multihead_attention import replace_multihead_attention
 from vitquant.models.timm_adapter import imagenet_classes
 from vitquant.models.torchvision_adapter import CLASSIFIERS, TORCHVISION, build
-from vitquant.models.weight_files.match_names import Wanted, match_names
+from vitquant.models.weight_files.load import load_matching
+from vitquant.models.weight_files.match_names import Matched, Wanted
 from vitquant.models.weights import read_tensors
 
 PREFIX = "torchvision:"
@@ -82,12 +82,11 @@ def load(
     _load_weights(module, weights, resize=input_size is not None)
     module.requires_grad_(False)
     state = module.state_dict()
-    identity = ModelIdentity(
+    identity = ModelIdentity.of(
+        state,
         name=name,
         architecture=architecture,
         arguments=arguments,
-        weights_sha256=sha256(state),
-        float_bytes=sum(t.numel() * t.element_size() for t in state.values()),
         source=TORCHVISION.source,
     )
     replace_multihead_attention(module)
@@ -149,13 +148,11 @@ def _load_weights(module: Any, path: Path, resize: bool) -> None:
     tensors = {_current(n): t for n, t in read_tensors(path, "--weights").items()}
     classifiers = tuple(f"{name}." for name in CLASSIFIERS)
     wanted = Wanted(module.state_dict(), TORCHVISION.source, classifiers, resize)
-    matched = match_names(tensors, wanted, f"--weights: {path}")
-    for note in matched.notes:
-        warnings.warn(note, VitquantWarning, stacklevel=2)
-    if matched.resized:
-        side, patch = module.image_size, module.patch_size
-        matched.tensors.update(interpolate_embeddings(side, patch, matched.tensors))
-    module.load_state_dict(matched.tensors, strict=False)
+
+    def resample(found: Matched) -> dict[str, Tensor]:
+        return interpolate_embeddings(module.image_size, module.patch_size, found.tensors)
+
+    load_matching(module, tensors, wanted, path, resample)
 
 
 def _current(name: str) -> str:

@@ -3,6 +3,7 @@
 No code of a repository is run, and nothing is read but JSON, texts and safetensors.
 """
 
+import operator
 import re
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,7 @@ import torch
 
 from vitquant.config.values import format_input_size
 from vitquant.core.errors import UserError, first_line
-from vitquant.core.hashing import sha256
-from vitquant.data.class_names import ClassNames
+from vitquant.data.class_names import ClassNames, first_synonym
 from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model, ModelIdentity
 from vitquant.models.processors.image_processor import PROCESSOR, read_preprocessing
@@ -90,7 +90,6 @@ def load(
     classes = _classes(raw, name)
     module = _build(cls, folder, raw, name)
     state = module.state_dict()
-    digest, size = sha256(state), sum(t.numel() * t.element_size() for t in state.values())
     if cls.__name__ in TEXT_TOWERS:
         if input_size is not None:
             raise UserError(f"--input-size: {name} reads texts; leave it out")
@@ -99,12 +98,11 @@ def load(
         preprocessing = read_preprocessing(folder, name)
         module = _fitted(module, preprocessing, input_size, name)
     rewrite(module)
-    identity = ModelIdentity(
+    identity = ModelIdentity.of(
+        state,
         name=name,
         architecture=cls.__name__,
         arguments={"config": plain_config(module.config)},
-        weights_sha256=digest,
-        float_bytes=size,
         source=ADAPTER.source,
     )
     classes = classes if ADAPTER.num_classes(module) else None
@@ -237,11 +235,8 @@ def _classes(raw: dict[str, Any], name: str) -> ClassNames | None:
         return None
     known = imagenet_classes(len(found))
     if known is not None:
-        same = sum(_first(a) == _first(b) for a, b in zip(found, known.names, strict=True))
+        firsts = ([first_synonym(n).casefold() for n in names] for names in (found, known.names))
+        same = sum(map(operator.eq, *firsts))
         if same >= _SAME_NAMES * len(found):
             return ClassNames(known.ids, found)
     return ClassNames(found, found)
-
-
-def _first(label: str) -> str:
-    return label.partition(",")[0].strip().casefold()

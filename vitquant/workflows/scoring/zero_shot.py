@@ -9,12 +9,12 @@ from torch import Tensor
 from vitquant.config.evaluate import EvaluateSettings
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress
-from vitquant.data.class_file import read_lines
+from vitquant.data.class_file import read_lines, twice
 from vitquant.data.class_names import ClassNames, FolderClasses, LabelSpace
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role, open_source
 from vitquant.data.reading import Reading
-from vitquant.data.texts import check_template, fill, names_for_texts, twice
+from vitquant.data.texts import check_template, fill, names_for_texts
 from vitquant.evaluation.zero_shot import embed_texts, zero_shot
 from vitquant.models.model import Model
 from vitquant.models.timm_adapter import imagenet_classes
