@@ -43,6 +43,8 @@ def known() -> set[str]:
                     for text in written(v)
                 }
             found |= written(own.mean("bytes") / group.mean("bytes"))
+    for row in read(RESULTS / "scale_search.csv"):
+        found |= written(100 * float(row["top1"]))
     for row in read(RESULTS / "saliency.csv"):
         for column in ("mae", "iou", "onnx_mae", "onnx_iou"):
             found |= written(float(row[column])) | {f"{float(row[column]):.4f}"}
