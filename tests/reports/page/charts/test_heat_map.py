@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitquant.reports.page.heat_map import heat_map
+from vitquant.reports.page.charts.heat_map import heat_map
 from vitquant.reports.page.page import Section, page
 
 _NAN = float("nan")

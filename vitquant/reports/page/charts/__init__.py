@@ -1,0 +1,1 @@
+"""Charts without a script: tables with color or bars in them, and inline SVG."""
