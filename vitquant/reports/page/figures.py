@@ -23,9 +23,14 @@ def figure(value: float) -> str:
     return shown.replace("-", "−", 1) if value < 0 else shown
 
 
-def percent(fraction: float, digits: int = 1) -> str:
+def fixed(value: float, digits: int) -> str:
+    """A number of digits behind the point."""
+    return f"{value:.{digits}f}".replace("-", "−") if math.isfinite(value) else "not finite"
+
+
+def percent(fraction: float) -> str:
     """0.5 is 50.0 %."""
-    return f"{100 * fraction:.{digits}f} %".replace("-", "−")
+    return f"{fixed(100 * fraction, 1)} %" if math.isfinite(fraction) else "not finite"
 
 
 def size(count: float) -> str:

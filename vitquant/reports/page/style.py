@@ -10,6 +10,8 @@ COLORS = {
     "rule": ("#d5dae0", "#3a434c"),
     "blue": ("#0066aa", "#6cb8f0"),
     "orange": ("#b84a00", "#f0a040"),
+    "teal": ("#1f8577", "#3fb8a6"),
+    "purple": ("#6a2a78", "#dda6e6"),
     "red": ("#b3261e", "#ff9085"),
 }
 
@@ -45,7 +47,7 @@ _RULES = """
 * { box-sizing: border-box }
 html { color-scheme: light dark; -webkit-text-size-adjust: 100% }
 body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere }
+  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word }
 header, main, footer { max-width: 62rem; margin: 0 auto; padding: 0 1rem }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 2rem 0 .5rem }
 h2 { font-size: 1.25rem; line-height: 1.3; margin: 2.5rem 0 .5rem;
@@ -64,8 +66,9 @@ pre { padding: .75rem; background: var(--panel); white-space: pre-wrap }
 summary { cursor: pointer }
 img { max-width: 100%; height: auto; vertical-align: bottom }
 .pictures { display: grid; gap: .75rem;
-  grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)) }
+  grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)) }
 .pictures img { width: 100% }
+td img { width: auto; max-height: 3.5rem }
 
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums }
 caption { text-align: left; padding: .25rem 0 }
@@ -74,10 +77,16 @@ th, td { padding: .2rem .6rem; text-align: left; border-bottom: 1px solid var(--
 th { font-weight: 600 }
 tbody th { font-weight: 400; min-width: 7rem }
 .right { text-align: right; white-space: nowrap }
-dl { display: grid; grid-template-columns: minmax(6rem, auto) 1fr;
+dl { display: grid; grid-template-columns: minmax(6rem, auto) minmax(0, 1fr);
   gap: .2rem 1rem; margin: .5rem 0 }
 dt { color: var(--muted) }
 dd { margin: 0 }
+.pictures dl { grid-template-columns: minmax(0, 1fr); gap: 0; font-size: .875rem;
+  color: var(--ink) }
+.pictures dt { font-size: .75rem; margin-top: .2rem }
+.tiles { display: flex; flex-wrap: wrap; gap: .5rem 2rem; margin: 1rem 0; color: var(--ink) }
+.tiles dt { font-size: .875rem }
+.tiles dd { font-size: 1.4rem; font-weight: 600; line-height: 1.2 }
 
 .heat th, .heat td { border: 1px solid var(--paper) }
 .heat td { text-align: right; white-space: nowrap }
@@ -93,6 +102,46 @@ dd { margin: 0 }
 .steps i { width: 1.4rem; height: 1.1rem; margin-right: -.4rem }
 .steps i:last-of-type { margin-right: 0 }
 .steps .chosen { outline: 3px solid var(--orange); outline-offset: -3px }
+
+.chart { display: block; width: 100%; max-width: 48rem; height: 17rem; overflow: visible;
+  padding: 1.6rem 1rem 2.6rem 3.4rem }
+.chart svg { overflow: visible }
+.chart text { font-size: .75rem; fill: var(--muted); text-anchor: middle }
+.chart .y { text-anchor: end }
+.chart .x { text-anchor: start }
+.chart .wrong { fill: var(--red); font-size: 1.1rem; font-weight: 700 }
+.chart .grid { stroke: var(--rule) }
+polyline, .level { fill: none; vector-effect: non-scaling-stroke }
+polyline, .legend line { stroke-width: 2px }
+.c0 { stroke: var(--blue); fill: var(--blue) }
+.c1 { stroke: var(--orange); fill: var(--orange) }
+.c2 { stroke: var(--teal); fill: var(--teal) }
+.c3 { stroke: var(--purple); fill: var(--purple) }
+.c4 { stroke: var(--muted); fill: var(--muted) }
+polyline.c1, .lines .c1 { stroke-dasharray: 7 4 }
+polyline.c2, .lines .c2 { stroke-dasharray: 2 3 }
+polyline.c3, .lines .c3 { stroke-dasharray: 9 3 2 3 }
+.chart polyline { fill: none }
+rect { stroke: none }
+.level { stroke: var(--ink); stroke-width: 1px; stroke-opacity: .4 }
+.legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; font-size: .875rem; margin: .25rem 0 }
+.legend > span { display: flex; align-items: center; gap: .4rem }
+.legend svg { width: 1.6rem; height: .8rem }
+.solid line { stroke-width: .8rem }
+.solid .level { stroke-width: 1px }
+.charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)) }
+.charts .chart { height: 13rem }
+.bar { width: 36%; min-width: 8rem }
+table.wide { width: 100%; max-width: 52rem }
+.bars { display: block; width: 100%; overflow: visible }
+.bars rect { stroke: var(--paper); stroke-width: 1px }
+.whisker { stroke: var(--ink); stroke-width: 1.5px }
+
+@media (max-width: 40rem) {
+  dl { grid-template-columns: minmax(0, 1fr); gap: 0 }
+  dt:not(:first-child) { margin-top: .4rem }
+  th, td { padding: .2rem .35rem }
+}
 
 @media print {
   :root { print-color-adjust: exact; -webkit-print-color-adjust: exact }
