@@ -83,6 +83,7 @@ dt { color: var(--muted) }
 dd { margin: 0 }
 .pictures dl { grid-template-columns: minmax(0, 1fr); gap: 0; font-size: .875rem;
   color: var(--ink) }
+small { white-space: nowrap }
 .pictures dt { font-size: .75rem; margin-top: .2rem }
 .tiles { display: flex; flex-wrap: wrap; gap: .5rem 2rem; margin: 1rem 0; color: var(--ink) }
 .tiles dt { font-size: .875rem }
