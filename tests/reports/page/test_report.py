@@ -3,7 +3,7 @@
 import io
 import math
 import random
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import pytest
@@ -191,7 +191,7 @@ def test_every_section_has_its_figures(parse, report):
         "Error block by block": ("first passes half", "blocks.8", "0.745"),
         "Activations against their grids": ("7.5 dB", "1.2 % clipped", "widest of 3 grids"),
         "Images whose top-1 prediction changed": ("151 of 969", "tench, Tinca tinca", "93.0 % ✓"),
-        "Accuracy under corruption": ("blur", "strength 3", "25.0 %", "72.2 %"),
+        "Accuracy under corruption": ("blur: strength 3", "25.0 %", "72.2 %"),
         "Latency": ("11.5", "1.83 ×", "openvino 2026.4", "Some CPU"),
         "Training": ("800 steps", "logits"),
         "Calibration images": ("970 of 1,000 classes", "1 to 2 of each"),
@@ -205,16 +205,24 @@ def test_every_section_has_its_figures(parse, report):
 
 
 def test_what_is_missing_is_said_and_has_no_section(parse, report):
-    bare = Report(
-        report.model,
-        report.size,
-        report.recipe,
-        missing={"accuracy": "--data <SOURCE> measures it"},
-    )
-    found = parse(render(bare))
+    add = "--data <SOURCE> adds it"
+    missing = {"accuracy": add, "x": "?", "changed": add}
+    found = parse(render(Report(report.model, report.size, report.recipe, missing=missing)))
     titles = [h2.text for h2 in found.all("h2")]
     assert titles == ["The model", "Bytes by part", "Recipe", "Not in this report"]
-    assert "accuracy: --data <SOURCE> measures it." in found.all("section")[-1].text
+    assert [item.text for item in found.all("li")][-2:] == [
+        f"accuracy, images whose top-1 prediction changed: {add}.",
+        "x: ?.",
+    ]
+
+
+def test_every_section_that_may_be_missing_has_a_name(parse, report):
+    optional = {f.name for f in fields(Report) if f.default is None}
+    why = dict.fromkeys(optional, "REASON")
+    found = parse(render(Report(report.model, report.size, report.recipe, missing=why)))
+    named = found.all("li")[-1].text.removesuffix(": REASON.").split(", ")
+    assert len(named) == len(optional)
+    assert set(named) & optional == {"accuracy"}
 
 
 FOREIGN = "<script>alert('x')</script>\0\udc80 &amp; \u202e https://example.com/x.png"
@@ -306,6 +314,7 @@ def test_a_model_without_classes_or_labels(parse, report):
     assert "5 images of x, none with a label that the model knows." in found.text
     assert "0.987" in found.text
     assert "Cosine of the outputs" in found.text
+    assert "They are not at hand" in found.text
 
 
 def test_a_chart_for_each_block_where_there_are_many(parse, report):

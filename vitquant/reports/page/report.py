@@ -11,6 +11,18 @@ from vitquant.reports.report import Report
 
 T = TypeVar("T")
 
+_NAMES = {
+    "training": "loss over steps",
+    "calibration": "calibration images",
+    "accuracy": "accuracy",
+    "changed": "images whose top-1 prediction changed",
+    "blocks": "error block by block",
+    "collapse": "where it collapses",
+    "activations": "activations against their grids",
+    "corruptions": "accuracy under corruption",
+    "latencies": "latency",
+}
+
 
 def render(report: Report) -> str:
     """A page of HTML that needs no other file; what was not measured is listed at its end."""
@@ -58,5 +70,9 @@ def _key_figures(report: Report) -> Markup:
 
 
 def _missing(why: dict[str, str]) -> Section:
-    reasons = [tag("li", tag("strong", name), f": {reason}.") for name, reason in why.items()]
+    """A line for each reason, with all that it holds for."""
+    names: dict[str, list[str]] = {}
+    for name, reason in why.items():
+        names.setdefault(reason, []).append(_NAMES.get(name, name))
+    reasons = [tag("li", f"{', '.join(found)}: {reason}.") for reason, found in names.items()]
     return Section("Not in this report", tag("ul", *reasons))

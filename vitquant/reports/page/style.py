@@ -132,6 +132,7 @@ rect { stroke: none }
 .solid .level { stroke-width: 1px }
 .charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)) }
 .charts .chart { height: 13rem }
+.charts figcaption { font-size: .875rem; min-height: 4.5em }
 .bar { width: 36%; min-width: 8rem }
 table.wide { width: 100%; max-width: 52rem }
 .bars { display: block; width: 100%; overflow: visible }

@@ -8,8 +8,14 @@ def test_bars_beyond_the_grid_look_different(fragment):
     found = fragment(histogram(edges, [3, 50, 0, 7], Grid(-1.0, 1.0, 0.5), title="T"))
     assert [rect.attributes["class"] for rect in found.all("rect")] == ["c1", "c0", "c1"]
     assert "60 values" in found.all("desc")[0].text
-    assert "5 levels from −1 to 1; about 10 lie beyond it" in found.all("desc")[0].text
+    assert "5 levels from −1 to 1; about 10 are clipped" in found.all("desc")[0].text
     assert [row.text for row in found.all("tbody")] == ["−2−13−1050127"]
+
+
+def test_half_a_step_beyond_the_outer_levels_is_not_clipped(fragment):
+    edges = [-1.6, -1.5, -1.4, 1.4, 1.5, 1.6]
+    found = fragment(histogram(edges, [1] * 5, Grid(-1.0, 1.0, 1.0), title="T"))
+    assert [rect.attributes["class"] for rect in found.all("rect")] == ["c1", *["c0"] * 3, "c1"]
 
 
 def test_each_level_has_a_line_unless_they_are_too_close(fragment):

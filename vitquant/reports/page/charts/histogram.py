@@ -21,6 +21,10 @@ class Grid(NamedTuple):
     high: float
     step: float
 
+    def holds(self, value: float) -> bool:
+        """Whether it is not clipped: the outer levels stand for what is half a step beyond too."""
+        return self.low - self.step / 2 <= value <= self.high + self.step / 2
+
 
 def histogram(edges: Sequence[float], counts: Sequence[int], grid: Grid, *, title: str) -> Markup:
     """Bars of counts, on a logarithmic axis, and the levels of a grid. Clipped bars look different.
@@ -35,7 +39,7 @@ def histogram(edges: Sequence[float], counts: Sequence[int], grid: Grid, *, titl
         if count:
             top = 100 - y.place(count)
             start, end = x.place(left), x.place(right)
-            look = "c0" if grid.low <= (left + right) / 2 <= grid.high else "c1"
+            look = "c0" if grid.holds((left + right) / 2) else "c1"
             note = tag("title", f"{figure(left)} to {figure(right)}: {count:,}")
             bars.append(
                 tag(
@@ -43,12 +47,12 @@ def histogram(edges: Sequence[float], counts: Sequence[int], grid: Grid, *, titl
                     width=percent(max(end - start, 0.3)), height=percent(100 - top),
                 )
             )  # fmt: skip
-    beyond = sum(n for left, right, n in bins if not grid.low <= (left + right) / 2 <= grid.high)
+    clipped = sum(n for left, right, n in bins if not grid.holds((left + right) / 2))
     levels = round((grid.high - grid.low) / grid.step) + 1 if grid.step > 0 else 1
     description = (
         f"{sum(counts):,} values from {figure(edges[0])} to {figure(edges[-1])} on a grid of "
-        f"{levels} levels from {figure(grid.low)} to {figure(grid.high)}; about {beyond:,} lie "
-        f"beyond it. Logarithmic axis."
+        f"{levels} levels from {figure(grid.low)} to {figure(grid.high)}; about {clipped:,} are "
+        f"clipped. Logarithmic axis."
     )
     numbers = [[figure(a), figure(b), f"{n:,}"] for a, b, n in bins if n]
     return tag(
@@ -64,7 +68,7 @@ def histogram(edges: Sequence[float], counts: Sequence[int], grid: Grid, *, titl
 
 def histogram_legend() -> Markup:
     """What the colors of all histograms mean."""
-    entries = [("c0", "on the grid"), ("c1", "beyond it, clipped"), ("level", "levels")]
+    entries = [("c0", "on the grid"), ("c1", "clipped"), ("level", "levels")]
     return legend(entries, "solid")
 
 

@@ -63,18 +63,18 @@ def corruption_section(found: Corruptions) -> Section:
     name = {"top1": "Top-1", "agreement": "Agreement with the float model"}
     measure = name.get(found.measure, "Cosine of the outputs with the float model's")
     both = found.clean_reference is not None
-    rows = [_corruption("none", "", found, found.clean_quantized, found.clean_reference, found)]
+    rows = [_corruption("none", found, found.clean_quantized, found.clean_reference, found)]
     rows += [
-        _corruption(row.kind, row.setting, row, row.quantized, row.reference, found)
+        _corruption(f"{row.kind}: {row.setting}", row, row.quantized, row.reference, found)
         for row in found.rows
     ]
-    heads = ["corruption", "setting", "image", "", *(["float"] if both else []), "quantized"]
+    heads = ["corruption", "image", "", *(["float"] if both else []), "quantized"]
     return Section(
         "Accuracy under corruption" if found.measure == "top1" else "Under corruption",
         join(
             paragraph(f"{measure}, on the same {found.images:,} images, damaged."),
             legend(_MODELS, "solid") if both else None,
-            table(heads, rows, align="lllbrr" if both else "lllbr"),
+            table(heads, rows, align="llbrr" if both else "llbr"),
         ),
     )
 
@@ -147,8 +147,7 @@ def _answer(answer: Answer, label: str | None) -> Markup:
 
 
 def _corruption(
-    kind: str,
-    setting: str,
+    name: str,
     pictured: Corruption | Corruptions,
     quantized: float,
     reference: float | None,
@@ -160,4 +159,4 @@ def _corruption(
         values.insert(0, Bar(reference or 0.0, "c4"))
     numbers = [] if of.clean_reference is None else ["" if reference is None else shown(reference)]
     picture = image(pictured.picture) if pictured.picture else ""
-    return [kind, setting, picture, bars(values, 1.0), *numbers, shown(quantized)]
+    return [name, picture, bars(values, 1.0), *numbers, shown(quantized)]

@@ -10,12 +10,12 @@ from vitquant.reports.sections.calibration import Calibration
 
 def calibration_section(found: Calibration) -> Section:
     """Which images, of which classes, and some of them."""
-    parts = [
-        paragraph(f"{found.samples:,} images of ", tag("code", found.source), "."),
-    ]
-    if found.looked_at is not None:
+    parts = [paragraph(f"{found.samples:,} images of ", tag("code", found.source), ".")]
+    if found.looked_at is None:
+        parts.append(paragraph("They are not at hand, and none is shown."))
+    elif (found.looked_at, found.found) != (found.source, found.samples):
         parts.append(
-            paragraph(f"Seen here: {found.found:,} images of ", tag("code", found.looked_at), ".")
+            paragraph(f"Shown here: {found.found:,} images of ", tag("code", found.looked_at), ".")
         )
     if found.sheet is not None:
         parts.append(captioned(found.sheet, "Some of the images."))

@@ -25,7 +25,8 @@ def training_section(found: Training) -> Section:
 
 def latency_section(found: Latencies) -> Section:
     """Milliseconds in each runtime, beside the float model."""
-    limit = max((row.p90_ms for row in found.rows), default=1.0)
+    rows = sorted(found.rows, key=lambda row: row.runtime)  # stable: a runtime's models together
+    limit = max((row.p90_ms for row in rows), default=1.0)
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
     return Section(
         "Latency",
@@ -37,7 +38,7 @@ def latency_section(found: Latencies) -> Section:
             ),
             table(
                 ["runtime and model", "", "ms", "10th to 90th", "speedup", "file"],
-                [_latency(row, limit) for row in found.rows],
+                [_latency(row, limit) for row in rows],
                 align="lbrrrr",
             ),
         ),
