@@ -29,6 +29,7 @@ from vitquant.exporters.onnx.trace import (
     decomposed_attention,
     drop_empty_padding,
     float16_initializers,
+    name_after_modules,
     nodes_of,
     strip_exporter_metadata,
     tensor_output,
@@ -78,6 +79,8 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
         name = TOKENS if model.reads_text else INPUT
         graph = trace(network, example, dynamic, opset, output, name)
         preprocessing = nodes_of(graph, Preprocessing)
+        within = "1." if options.raw_images else ""
+        name_after_modules(graph, {f"{within}{name}": name for name in modules})
         strip_exporter_metadata(graph)
         drop_empty_padding(graph)
         integer = lower(graph, modules, options)

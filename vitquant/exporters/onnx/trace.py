@@ -1,8 +1,9 @@
 """From a network to an ONNX graph through PyTorch's exporter, and what no runtime needs of it."""
 
+import ast
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +21,8 @@ from vitquant.quantization.layers.interception import SDPA
 INPUT, TOKENS = "images", "input_ids"
 # Where the exporter notes the classes of the modules that a node is from.
 _CLASSES = "pkg.torch.onnx.class_hierarchy"
+# The same for their names, the outermost first, and behind them that of the node.
+_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def trace(
@@ -136,6 +139,20 @@ def nodes_of(model: ModelProto, kind: type[nn.Module]) -> set[str]:
         for node in model.graph.node
         if any(p.key == _CLASSES and name in p.value for p in node.metadata_props)
     }
+
+
+def name_after_modules(model: ModelProto, names: Mapping[str, str]) -> None:
+    """Begin the names of nodes with that of the module that they are from, in place, before what
+    says so is stripped. A runtime's profile then tells what a module costs.
+
+    names: of modules, by what the traced network calls them.
+    """
+    for node in model.graph.node:
+        for noted in node.metadata_props:
+            if noted.key == _SCOPES:
+                *scopes, _ = ast.literal_eval(noted.value)
+                if scopes and scopes[-1] in names:
+                    node.name = f"{names[scopes[-1]]}/{node.name}"
 
 
 def strip_exporter_metadata(model: ModelProto) -> None:
