@@ -2,10 +2,10 @@
 
 import json
 import tempfile
-from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 
 import onnx
 import torch
@@ -19,6 +19,10 @@ from vitquant.exporters.runtimes.metadata import Metadata
 _TYPES = {"tensor(uint8)": torch.uint8, "tensor(int64)": torch.int64}
 _ERRORS_ALONE = 3
 _WARM_UP = 3
+# Behind the name of a node in the profile.
+_KERNEL = "_kernel_time"
+# Behind the name of a node in the profile.
+_KERNEL = "_kernel_time"
 # Operators of ONNX and of ONNX Runtime that multiply integers.
 _INTEGER = frozenset(
     {
@@ -48,25 +52,43 @@ class OnnxRuntime:
 
     def profile(self, path: Path, images: Tensor, runs: int) -> list[NodeTime]:
         """By ONNX Runtime's own profiler, with the type of a node's first input."""
-        with tempfile.TemporaryDirectory() as folder:
-            prefix = str(Path(folder) / "run")
-            module = OnnxModule(path, enable_profiling=True, profile_file_prefix=prefix)
-            for _ in range(_WARM_UP + runs):
-                module(images)
-            events = json.loads(Path(module.session.end_profiling()).read_text(encoding="utf-8"))
-        starts = sorted(event["ts"] for event in events if event["name"] == "model_run")
-        kinds: dict[str, str] = {}
-        seconds: dict[str, float] = defaultdict(float)
-        for event in events:
-            if event["cat"] != "Node" or event["ts"] < starts[_WARM_UP]:
-                continue
-            if not event["name"].endswith("_kernel_time"):
-                continue
-            about, node = event["args"], event["args"]["node_index"]
-            given = [kind for described in about["input_type_shape"] for kind in described]
-            kinds[node] = f"{about['op_name']} ({given[0]})" if given else about["op_name"]
-            seconds[node] += event["dur"] / 1e6 / runs
-        return [NodeTime(kinds[node], taken) for node, taken in seconds.items()]
+        nodes = profile_nodes(path, images, runs)
+        return [NodeTime(node.kind, fmean(node.seconds)) for node in nodes]
+
+
+class NodeRuns(NamedTuple):
+    """A node of the optimized graph in several runs. kind: see :class:`NodeTime`."""
+
+    name: str
+    kind: str
+    seconds: list[float]
+
+
+def profile_nodes(path: Path, images: Tensor, runs: int, **options: Any) -> list[NodeRuns]:
+    """The nodes that an ONNX file of any origin becomes, in ``runs`` runs of a batch.
+
+    options: attributes of ``SessionOptions``. Raises UserError if ONNX Runtime cannot load the
+    file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = str(Path(folder) / "run")
+        module = OnnxModule(path, enable_profiling=True, profile_file_prefix=prefix, **options)
+        for _ in range(_WARM_UP + runs):
+            module(images)
+        events = json.loads(Path(module.session.end_profiling()).read_text(encoding="utf-8"))
+    starts = sorted(event["ts"] for event in events if event["name"] == "model_run")
+    found: dict[str, NodeRuns] = {}
+    for event in events:
+        if event["cat"] != "Node" or event["ts"] < starts[_WARM_UP]:
+            continue
+        if not event["name"].endswith(_KERNEL):
+            continue
+        about = event["args"]
+        given = [kind for described in about["input_type_shape"] for kind in described]
+        kind = f"{about['op_name']} ({given[0]})" if given else about["op_name"]
+        node = NodeRuns(event["name"].removesuffix(_KERNEL), kind, [])
+        found.setdefault(about["node_index"], node).seconds.append(event["dur"] / 1e6)
+    return list(found.values())
 
 
 class OnnxModule(ExportedModule):
