@@ -56,6 +56,51 @@ def test_what_is_written_is_read_back(method, more, tmp_path):
     assert QuantizeSettings.build(read_recipe(file)) == settings
 
 
+LAYER_BITS = {'a."b"\\c.*': "w8a8", "blocks.*.mlp.fc2": "w2i16", "ä": "w1.58a3"}
+
+
+@pytest.mark.parametrize("bits", ["w4a4", "w4a16"])
+def test_bits_of_layers_are_the_last_table(bits, tmp_path):
+    settings = QuantizeSettings.build(bits=bits, method="rtn", layer_bits=LAYER_BITS, samples=5)
+    stored = stored_settings(bits, settings.to_json())
+    file = tmp_path / "mine.toml"
+    file.write_text(write_toml(stored))
+    start, table = file.read_text().split("\n\n[layer_bits]\n")
+    assert "layer_bits" not in start
+    assert table.splitlines()[1] == '"blocks.*.mlp.fc2" = "w2i16"'
+    assert QuantizeSettings.build(read_recipe(file)) == settings
+    words = shlex.split(quantize_command(DEIT, bits, settings.to_json()))
+    given = words[words.index("--layer-bits") + 1]
+    assert QuantizeSettings.build(bits=bits, layer_bits=given).layer_bits == settings.layer_bits
+    assert not [word for word in words if "head" in word]
+
+
+def test_bits_of_layers_may_be_text_or_names_without_quotes(tmp_path):
+    file = tmp_path / "mine.toml"
+    for text in (
+        'layer_bits = "blocks.0.attn=w8a8,head=w8a8"',
+        '[layer_bits]\nblocks.0.attn = "w8a8"\nhead = "w8a8"',
+        '[quantizers.layer_bits]\n"blocks.0.attn" = "w8a8"\nhead = "w8a8"',
+    ):
+        file.write_text(text)
+        found = QuantizeSettings.build(read_recipe(file), bits="w4a4").layer_bits
+        assert str(found) == "blocks.0.attn=w8a8,head=w8a8"
+        assert (
+            str(
+                QuantizeSettings.build(
+                    read_recipe(file), bits="w4a4", layer_bits="x=w2a2"
+                ).layer_bits
+            )
+            == "x=w2a2"
+        )
+    file.write_text('layer_bits = "a=w4a4"\n[x]\nlayer_bits = "b=w4a4"')
+    with pytest.raises(UserError, match=r"layer_bits is there twice"):
+        read_recipe(file)
+    file.write_text('[layer_bits]\n"blocks.0" = "w9a9"')
+    with pytest.raises(UserError, match=r"^recipe: .*: layer_bits: blocks.0: 'w9a9' is not a bit"):
+        QuantizeSettings.build(read_recipe(file), bits="w4a4")
+
+
 def test_tables_have_no_meaning(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('steps = 3\n[whatever]\nmethod = "block"\nlr_scales = 1e-05\n')

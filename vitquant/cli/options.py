@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from vitquant.config.bits import Bits
+from vitquant.config.bits.layer_bits import LayerBits
 from vitquant.config.naming import OPTIONS
 from vitquant.config.setting import Settings
 from vitquant.config.values import Patterns
@@ -91,7 +92,7 @@ def _parameters(kind: type[Settings], name: str) -> list[inspect.Parameter]:
         help=kind.describe(name),
         rich_help_panel=panel,
     )
-    given: Any = {Bits: str, Patterns: list[str]}.get(of, of)
+    given: Any = {Bits: str, Patterns: list[str], LayerBits: list[str]}.get(of, of)
     return [_parameter(name, Annotated[given | None, option])]
 
 

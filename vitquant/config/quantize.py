@@ -4,9 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vitquant.config.bits import ACTIVATION_BITS, FLOAT_BITS, TERNARY, BitAssignment, Bits
-from vitquant.config.declare import SameAs, UsedBy, setting
+from vitquant.config.bits import TERNARY, BitAssignment, Bits
+from vitquant.config.declare import setting
 from vitquant.config.evaluate import as_viewed
+from vitquant.config.quantizers import (
+    FLOAT_ACTIVATIONS,
+    I16_ACTIVATIONS,
+    MANY_BITS,
+    ONE_SCALE,
+    PREFIX_BITS,
+    Quantizers,
+    check_quantizers,
+)
 from vitquant.config.setting import Settings
 from vitquant.config.synthesize import is_inverted
 from vitquant.config.targets import DEFAULT_TARGET, TARGETS
@@ -15,7 +24,6 @@ from vitquant.config.training import (
     LOW_BIT_HEAD,
     OTHER_MEANS,
     TERNARY_WEIGHTS,
-    TRAINED,
     Augmentation,
     Compute,
     Correction,
@@ -28,7 +36,6 @@ from vitquant.config.values import (
     DEFAULT_GENERATOR,
     MINIATURE_GENERATOR,
     SEED,
-    Patterns,
     When,
 )
 from vitquant.core.errors import UserError
@@ -49,22 +56,10 @@ SYNTHESIZERS_OF_CALIB = {
 """Calibration images that are made first, with what makes them."""
 
 _NO_FILES = (*SYNTHESIZERS_OF_CALIB, "digits", "noise")
-_FLOAT_ACTIVATIONS = "float activations"
-_I16_ACTIVATIONS = "16-bit integer activations"
-_MANY_BITS = "activations of 5 bits or more"
-_ONE_SCALE = " and ".join(name for name, target in TARGETS.items() if not target.head_scales)
-_PREFIX_BITS = "--prefix-bits"
 # A classifier of fewer bits than this is too coarse where it is only rounded.
 _FEW_BITS = 3
 # From so many bits of activations on, scales of heads cost more time than they are worth.
 _MANY = 5
-
-# To 16-bit integers, scales of parts bring nothing.
-_WITH_ACTIVATIONS: UsedBy = {
-    "bits": When(
-        lambda b: b.quantizes_activations and not b.signed, "of activations of 8 bits or fewer"
-    )
-}
 
 
 class Basics(Settings):
@@ -129,59 +124,6 @@ class CalibrationImages(Settings):
     )
 
 
-class Quantizers(Settings):
-    """Bits and quantizers"""
-
-    patch_embed_bits: Bits = setting(
-        Bits(8, 8),
-        "Bits of the layer that sees the image.",
-        metavar="W8A8",
-        unless={
-            _FLOAT_ACTIVATIONS: Bits(8, FLOAT_BITS),
-            _I16_ACTIVATIONS: Bits(8, 16, signed=True),
-        },
-    )
-    head_bits: Bits = setting(SameAs("bits"), "Bits of the classifier.", metavar="W8A8")
-    keep_float: Patterns | None = setting(
-        None,
-        "Leave layers and matmuls float whose name, or that of a module around them, is PATTERN, "
-        "such as 'decoder.*'. May be repeated, or list several with commas between.",
-        metavar="PATTERN",
-    )
-    rotate: bool = setting(
-        False,
-        "Rotate the residual stream first, which spreads outlier channels over all of them; for "
-        "ViTs such as DeiT and DINOv2. The float model computes the same.",
-    )
-    per_head: bool = setting(
-        True,
-        "Give each head's attention weights a scale of their own, not one to all heads as most "
-        "published methods do.",
-        used_by=_WITH_ACTIVATIONS,
-        unless={_MANY_BITS: False, _ONE_SCALE: False},
-    )
-    prefix_scales: bool = setting(
-        False,
-        "Quantize class tokens and registers around their own means, with scales of their own, not "
-        "as patches are, which takes a few operations more in each layer.",
-        used_by=_WITH_ACTIVATIONS,
-        unless={_PREFIX_BITS: True},
-    )
-    stored_rescaling: bool = setting(
-        False,
-        "Give each channel of an input that nothing in front can rescale, that of the second layer "
-        "of an MLP, a factor and an offset, which take a multiplication and an addition.",
-        used_by=TRAINED,
-        unless={TERNARY_WEIGHTS: True},
-    )
-    prefix_bits: int | None = setting(
-        None,
-        "Bits of activations at the places of class tokens and registers, one row of many; by "
-        "default those of --bits. Kernels that multiply bytes have room for 8.",
-        used_by={"prefix_scales": (True,)},
-    )
-
-
 class QuantizeSettings(
     Compute, Correction, Augmentation, Loss, LearningRates, Training, Quantizers,
     CalibrationImages, Basics,
@@ -192,11 +134,11 @@ class QuantizeSettings(
     def cases(cls, values: Mapping[str, Any]) -> set[str]:
         found = {
             TERNARY_WEIGHTS: values["bits"].weight == TERNARY,
-            _FLOAT_ACTIVATIONS: not values["bits"].quantizes_activations,
-            _I16_ACTIVATIONS: values["bits"].signed,
-            _MANY_BITS: values["bits"].activation >= _MANY,
-            _PREFIX_BITS: values["prefix_bits"] is not None,
-            _ONE_SCALE: not TARGETS[values["target"]].head_scales,
+            FLOAT_ACTIVATIONS: not values["bits"].quantizes_activations,
+            I16_ACTIVATIONS: values["bits"].signed,
+            MANY_BITS: values["bits"].activation >= _MANY,
+            PREFIX_BITS: values["prefix_bits"] is not None,
+            ONE_SCALE: not TARGETS[values["target"]].head_scales,
             LOW_BIT_HEAD: values["head_bits"].weight < _FEW_BITS,
             OTHER_MEANS: values["calib"] in ("inversion", "noise")
             or is_inverted(Path(values["calib"])),
@@ -211,40 +153,32 @@ class QuantizeSettings(
     @property
     def assignment(self) -> BitAssignment:
         """The bits by place."""
-        return BitAssignment(self.bits, patch_embed=self.patch_embed_bits, head=self.head_bits)
+        patterns = tuple(self.layer_bits or ())
+        return BitAssignment(self.bits, self.patch_embed_bits, self.head_bits, patterns)
+
+    def has_head_scales(self, bits: Bits) -> bool:
+        """Whether the heads of a matmul of such bits have scales of their own.
+
+        What ``--bits`` makes the default stands for the default, which is that of the matmul's own
+        bits.
+        """
+        if bits.signed or not self.profile.head_scales:
+            return False
+        is_default = self.per_head == (self.bits.activation < _MANY)
+        return bits.activation < _MANY if is_default else self.per_head
+
+    def head_rate(self, weight_bits: float) -> float:
+        """The learning rate of a classifier of such weights; defaults as of head scales."""
+        usual, own = (
+            self.lr_weights if bits < _FEW_BITS else 0.0
+            for bits in (self.head_bits.weight, weight_bits)
+        )
+        return own if self.lr_head == usual else self.lr_head
 
     def check(self, labels: Mapping[str, str]) -> None:
-        self._check_target(labels)
+        check_quantizers(self, labels)
         if "lr_shifts" in labels and not (self.stored_rescaling or self.prefix_scales):
             raise UserError(
                 f"{labels['lr_shifts']}: nothing is shifted; it goes with "
                 f"{self.naming.choice('stored_rescaling', True, False)}; add that, or leave it out"
             )
-        if self.prefix_bits is None:
-            return
-        label, bits = labels["prefix_bits"], self.bits
-        accepted = [b for b in ACTIVATION_BITS if bits.activation <= b < FLOAT_BITS]
-        if self.prefix_bits not in accepted:
-            raise UserError(
-                f"{label}: {self.prefix_bits} is not one; accepted with {bits}: "
-                f"{', '.join(map(str, accepted))}"
-            )
-
-    def _check_target(self, labels: Mapping[str, str]) -> None:
-        own = {
-            "per_head": self.per_head and not self.profile.head_scales,
-            "prefix_bits": self.prefix_bits and not self.profile.prefix_scales,
-            "prefix_scales": self.prefix_scales and not self.profile.prefix_scales,
-        }
-        for name in ("bits", "patch_embed_bits", "head_bits"):
-            if getattr(self, name).signed and not self.profile.int16:
-                raise UserError(
-                    f"{labels[name]}: {self.profile.label} has no activations of 16-bit integers; "
-                    f"a2 to a8, or a16 for float ones, are accepted"
-                )
-        for name, wrong in own.items():
-            if wrong:
-                raise UserError(
-                    f"{labels[name]}: {self.profile.label} computes fast with one scale for a "
-                    f"whole tensor; leave it out, or choose another target"
-                )

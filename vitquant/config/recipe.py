@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitquant.config.bits import parse_bits
+from vitquant.config.bits.layer_bits import parse_layer_bits
 from vitquant.config.naming import KEYWORDS, OPTIONS
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.config.setting import Recipe, Settings
@@ -16,6 +17,8 @@ from vitquant.config.values import HUB, format_input_size, parse_input_size
 from vitquant.core.errors import UserError
 
 _BASICS = ("bits", "calib", "method")
+# The one setting that is a table of its own.
+_LAYER_BITS = "layer_bits"
 
 
 def bundled() -> list[str]:
@@ -25,7 +28,8 @@ def bundled() -> list[str]:
 
 
 def read_recipe(name: str | Path, label: str = "--recipe") -> Recipe:
-    """The settings in a TOML file. Tables are for the reader: their names have no meaning.
+    """The settings in a TOML file. Tables are for the reader: their names have no meaning, but for
+    that of ``layer_bits``, whose keys are patterns.
 
     Args:
         name: of a file, or of a bundled recipe.
@@ -53,7 +57,8 @@ def read_recipe(name: str | Path, label: str = "--recipe") -> Recipe:
         raise UserError(f"{label}: {name} is not TOML: {error}") from error
     values: dict[str, Any] = {}
     for key, table in tables.items():
-        for setting, value in (table if isinstance(table, dict) else {key: table}).items():
+        is_group = isinstance(table, dict) and key != _LAYER_BITS
+        for setting, value in (table if is_group else {key: table}).items():
             if setting in values:
                 raise UserError(f"{label}: {name}: {setting} is there twice; once is accepted")
             values[setting] = value
@@ -63,18 +68,22 @@ def read_recipe(name: str | Path, label: str = "--recipe") -> Recipe:
 def write_toml(values: Mapping[str, Any], remark: str = "") -> str:
     """Settings of a quantization as TOML, in a table for each group; None is left out.
 
-    remark: a line for the head of the file.
+    The bits of single layers are the last table. remark: a line for the head of the file.
     """
     lines = [f"# {remark}"] if remark else []
     table = ""
     for name in QuantizeSettings.fields():
-        if values.get(name) is None:
+        if values.get(name) is None or name == _LAYER_BITS:
             continue
         title = _table(QuantizeSettings.group(name))
         if title != table:
             lines += ["", f"[{title}]"] if lines else [f"[{title}]"]
             table = title
         lines.append(f"{name} = {_scalar(values[name])}")
+    if values.get(_LAYER_BITS) is not None:
+        pairs = parse_layer_bits(values[_LAYER_BITS], _LAYER_BITS) or ()
+        lines += ["", f"[{_LAYER_BITS}]"]
+        lines += [f"{_scalar(pattern)} = {_scalar(own)}" for pattern, own in pairs]
     return "\n".join(lines) + "\n"
 
 
@@ -87,6 +96,8 @@ def stored_settings(bits: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     fields = QuantizeSettings.fields()
     known = {name: v for name, v in settings.items() if name in fields and v is not None}
     every = {n: f.default for n, f in fields.items()} | known | {"bits": parse_bits(bits)}
+    if _LAYER_BITS in known:
+        every[_LAYER_BITS] = parse_layer_bits(known[_LAYER_BITS], _LAYER_BITS)
     return {"bits": bits} | {n: v for n, v in known.items() if QuantizeSettings.is_used(n, every)}
 
 
@@ -122,9 +133,9 @@ def quantize_command(model: Mapping[str, Any], bits: str, settings: Mapping[str,
 def _unusual(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Settings beside bits, calibration images and method that have not their default."""
     # What others depend on is given, so that what follows from it is left out.
-    start = {"start": stored["start"]} if "start" in stored else {}
-    usual = QuantizeSettings.build(**{name: stored[name] for name in _BASICS}, **start).to_json()
-    usual["start"] = QuantizeSettings.fields()["start"].default
+    given = (*_BASICS, *(name for name in ("start", _LAYER_BITS) if name in stored))
+    usual = QuantizeSettings.build(**{name: stored[name] for name in given}).to_json()
+    usual |= {name: QuantizeSettings.fields()[name].default for name in ("start", _LAYER_BITS)}
     return {
         name: stored[name]
         for name in QuantizeSettings.fields()

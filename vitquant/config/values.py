@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from vitquant.config.bits import Bits, parse_bits
+from vitquant.config.bits.layer_bits import LayerBits, parse_layer_bits
 from vitquant.core.errors import UserError
 
 
@@ -57,7 +58,8 @@ def cast(value: Any, kind: type, label: str, check: Check | None) -> Any:
     """``value`` as the type ``kind``, checked.
 
     Args:
-        kind: bool, int, float, str, :class:`Patterns` or :class:`vitquant.config.bits.Bits`.
+        kind: bool, int, float, str, :class:`Patterns`, :class:`vitquant.config.bits.Bits` or
+            :class:`LayerBits`.
         label: what messages call the setting.
 
     Raises:
@@ -65,6 +67,8 @@ def cast(value: Any, kind: type, label: str, check: Check | None) -> Any:
     """
     if kind is Bits:
         return value if isinstance(value, Bits) else parse_bits(str(value), label)
+    if kind is LayerBits:
+        return parse_layer_bits(value, label)
     found = _patterns(value) if kind is Patterns else _converted(value, kind)
     if found is None:
         words = _WORDS[kind] + (f", {check.words}" if check else "")

@@ -105,6 +105,8 @@ def quantize(
     if state is not None:
         check_supports_resume(method)
     model, points = select_points(model, settings, device, progress)
+    label = settings.naming.option("layer_bits")
+    bits = assign_bits(settings.assignment, model.classifier_names, points, label)
     images = images() if callable(images) else images
     start = time.monotonic()
     _seed(settings.seed)  # Making images has used up random numbers, unless they were kept.
@@ -115,7 +117,7 @@ def quantize(
     context = PTQContext(
         model,
         points,
-        assign_bits(settings.assignment, model.classifier_names, points),
+        bits,
         chosen,
         load_init_images(model, chosen, settings, torch.device(device)),
         settings,

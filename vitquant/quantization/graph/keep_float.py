@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 
-from vitquant.core.errors import UserError
+from vitquant.config.bits.patterns import fits, named
 from vitquant.quantization.graph.points import QuantizationPoints
 
 KEPT = "kept float by --keep-float"
@@ -28,13 +26,7 @@ def keep_float(
     names = [*layers, *matmuls, *points.unsupported]
     kept: dict[str, None] = {}
     for pattern in patterns:
-        found = [name for name in names if is_kept(name, [pattern])]
-        if not found:
-            raise UserError(
-                f"{label}: {pattern!r} names no layer and no matmul{_near(pattern, names)}; "
-                f"vitquant inspect lists those of a checkpoint"
-            )
-        kept |= dict.fromkeys(found)
+        kept |= dict.fromkeys(named(pattern, names, label))
     attentions = {matmuls[name] for name in kept if name in matmuls}
     return replace(
         points,
@@ -48,16 +40,4 @@ def keep_float(
 
 def is_kept(name: str, patterns: Iterable[str]) -> bool:
     """Whether one of the patterns names a module, or one around it."""
-    return any(fnmatchcase(n, pattern) for pattern in patterns for n in _around(name))
-
-
-def _around(name: str) -> list[str]:
-    """A name, and those of the modules around it."""
-    parts = name.split(".")
-    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
-
-
-def _near(pattern: str, names: Iterable[str]) -> str:
-    known = dict.fromkeys(around for name in names for around in _around(name))
-    near = get_close_matches(pattern, known, 3, cutoff=0.5) or list(known)[:3]
-    return f"; such as {', '.join(near)}" if near else ""
+    return any(fits(pattern, name) for pattern in patterns)

@@ -46,6 +46,11 @@ class MatmulPoint:
     def key(self) -> tuple[str, int]:
         return self.module, self.index
 
+    @property
+    def name(self) -> str:
+        """As reports and patterns have it."""
+        return f"{self.module}.products.{self.index}".lstrip(".")
+
 
 @dataclass(frozen=True)
 class QuantizationPoints:

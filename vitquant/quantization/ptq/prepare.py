@@ -52,7 +52,7 @@ def _layer(
         conv = submodule(model, point.name, nn.Conv2d)
         return FakeQuantConv2d(conv, weight, activation, target.inputs)
     layer = submodule(model, point.name, nn.Linear)
-    tokens = point.prefix_tokens if settings.prefix_scales else 0
+    tokens = _prefix_tokens(point, bits, settings)
     prefix = prefix_format(tokens, activation, settings.prefix_bits)
     return FakeQuantLinear(layer, weight, activation, prefix, target.inputs)
 
@@ -61,18 +61,22 @@ def _matmuls(
     points: Sequence[MatmulPoint], bits: Sequence[Bits], settings: QuantizeSettings
 ) -> list[QuantizedMatmul]:
     """Those of one module, in their order; none where they stay float."""
-    own = [grid for _, grid in map(grids, bits) if grid is not None]
-    if not own:
+    if not any(own.quantizes_activations for own in bits):
         return []
-    if len(own) < len(points):
-        raise ValueError(f"{points[0].module}: either all of its matmuls stay float or none does")
     made = []
-    for point, grid in zip(points, own, strict=True):
-        heads = point.heads if settings.per_head else 0
-        tokens = point.prefix_tokens if settings.prefix_scales else 0
-        prefix, symmetry = prefix_format(tokens, grid), settings.profile.matmuls
-        made.append(fake_quant_matmul(grid, heads, prefix, symmetry))
+    for point, own in zip(points, bits, strict=True):
+        grid = grids(own)[1]
+        if grid is None:
+            raise ValueError(f"{point.module}: either all of its matmuls stay float or none does")
+        heads = point.heads if settings.has_head_scales(own) else 0
+        prefix = prefix_format(_prefix_tokens(point, own, settings), grid)
+        made.append(fake_quant_matmul(grid, heads, prefix, settings.profile.matmuls))
     return made
+
+
+def _prefix_tokens(point: LayerPoint | MatmulPoint, bits: Bits, settings: QuantizeSettings) -> int:
+    """How many rows have scales of their own; to 16-bit integers they bring nothing."""
+    return point.prefix_tokens if settings.prefix_scales and not bits.signed else 0
 
 
 def add_rescaling(

@@ -90,7 +90,8 @@ def parameter_groups(
         elif leaf == "log":
             rate = settings.lr_rescaling
         elif isinstance(owner, FakeQuantLayer):
-            rate = settings.lr_head if place in classifier_names else settings.lr_weights
+            is_head = place in classifier_names
+            rate = settings.head_rate(owner.grid.bits) if is_head else settings.lr_weights
         else:
             rate = settings.lr_norms
         parameter.requires_grad_(rate > 0)

@@ -40,14 +40,16 @@ class BitAssignment:
     """Bit widths by the place in the network.
 
     Args:
-        bits: of everything that the other two do not name.
+        bits: of everything that the others do not name.
         patch_embed: of the layer that sees the image.
         head: of the classifier.
+        patterns: with the bits of what each names, before all others; the last that fits wins.
     """
 
     bits: Bits
     patch_embed: Bits
     head: Bits
+    patterns: tuple[tuple[str, Bits], ...] = ()
 
 
 def parse_bits(text: str, label: str = "--bits") -> Bits:
