@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from vitquant.checkpoint.header import FORMAT_VERSION, KEY
 from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.config.quantize import METHODS
 from vitquant.core.errors import UserError
 from vitquant.core.hashing import sha256
 from vitquant.data.loader import load_batches
@@ -46,6 +47,35 @@ def test_a_miniature_comes_back_bit_for_bit(name, method, bits, quantized, pictu
         assert torch.equal(restored.module(images), run.model.module(images))
     assert restored.classes == run.model.classes
     assert restored.identity == run.model.identity
+
+
+MIXED = {
+    "patch_embed": "w6a6", "blocks.0": "w8a8", "blocks.1.mlp": "w1.58a8",
+    "blocks.1.attn.qkv": "w2a3", "blocks.1.attn.products.0": "w8a3", "blocks.2": "w3a3",
+    "blocks.2.attn.products": "w8a16", "blocks.3.mlp.fc2": "w4a16", "blocks.3.mlp.fc1": "w8i16",
+    "head": "w2a8",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_so_do_layers_of_different_bits(method, quantized, pictures, tmp_path):
+    more = {"stored_rescaling": True} if method in ("joint", "block") else {}
+    run = quantized("vit_digits", "w4a4", method, layer_bits=MIXED, **more)
+    run.save(tmp_path / "m.safetensors")
+    read = read_checkpoint(tmp_path / "m.safetensors")
+    restored = restore(read)
+    images, _ = next(load_batches(pictures, range(32), restored.transform(), 32))
+    with torch.inference_mode():
+        assert torch.equal(restored.module(images), run.model.module(images))
+    widths = {x.name: (x.weight_bits, x.activation_bits) for x in read.header.layers}
+    assert widths["patch_embed.proj"] == (6, 6)
+    assert widths["blocks.1.mlp.fc2"] == (1.58, 8)
+    assert widths["blocks.3.attn.qkv"] == (4, 4)
+    assert widths["blocks.3.mlp.fc2"] == (4, 16)
+    assert {p.name: p.matmul_bits() for p in read.header.products} == {
+        "blocks.0.attn": (8, 8), "blocks.1.attn": (3, 4), "blocks.3.attn": (4, 4),
+    }  # fmt: skip
+    assert read.header.is_mixed
 
 
 def test_a_batch_and_its_images_one_by_one_agree(saved):

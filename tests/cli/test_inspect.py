@@ -1,5 +1,6 @@
 """``vitquant inspect``: the table, the JSON, and the sums."""
 
+import math
 import shlex
 
 import pytest
@@ -57,6 +58,58 @@ def test_what_is_kept_float_is_listed(vitquant, digits_by_class):
     refused.refused("--keep-float: 'blocks.0.mpl'", "blocks.0.mlp")
     refused = vitquant("quantize", "vit_digits", *arguments, "--keep-float", "*")
     refused.refused("MODEL: vit_digits", "left to quantize")
+
+
+def test_bits_of_layers_are_shown(vitquant, digits_by_class, tmp_path):
+    arguments = ("--calib", digits_by_class, "--method", "rtn", "--samples", 8, "--bits", "w4a4")
+    own = ("--layer-bits", "blocks.*.mlp.fc2=w2a8,head=w8a8")
+    own += ("--layer-bits", "blocks.0.attn.products.1=w8a3")
+    done = vitquant("quantize", "vit_digits", *arguments, *own, "--json")
+    assert "head w4a4, others by name)" in done.err
+    text = "blocks.*.mlp.fc2=w2a8,head=w8a8,blocks.0.attn.products.1=w8a3"
+    assert (done.json["bits"], done.json["settings"]["layer_bits"]) == ("w4a4", text)
+    output = done.json["output"]
+    found = vitquant("inspect", output, "--json").json
+    widths = {r["name"]: (r["weight_bits"], r["activation_bits"]) for r in found["layers"]}
+    assert widths["blocks.1.mlp.fc2"] == (2, 8)
+    assert widths["head"] == widths["patch_embed.proj"] == (8, 8)
+    assert widths["blocks.0.attn.products.1"] == (None, 3)
+    assert widths["blocks.0.mlp.fc1"] == (4, 4)
+    # Of 26, 6 have 8 bits and one 3.
+    assert found["mean_activation_bits"] == round((19 * 4 + 6 * 8 + 3) / 26, 4)
+    counted = [(r["shape"], r["weight_bits"]) for r in found["layers"] if r["shape"]]
+    counts = [math.prod(shape) for shape, _ in counted]
+    total = sum(n * bits for n, (_, bits) in zip(counts, counted, strict=True))
+    assert found["mean_weight_bits"] == round(total / sum(counts), 4)
+    shown = vitquant("inspect", output).out
+    mixed = f"w4a4 mixed ({found['mean_weight_bits']:.2f} bits a weight, 4.88 an activation) for"
+    assert mixed in shown
+    command = shlex.split(shown.splitlines()[-2].removeprefix("made by: vitquant "))
+    assert command[command.index("--layer-bits") + 1] == text
+    recipe = vitquant("inspect", output, "--recipe").out
+    assert recipe.partition("[layer_bits]\n")[2].splitlines() == [
+        '"blocks.*.mlp.fc2" = "w2a8"', '"head" = "w8a8"', '"blocks.0.attn.products.1" = "w8a3"',
+    ]  # fmt: skip
+    (tmp_path / "mine.toml").write_text(recipe)
+    for name, again in (("a", command), ("b", ["quantize", "vit_digits", "--recipe", "mine.toml"])):
+        assert vitquant(*again, "--out", f"{name}.safetensors").code == 0
+        assert (tmp_path / f"{name}.safetensors").read_bytes() == (tmp_path / output).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--layer-bits", "blocks.0.mpl=w8a8"), ("'blocks.0.mpl' names no", "blocks.0.mlp")),
+        (("--layer-bits", "blocks.0.mlp"), ("is not PATTERN=BITS",)),
+        (("--layer-bits", "head=w9a8"), ("head: 'w9a8' is not a bit width",)),
+        (("--layer-bits", "head=w8a8", "--layer-bits", "head=w8a8"), ("head is there twice",)),
+        (("--layer-bits", "head=w8a8", "--keep-float", "head"), ("is kept float by --keep-float",)),
+    ],
+)
+def test_bits_of_layers_that_cannot_be(given, words, vitquant, digits_by_class):
+    arguments = ("--calib", digits_by_class, "--method", "rtn", "--bits", "w4a4")
+    ended = vitquant("quantize", "vit_digits", *arguments, *given)
+    ended.refused("--layer-bits: ", *words)
 
 
 def test_the_table_is_whole_in_a_pipe(vitquant, checkpoint):

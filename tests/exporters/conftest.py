@@ -13,12 +13,14 @@ from vitquant.checkpoint.header import Header
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.config.targets import DEFAULT_TARGET, TARGETS
 from vitquant.config.training import TRAINED
+from vitquant.config.values import MINIATURES
 from vitquant.data.sources.noise import SmoothNoiseSource
 from vitquant.exporters.onnx.export import to_onnx
 from vitquant.exporters.onnx.options import OnnxOptions
 from vitquant.exporters.onnx.qdq import int32_bias
 from vitquant.models.model import Model
 from vitquant.quantization.layers.base import IntLayer
+from vitquant.workflows.open import open_model
 from vitquant.workflows.ptq import quantize
 
 
@@ -61,14 +63,18 @@ def batch(pictures, make_small):
 
 @pytest.fixture
 def quantized(make_small, pictures):
-    """quantized(family, bits, method, **settings) → (model, header) with whole biases."""
+    """quantized(name, bits, method, **settings) → (model, header) with whole biases.
+
+    name: of a family, or of a miniature.
+    """
 
     def make(family="vit", bits="w4a4", method="rtn", **settings):
         brief = {"samples": 4, "init_images": 2}
         if method in TRAINED["method"]:
             brief |= {"steps": 2, "batch_size": 2, "stored_rescaling": True}
         chosen = QuantizeSettings.build(bits=bits, method=method, **(brief | settings))
-        run = quantize(make_small(family), pictures, chosen)
+        model = open_model(family) if family in MINIATURES else make_small(family)
+        run = quantize(model, pictures, chosen)
         whole_biases(run.model.module)
         return run.model, run.header
 

@@ -92,6 +92,26 @@ def test_the_library_computes_the_same(name, method, checkpoint, library, pictur
     assert torch.equal(found.argmax(1), expected.argmax(1))
 
 
+def test_layers_of_other_bits_are_groups_of_their_own(checkpoint, library, tmp_path):
+    table = "blocks.0=w8a8,blocks.1.mlp=w1.58a8,blocks.2.attn.qkv=w3a16,blocks.2.mlp.fc1=w3a3"
+    ours = checkpoint("w4a4", layer_bits=table)
+    write(ours, tmp_path / "folder")
+    config = json.loads((tmp_path / "folder" / "config.json").read_text())
+    found = {}
+    for group in config["quantization_config"]["config_groups"].values():
+        activations = group["input_activations"] and group["input_activations"]["num_bits"]
+        found |= dict.fromkeys(group["targets"], (group["weights"]["num_bits"], activations))
+    assert found["blocks.0.mlp.fc2"] == (8, 8)
+    assert found["blocks.1.mlp.fc2"] == (2, 8)
+    assert found["blocks.2.attn.qkv"] == (3, None)
+    assert found["blocks.2.mlp.fc1"] == (3, 3)
+    assert found["blocks.3.mlp.fc1"] == found["head"] == (4, 4)
+    theirs = library(tmp_path / "folder")
+    for name, layer in restore(ours).module.named_modules():
+        if isinstance(layer, (IntLinear, IntConv2d)):
+            assert torch.equal(theirs.get_submodule(name).weight, layer.weight), name
+
+
 def test_rows_of_more_bits_are_refused(checkpoint, tmp_path):
     with pytest.raises(UserError, match=r"8 at the class token and 4 elsewhere.*--prefix-bits"):
         write(checkpoint(prefix_bits=8), tmp_path / "folder")

@@ -80,6 +80,24 @@ def test_the_body(published):
     assert "model.onnx" not in text
 
 
+def test_mixed_bits_are_a_table(published):
+    read = published().checkpoint
+    layers = [
+        replace(layer, weight_bits=8, activation_bits=3) if "blocks.2" in layer.name else layer
+        for layer in read.header.layers
+    ]
+    settings = read.header.settings | {"layer_bits": "blocks.2=w8a3"}
+    header = replace(read.header, layers=layers, settings=settings)
+    text = card(published(checkpoint=replace(read, header=header)))
+    assert "mixed-precision" in front(text)["tags"]
+    assert "quantized to w4a4, with other bits in some layers, by" in text
+    assert "| w4a4: 4-bit weights, 4-bit activations; mixed, see [bits](#bits) |" in text
+    assert "| `blocks.*.mlp.fc1` | w4a4 (3), w8a3 (1) |" in text
+    assert "| `blocks.*.attn.products.1` | a4 |" in text
+    assert "bits a weight and" in text
+    assert "mixed" not in card(published())
+
+
 def test_no_accuracy_is_claimed_that_was_not_measured(published):
     assert "Accuracy" not in card(published())
     assert "float |" not in card(published(evaluation=EVALUATION))

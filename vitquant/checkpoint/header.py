@@ -106,6 +106,11 @@ class Header:
         """The name of what it was quantized for; files of before targets were for ONNX Runtime."""
         return str(self.settings.get("target", DEFAULT_TARGET))
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether layers have other bits than ``bits`` and the places' own."""
+        return bool(self.settings.get("layer_bits"))
+
     def dump(self) -> str:
         raw = asdict(self)
         if self.format_version < 6:

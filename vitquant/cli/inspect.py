@@ -44,8 +44,14 @@ def inspect(
     for line in found["float_operations"]:
         console.result(f"computed in float: {line}")
     console.result(f"made by: {command}")
+    bits = found["bits"]
+    if header.is_mixed:
+        bits += (
+            f" mixed ({found['mean_weight_bits']:.2f} bits a weight, "
+            f"{found['mean_activation_bits']:.2f} an activation)"
+        )
     console.result(
-        f"{file}: {found['model']} {found['bits']} for {found['target']}, "
+        f"{file}: {found['model']} {bits} for {found['target']}, "
         f"{found['bytes']:,} bytes, float "
         f"{found['float_bytes']:,} ({found['float_bytes'] / found['bytes']:.1f} times smaller)"
     )

@@ -14,6 +14,7 @@ from vitquant.core.errors import UserError
 from vitquant.hub.base_model import BaseModel
 from vitquant.hub.repository import CHECKPOINT, ONNX
 from vitquant.models.timm_adapter import TIMM
+from vitquant.reports.widths import mean_bits, widths_by_kind
 
 _FRACTIONS, _REST = ("top1", "top5"), ("images", "data")
 _ACCEPTED = "what vitquant eval --json printed is accepted"
@@ -49,6 +50,7 @@ def _front_matter(published: Published) -> str:
         library_name="vitquant",
         pipeline_tag="feature-extraction" if _reads_text(published) else task,
         tags=["vitquant", _source(published), "quantized", published.checkpoint.header.bits]
+        + (["mixed-precision"] if published.checkpoint.header.is_mixed else [])
         + (["onnx"] if published.onnx_bytes is not None else []),
     )
     for name, value in published.base.front_matter().items():
@@ -61,13 +63,17 @@ def _body(published: Published) -> Iterable[str]:
     name = published.repository.partition("/")[2]
     tower = "The text tower of " if _reads_text(published) else ""
     yield f"# {name}"
+    mixed = ", with other bits in some layers," if header.is_mixed else ""
     yield (
-        f"{tower}{_base(published.base)}, quantized to {header.bits} by "
+        f"{tower}{_base(published.base)}, quantized to {header.bits}{mixed} by "
         f"[method](#how-it-was-made) `{header.settings.get('method')}` of vitquant "
         f"{header.versions.get('vitquant', '')}. Weights are packed integers; the file loads "
         f"without executing anything in it."
     )
     yield _table(("", ""), _facts(published))
+    if header.is_mixed:
+        yield "## Bits"
+        yield from _widths(published)
     if published.evaluation is not None:
         yield "## Accuracy"
         yield from _accuracy(published.evaluation)
@@ -95,7 +101,8 @@ def _facts(published: Published) -> Iterable[tuple[str, str]]:
     text = _reads_text(published)
     yield "base model", _base(published.base)
     yield "license", published.base.license or "unknown: that of the base model applies"
-    yield "bits", f"{header.bits}: {_in_words(header.bits)}"
+    others = "; mixed, see [bits](#bits)" if header.is_mixed else ""
+    yield "bits", f"{header.bits}: {_in_words(header.bits)}{others}"
     for place, what in (
         ("patch_embed_bits", "bits, patch embedding"),
         ("head_bits", "bits, classifier"),
@@ -130,6 +137,20 @@ def _verified(exported: Mapping[str, Any] | None) -> str:
             f"{found['images']:,} images of `{found.get('data')}`"
         )
     return "".join(f", {part}" for part in parts)
+
+
+def _widths(published: Published) -> Iterable[str]:
+    header = published.checkpoint.header
+    rows = [
+        (
+            f"`{kind}`",
+            ", ".join(f"{bits} ({n})" if len(found) > 1 else bits for bits, n in found.items()),
+        )
+        for kind, found in widths_by_kind(header).items()
+    ]
+    yield _table(("layers and matmuls", "bits (how many)"), rows)
+    weight, activation = mean_bits(header)
+    yield f"{weight:.2f} bits a weight and {activation:.2f} an activation on average."
 
 
 def _in_words(bits: str) -> str:

@@ -7,6 +7,7 @@ from vitquant.checkpoint.packing import packed_bytes
 from vitquant.checkpoint.read import Checkpoint
 from vitquant.quantization.graph.keep_float import KEPT
 from vitquant.quantization.quantizers.grid import weight_grid
+from vitquant.reports.widths import mean_bits
 
 # What a tensor that stays float is for, by the end of its name; the first that fits is taken.
 _REASONS = (
@@ -33,10 +34,13 @@ def report(checkpoint: Checkpoint) -> dict[str, Any]:
         accounted |= own
         layers += [_product_row(product, i, tensors) for i in range(product.count)]
     remainder = {n: t for n, t in tensors.items() if n not in accounted}
+    weight_bits, activation_bits = mean_bits(header)
     return {
         "model": header.model["name"],
         "float_model": header.model,
         "bits": header.bits,
+        "mean_weight_bits": round(weight_bits, 4),
+        "mean_activation_bits": round(activation_bits, 4),
         "target": header.target,
         "layers": layers,
         "kept_float": [

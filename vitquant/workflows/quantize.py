@@ -193,6 +193,7 @@ def _announce(
     model: Model, images: ImageSource, settings: QuantizeSettings, device: str, progress: Progress
 ) -> None:
     own = f", class tokens a{settings.prefix_bits}" if settings.prefix_bits else ""
+    own += ", others by name" if settings.layer_bits else ""
     own = f" (patch embedding {settings.patch_embed_bits}, head {settings.head_bits}{own})"
     what, own = ("texts", "") if model.reads_text else ("images", own)
     method = get_method(settings.method)

@@ -101,6 +101,22 @@ def test_settings_say_what_has_scales_of_its_own(per_head, prefix_scales, uneven
     assert points.has_prefix_tokens
 
 
+def test_scales_of_parts_go_by_each_matmuls_bits(found, settings):
+    model, points = found("vit")
+    table = "blocks.0.attn.products.1=w8a8,blocks.1.attn.products.1=w8i16,blocks.0.mlp.fc2=w4i16"
+    chosen = settings("w4a4", layer_bits=table, prefix_scales=True, prefix_bits=6)
+    bits = assign_bits(chosen.assignment, model.classifier_names, points)
+    student = prepare(model.module, points, bits, chosen)
+    first, second = (block.attn.products[1].left for block in student.blocks)
+    assert (first.heads, first.prefix.count) == (0, 1)
+    assert (second.heads, second.prefix.count, second.grid.signed) == (0, 0, True)
+    assert student.blocks[0].mlp.fc2.prefix.count == 0
+    assert student.blocks[1].mlp.fc2.prefix.grid.bits == 6
+    usual = settings("w4a4")
+    student = prepare(model.module, points, assign_bits(usual.assignment, (), points), usual)
+    assert {block.attn.products[1].left.heads for block in student.blocks} == {3}
+
+
 @torch.no_grad()
 def test_a_checkpoint_keeps_bits_of_each_matmul(uneven, settings, make_context, batch, tmp_path):
     model, points, bits = uneven()

@@ -58,6 +58,15 @@ def test_both_classifiers_of_a_distilled_model_have_the_rate_of_the_head(
     assert {names[id(parameter)] for parameter in group["params"]} == wanted
 
 
+def test_a_classifier_of_few_bits_by_its_name_is_trained(make_small, settings, make_context):
+    for bits, trained in (("w2a8", True), ("w8a8", False)):
+        chosen = settings("w4a4", "joint", layer_bits=f"head={bits}")
+        context = make_context(make_small("vit"), chosen)
+        student = calibrate_with_rescaling(context)
+        list(parameter_groups(student, chosen, context.model.classifier_names))
+        assert student.head.weight.requires_grad == trained
+
+
 def test_what_is_kept_float_learns_nothing(make_small, settings, make_context):
     chosen = settings("w4a4", "joint", keep_float="blocks.0,head")
     context = make_context(make_small("vit"), chosen)

@@ -19,3 +19,5 @@ def test_a_run_is_its_model_images_and_settings(make_small, images, settings):
         assert {name for name in run if run[name] != found[name]} == {"--calib"}
     found = run_fingerprint(model, images, settings("w4a4", "joint", hflip=0.0))
     assert {name for name in run if run[name] != found[name]} == {"--hflip"}
+    found = run_fingerprint(model, images, settings("w4a4", "joint", layer_bits="head=w8a8"))
+    assert {name for name in run if run[name] != found[name]} == {"--layer-bits"}

@@ -1,10 +1,15 @@
 """Names of layers and matmuls by pattern: ``*`` and ``?`` stand for any letters."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from glob import escape
 
 from vitquant.core.errors import UserError
+
+BLOCK_NUMBER = re.compile(r"\d+(?=[^.]*\.)")
+"""In a name: numbers in the names of modules around it, not in its own such as ``fc1``."""
 
 
 def fits(pattern: str, name: str) -> bool:
@@ -26,6 +31,11 @@ def named(pattern: str, names: Iterable[str], label: str) -> list[str]:
             f"vitquant inspect lists those of a checkpoint"
         )
     return found
+
+
+def family(name: str) -> str:
+    """The pattern of names that differ from this one in the numbers of blocks."""
+    return BLOCK_NUMBER.sub("*", escape(name))
 
 
 def _around(name: str) -> list[str]:

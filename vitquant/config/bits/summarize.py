@@ -7,12 +7,10 @@ from glob import escape
 
 from vitquant.config.bits import Bits
 from vitquant.config.bits.layer_bits import LayerBits
-from vitquant.config.bits.patterns import fits
+from vitquant.config.bits.patterns import BLOCK_NUMBER, family, fits
 
 _Pairs = list[tuple[str, Bits]]
 
-# Numbers in the names of modules around a layer: those of blocks, not that of ``fc1``.
-_NUMBER = re.compile(r"\d+(?=[^.]*\.)")
 _MATMUL = re.compile(r"(.*\bproducts)\.\d+")
 
 
@@ -27,16 +25,16 @@ def summarize_layer_bits(wanted: Mapping[str, Bits], given: Mapping[str, Bits]) 
         given: what they have without patterns.
     """
     found: _Pairs = []
-    for family, members in _families(wanted).items():
+    for pattern, members in _families(wanted).items():
         # A matmul of either index stands for both.
         changed = {name: wanted[m[0]] for name, m in members.items() if _differ(m, wanted, given)}
         choices = [list(_merged(changed))]
         inside = {name for names in members.values() for name in names}
-        if len(members) > 1 and all(name in inside for name in wanted if fits(family, name)):
+        if len(members) > 1 and all(name in inside for name in wanted if fits(pattern, name)):
             bits = {name: wanted[names[0]] for name, names in members.items()}
             usual = Counter(bits.values()).most_common(1)[0][0]
             others = {name: own for name, own in bits.items() if own != usual}
-            choices.insert(0, [(family, usual), *_merged(others)])
+            choices.insert(0, [(pattern, usual), *_merged(others)])
         found += min(choices, key=lambda pairs: len(str(LayerBits(pairs))))
     if _expanded(found, given) == dict(wanted):
         return LayerBits(found)
@@ -55,20 +53,16 @@ def _families(wanted: Mapping[str, Bits]) -> dict[str, dict[str, list[str]]]:
         if match := _MATMUL.fullmatch(name):
             modules.setdefault(match[1], []).append(name)
     uneven = {
-        _family(module)
+        family(module)
         for module, names in modules.items()
         if len({wanted[name] for name in names}) > 1
     }
     families: dict[str, dict[str, list[str]]] = {}
     for name in wanted:
         match = _MATMUL.fullmatch(name)
-        unit = match[1] if match and _family(match[1]) not in uneven else name
-        families.setdefault(_family(unit), {}).setdefault(unit, []).append(name)
+        unit = match[1] if match and family(match[1]) not in uneven else name
+        families.setdefault(family(unit), {}).setdefault(unit, []).append(name)
     return families
-
-
-def _family(name: str) -> str:
-    return _NUMBER.sub("*", escape(name))
 
 
 def _differ(names: Iterable[str], wanted: Mapping[str, Bits], given: Mapping[str, Bits]) -> bool:
@@ -79,7 +73,7 @@ def _merged(bits: Mapping[str, Bits]) -> Iterator[tuple[str, Bits]]:
     """Names of the same bits as one pattern where they differ in the last digit of a number."""
     groups: dict[tuple[str, str, Bits], str] = {}
     for name, own in bits.items():
-        numbers = list(_NUMBER.finditer(name))
+        numbers = list(BLOCK_NUMBER.finditer(name))
         end = numbers[-1].end() if numbers else 0
         key = escape(name[: max(end - 1, 0)]), escape(name[end:]), own
         groups[key] = groups.get(key, "") + name[max(end - 1, 0) : end]
