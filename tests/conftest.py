@@ -11,9 +11,9 @@ import torch
 from generators.transformers_families import write_folder
 from PIL import Image
 
+from vitquant.config.groups.training import TRAINED
 from vitquant.config.naming import OPTIONS
 from vitquant.config.quantize import QuantizeSettings
-from vitquant.config.training import TRAINED
 from vitquant.data.image_source import ListSource
 from vitquant.data.sources.noise import NoiseSource
 from vitquant.models.model import Model, ModelIdentity

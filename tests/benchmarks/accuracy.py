@@ -59,7 +59,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="CSV file that gets the rows")
     parser.add_argument("--files", type=Path, help="folder that keeps the checkpoints")
     parser.add_argument("--methods", nargs="+", default=["joint"])
-    parser.add_argument("--bits", nargs="+", default=["w4a4"])
+    parser.add_argument("--bits", nargs="+", default=["w4a4"], help="or sizes, such as 3MB")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--steps", type=int, default=800, help="of methods that train")
     parser.add_argument("--options", default="", help="further options of vitquant quantize")
@@ -160,7 +160,8 @@ def _measure(run: Row, options: argparse.Namespace, reference: Reference) -> dic
 def _quantize(run: Row, options: argparse.Namespace, path: Path) -> dict:
     command = [sys.executable, "-m", "vitquant", "quantize", options.model]
     command += ["--weights", str(options.weights)] if options.weights else []
-    command += ["--bits", run["bits"], "--method", run["method"], "--seed", run["seed"]]
+    budget = "--bits" if run["bits"].startswith("w") else "--max-size"
+    command += [budget, run["bits"], "--method", run["method"], "--seed", run["seed"]]
     command += ["--steps", run["steps"]] if run["method"] in TRAINED else []
     command += ["--resume"] if run["method"] == "joint" else []
     command += ["--calib", options.calib, *run["options"].split()]

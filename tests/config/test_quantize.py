@@ -60,7 +60,7 @@ def test_the_patch_embedding_has_8_bits(bits):
 
 
 def test_bits_are_needed():
-    with pytest.raises(UserError, match=r"^--bits: it is missing; .* such as w4a4"):
+    with pytest.raises(UserError, match=r"^--bits: it is missing, .* such as w4a4"):
         build(None)
     with pytest.raises(UserError, match=r"^--head-bits: 'x' is not a bit width; "):
         build("w4a4", head_bits="x")

@@ -10,9 +10,9 @@ import torch
 from onnx import ModelProto
 
 from vitquant.checkpoint.header import Header
+from vitquant.config.groups.training import TRAINED
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.config.targets import DEFAULT_TARGET, TARGETS
-from vitquant.config.training import TRAINED
 from vitquant.config.values import MINIATURES
 from vitquant.data.sources.noise import SmoothNoiseSource
 from vitquant.exporters.onnx.export import to_onnx

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.config.groups.training import TRAINED
 from vitquant.config.quantize import QuantizeSettings
-from vitquant.config.training import TRAINED
 from vitquant.core.errors import UserError
 from vitquant.data.image_source import ListSource
 from vitquant.data.sources.digits import digits

@@ -3,9 +3,9 @@
 from vitquant.config import export
 from vitquant.config.evaluate import RUNTIMES
 from vitquant.config.export import FORMATS, WEIGHT_TYPES
+from vitquant.config.groups.training import JOINT, TRAINED
 from vitquant.config.quantize import METHODS
 from vitquant.config.synthesize import SYNTHESIZERS
-from vitquant.config.training import JOINT, TRAINED
 from vitquant.config.values import ALIASES, DEFAULT_GENERATOR, MINIATURES
 from vitquant.exporters import formats
 from vitquant.exporters.onnx import graph

@@ -20,12 +20,17 @@ def write_checkpoint(path: Path, module: nn.Module, header: Header) -> int:
     Raises:
         UserError: the file cannot be written.
     """
+    data = checkpoint_bytes(module, header)
+    write_whole(path, data)
+    return len(data)
+
+
+def checkpoint_bytes(module: nn.Module, header: Header) -> bytes:
+    """What the file of a finished model holds."""
     tensors = stored_tensors(module)
     header = replace(header, content_sha256=sha256(tensors))
     # One key alone: safetensors writes several in random order, and equal models, equal files.
-    data = save(tensors, metadata={KEY: header.dump()})
-    write_whole(path, data)
-    return len(data)
+    return save(tensors, metadata={KEY: header.dump()})
 
 
 def stored_tensors(module: nn.Module) -> dict[str, Tensor]:

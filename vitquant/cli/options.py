@@ -93,6 +93,7 @@ def _parameters(kind: type[Settings], name: str) -> list[inspect.Parameter]:
         rich_help_panel=panel,
     )
     given: Any = {Bits: str, Patterns: list[str], LayerBits: list[str]}.get(of, of)
+    given = str if hasattr(of, "parse") else given
     return [_parameter(name, Annotated[given | None, option])]
 
 

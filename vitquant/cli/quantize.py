@@ -7,8 +7,8 @@ import typer
 
 from vitquant.cli import arguments, console
 from vitquant.cli.options import options
+from vitquant.config.groups.training import JOINT
 from vitquant.config.quantize import SYNTHESIZERS_OF_CALIB, QuantizeSettings
-from vitquant.config.training import JOINT
 from vitquant.core.errors import UserError
 from vitquant.models.float_options import FloatOptions
 
@@ -103,6 +103,12 @@ def _summarize(done: "QuantizedFile", terminal: console.Terminal) -> None:
     )
     if (complaint := _complaint(quantized.fidelity)) is not None:
         terminal.warn(complaint)
+    wanted, reached = done.settings.min_agreement, quantized.fidelity.agreement
+    if wanted is not None and reached is not None and reached < wanted:
+        terminal.warn(
+            f"the agreement is {reached:.1%} after all, less than --min-agreement {wanted:g}; a "
+            f"larger value leads to more bits"
+        )
 
 
 def _complaint(fidelity: "Fidelity") -> str | None:

@@ -26,6 +26,7 @@ def setting(
     used_by: UsedBy | None = None,
     flags: Mapping[str, str] | None = None,
     required: bool = False,
+    instead: tuple[str, ...] = (),
 ) -> Any:
     """A field of a :class:`Settings`.
 
@@ -41,6 +42,7 @@ def setting(
         flags: choices with their help, where each but the default is an option of its own, such as
             ``--inversion``.
         required: whether there has to be a value.
+        instead: settings of which one may be there in place of a required one.
     """
     about: dict[str, Any] = {
         "help": help,
@@ -49,5 +51,5 @@ def setting(
         "choices": choices,
         "flags": flags,
     }
-    more = {"unless": unless or {}, "used_by": used_by, "required": required}
+    more = {"unless": unless or {}, "used_by": used_by, "required": required, "instead": instead}
     return dataclasses.field(default=default, metadata=about | more)

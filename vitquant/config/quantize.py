@@ -7,7 +7,8 @@ from typing import Any
 from vitquant.config.bits import TERNARY, BitAssignment, Bits
 from vitquant.config.declare import setting
 from vitquant.config.evaluate import as_viewed
-from vitquant.config.quantizers import (
+from vitquant.config.groups.budget import BUDGETS, Budget, check_budget
+from vitquant.config.groups.quantizers import (
     FLOAT_ACTIVATIONS,
     I16_ACTIVATIONS,
     MANY_BITS,
@@ -16,11 +17,7 @@ from vitquant.config.quantizers import (
     Quantizers,
     check_quantizers,
 )
-from vitquant.config.setting import Settings
-from vitquant.config.synthesize import is_inverted
-from vitquant.config.targets import DEFAULT_TARGET, TARGETS
-from vitquant.config.targets.base import Target
-from vitquant.config.training import (
+from vitquant.config.groups.training import (
     LOW_BIT_HEAD,
     OTHER_MEANS,
     TERNARY_WEIGHTS,
@@ -31,6 +28,10 @@ from vitquant.config.training import (
     Loss,
     Training,
 )
+from vitquant.config.setting import Settings
+from vitquant.config.synthesize import is_inverted
+from vitquant.config.targets import DEFAULT_TARGET, TARGETS
+from vitquant.config.targets.base import Target
 from vitquant.config.values import (
     AT_LEAST_1,
     DEFAULT_GENERATOR,
@@ -71,6 +72,7 @@ class Basics(Settings):
         "such as w4a4; w8i16: activations of 16-bit integers.",
         metavar="W4A4",
         required=True,
+        instead=BUDGETS,
     )
     calib: str = setting(
         "synthetic",
@@ -125,7 +127,7 @@ class CalibrationImages(Settings):
 
 
 class QuantizeSettings(
-    Compute, Correction, Augmentation, Loss, LearningRates, Training, Quantizers,
+    Compute, Correction, Augmentation, Loss, LearningRates, Training, Quantizers, Budget,
     CalibrationImages, Basics,
 ):  # fmt: skip
     """How a model is quantized."""
@@ -175,7 +177,16 @@ class QuantizeSettings(
         )
         return own if self.lr_head == usual else self.lr_head
 
+    @classmethod
+    def _resolved(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if "bits" not in values:
+            # Until bits are chosen, one of the choices stands for all where defaults depend on it.
+            choices = values.get("choices", cls.fields()["choices"].default)
+            values = values | {"bits": choices.middle}
+        return super()._resolved(values)
+
     def check(self, labels: Mapping[str, str]) -> None:
+        check_budget(self, labels)
         check_quantizers(self, labels)
         if "lr_shifts" in labels and not (self.stored_rescaling or self.prefix_scales):
             raise UserError(

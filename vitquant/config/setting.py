@@ -47,6 +47,9 @@ class Settings:
     given: ClassVar[frozenset[str]] = frozenset()
     """Names of the settings that whoever built them gave, in no recipe."""
 
+    chosen: ClassVar[Mapping[str, Any]] = types.MappingProxyType({})
+    """The settings that were given, in a recipe or not."""
+
     def __init_subclass__(cls) -> None:
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
@@ -70,8 +73,11 @@ class Settings:
         for name, value in values.items():
             values[name] = cls._checked(name, value, labels[name])
         for name, field in cls.fields().items():
-            if field.metadata["required"] and name not in values:
-                raise UserError(f"{naming.option(name)}: it is missing; {field.metadata['help']}")
+            others = field.metadata["instead"]
+            if field.metadata["required"] and not {name, *others} & set(values):
+                beside = f", as are {' and '.join(map(naming.option, others))}" if others else ""
+                label, what = naming.option(name), field.metadata["help"]
+                raise UserError(f"{label}: it is missing{beside}; {what}")
         resolved = cls._resolved(values)
         for name in values:
             if not cls.is_used(name, resolved):
@@ -80,8 +86,15 @@ class Settings:
         object.__setattr__(settings, "naming", naming)
         object.__setattr__(settings, "recipe", None if recipe is None else recipe.source)
         object.__setattr__(settings, "given", frozenset(given))
+        object.__setattr__(settings, "chosen", values)
         settings.check(labels)
         return settings
+
+    def changed(self, **others: Any) -> Self:
+        """As if ``others`` had been given in place of what was; None takes back what was given."""
+        built = self.build(None, self.naming, **{**self.chosen, **others})
+        object.__setattr__(built, "recipe", self.recipe)
+        return built
 
     def check(self, labels: Mapping[str, str]) -> None:
         """Check settings against each other. labels: of what was given, by name, for messages."""

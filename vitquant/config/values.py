@@ -59,7 +59,7 @@ def cast(value: Any, kind: type, label: str, check: Check | None) -> Any:
 
     Args:
         kind: bool, int, float, str, :class:`Patterns`, :class:`vitquant.config.bits.Bits` or
-            :class:`LayerBits`.
+            :class:`LayerBits`; or another that has a class method ``parse(value, label)``.
         label: what messages call the setting.
 
     Raises:
@@ -69,6 +69,8 @@ def cast(value: Any, kind: type, label: str, check: Check | None) -> Any:
         return value if isinstance(value, Bits) else parse_bits(str(value), label)
     if kind is LayerBits:
         return parse_layer_bits(value, label)
+    if (parse := getattr(kind, "parse", None)) is not None:
+        return value if isinstance(value, kind) else parse(value, label)
     found = _patterns(value) if kind is Patterns else _converted(value, kind)
     if found is None:
         words = _WORDS[kind] + (f", {check.words}" if check else "")

@@ -222,12 +222,15 @@ class Task(NamedTuple):
 
 
 @torch.no_grad()
-def run_sharded(tasks: Sequence[Task]) -> None:
+def run_sharded(
+    tasks: Sequence[Task], track: Callable[[Sequence[Task]], Iterable[Task]] = iter
+) -> None:
     """Run each task in one of the processes and give the results to all; none may need another's.
 
-    In a single process, they all run here. A collective.
+    In a single process, they all run here. A collective. track: hands them on and shows how far
+    along they are.
     """
-    for i, task in enumerate(tasks):
+    for i, task in enumerate(track(tasks)):
         if i % world_size() == rank():
             task.run()
         else:

@@ -1,20 +1,14 @@
 """Post-training quantization of a model that is open, with images and settings at hand."""
 
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-import safetensors
-import timm
 import torch
 from torch import nn
 
-import vitquant
-from vitquant.checkpoint.header import Header, LayerRecord, layer_records, product_records
+from vitquant.checkpoint.header import Header, layer_records
 from vitquant.checkpoint.write import write_checkpoint
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.core import distributed, threads
@@ -26,14 +20,14 @@ from vitquant.data.loader import stratified_sample
 from vitquant.data.reading import Reading
 from vitquant.evaluation.agreement import Fidelity, compare
 from vitquant.models.model import Model
-from vitquant.quantization.graph.keep_float import KEPT
-from vitquant.quantization.graph.points import QuantizationPoints
 from vitquant.quantization.methods.base import METHODS, Method, get_method
 from vitquant.quantization.ptq.bit_assignment import assign_bits
 from vitquant.quantization.ptq.context import PTQContext, load_init_images
 from vitquant.quantization.ptq.convert import convert
 from vitquant.quantization.ptq.select import select_points
 from vitquant.quantization.training.state import TrainingState, run_fingerprint
+from vitquant.workflows.allocation.budget import AGREEMENT_IMAGES, allocate_bits
+from vitquant.workflows.results.header import header_of
 
 
 @dataclass
@@ -99,22 +93,61 @@ def quantize(
             or the state cannot be read, or the method cannot be divided, or not resumed.
         CheckFailedError: training diverged.
     """
-    progress = progress if progress is not None and distributed.is_main() else Silent()
     method = get_method(settings.method)
     _check_processes(method, settings)
     if state is not None:
         check_supports_resume(method)
+    progress = progress if progress is not None and distributed.is_main() else Silent()
+    samples = method.samples(settings)
+    if settings.has_budget:
+        wanted = settings.sensitivity_images if settings.min_agreement is None else AGREEMENT_IMAGES
+        samples = max(samples, min(wanted, settings.samples))
+    context = make_context(model, images, settings, samples, progress, device, reading)
+    model, chosen, allocation = context.model, context.images, None
+    if settings.has_budget:
+        with threads.suited_to(model.image_cost):
+            context, allocation = allocate_bits(context)
+    settings = context.settings
+    if state is not None:
+        state.check(run_fingerprint(model, chosen, settings))
+        context.resume, context.save_every = state.path, state.every
+    with threads.suited_to(model.image_cost):
+        student = method.run(context)
+        layers = layer_records(student, convert(student, model.module))
+        header = header_of(context, student, layers)
+        if allocation is not None:
+            header.settings["allocation"] = allocation.to_json()
+        student.eval().requires_grad_(False)
+        result = replace(model, module=student)
+        fidelity = compare(result, model, chosen, device)
+    seconds = time.monotonic() - context.start
+    return Quantized(result, header, len(chosen), seconds, fidelity, context.history)
+
+
+def make_context(
+    model: Model,
+    images: ImageSource | Callable[[], ImageSource],
+    settings: QuantizeSettings,
+    samples: int,
+    progress: Progress,
+    device: str,
+    reading: Reading | None = None,
+) -> PTQContext:
+    """What a method works on: a copy of the model, what of it is quantized, and images in memory.
+
+    samples: how many images at most. Other arguments and errors as of :func:`quantize`.
+    """
     model, points = select_points(model, settings, device, progress)
     label = settings.naming.option("layer_bits")
     bits = assign_bits(settings.assignment, model.classifier_names, points, label)
     images = images() if callable(images) else images
-    start = time.monotonic()
     _seed(settings.seed)  # Making images has used up random numbers, unless they were kept.
-    chosen = _decode(images, settings, progress)
+    indices = stratified_sample(images, samples, settings.seed)
+    # In memory as far as it goes: every one is looked at many times.
+    track = progress.track(indices, len(indices), "reading calibration images")
+    chosen = KeptImages(images, track)
     (reading or Reading()).report()
-    if state is not None:
-        state.check(run_fingerprint(model, chosen, settings))
-    context = PTQContext(
+    return PTQContext(
         model,
         points,
         bits,
@@ -123,39 +156,6 @@ def quantize(
         settings,
         progress,
         torch.device(device),
-        resume=None if state is None else state.path,
-        save_every=None if state is None else state.every,
-    )
-    with threads.suited_to(model.image_cost):
-        student = method.run(context)
-        layers = layer_records(student, convert(student, model.module))
-        header = _header(model, points, settings, student, layers)
-        header.settings.update(calib=images.name, samples=len(chosen))
-        student.eval().requires_grad_(False)
-        result = replace(model, module=student)
-        fidelity = compare(result, model, chosen, device)
-    seconds = time.monotonic() - start
-    return Quantized(result, header, len(chosen), seconds, fidelity, context.history)
-
-
-def _header(
-    model: Model,
-    points: QuantizationPoints,
-    settings: QuantizeSettings,
-    student: nn.Module,
-    layers: list[LayerRecord],
-) -> Header:
-    return Header(
-        model=model.identity.to_json(),
-        preprocessing=model.preprocessing,
-        classes=None if model.classes is None else model.classes.to_json(),
-        bits=str(settings.bits),
-        layers=layers,
-        products=product_records(student),
-        unreached=dict(points.unsupported) | dict.fromkeys(points.kept, KEPT),
-        constant=list(points.constant),
-        settings=settings.to_json(),
-        versions=_versions(model.adapter.source),
     )
 
 
@@ -181,31 +181,7 @@ def _check_processes(method: Method, settings: QuantizeSettings) -> None:
         )
 
 
-def _decode(images: ImageSource, settings: QuantizeSettings, progress: Progress) -> ImageSource:
-    """The chosen images, in memory as far as it goes: every one is looked at many times."""
-    indices = stratified_sample(
-        images, get_method(settings.method).samples(settings), settings.seed
-    )
-    track = progress.track(indices, len(indices), "reading calibration images")
-    return KeptImages(images, track)
-
-
 def _seed(seed: int) -> None:
     torch.manual_seed(seed)
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(seed)
-
-
-def _versions(source: str) -> dict[str, Any]:
-    """Of what made a checkpoint, with the library that builds its model."""
-    try:
-        library = {source: metadata.version(source)}
-    except metadata.PackageNotFoundError:  # a network of the user's own
-        library = {}
-    return library | {
-        "vitquant": vitquant.__version__,
-        "torch": str(torch.__version__),
-        "timm": timm.__version__,
-        "safetensors": safetensors.__version__,
-        "python": platform.python_version(),
-    }

@@ -127,7 +127,8 @@ def quantize_to_file(
     """Quantize a model and write a checkpoint; None in all processes but the main one.
 
     Args:
-        out: the file; by default MODEL-BITS.safetensors in the current folder.
+        out: the file; by default MODEL-BITS.safetensors in the current folder, with the budget in
+            place of bits.
         resume: keep the state of training beside ``out``, and resume from it if it is there.
         save_every: steps from one writing of the state to the next.
         confirm: see :mod:`vitquant.workflows.calibration_images`.
@@ -140,7 +141,7 @@ def quantize_to_file(
             f"MODEL: {name} is a file, or quantized already; the name of a float model is "
             f"accepted, with --weights FILE for its weights"
         )
-    path = out or Path(f"{as_file_name(name)}-{settings.bits}.safetensors")
+    path = out or Path(f"{as_file_name(name)}-{_wanted(settings)}.safetensors")
     if distributed.is_main():
         inputs = inputs_of(settings, name, given.weights)
         check_writable(path, settings.naming.option("out"), inputs)
@@ -198,13 +199,25 @@ def _announce(
     what, own = ("texts", "") if model.reads_text else ("images", own)
     method = get_method(settings.method)
     count = min(method.samples(settings), len(images))
+    to = f"{settings.bits}{own}"
+    if settings.has_budget:
+        to = f"bits of {settings.choices} under a budget"
     progress.say(
-        f"{model.identity.name} to {settings.bits}{own} by {settings.method} on "
+        f"{model.identity.name} to {to} by {settings.method} on "
         f"{describe_device(device)}, {count} {what} of {images.name}"
     )
     if method.is_trained:
         steps = f"{settings.steps} steps of {settings.batch_size} {what}"
         progress.say(f"{steps}; the time left is shown once the first steps are done")
+
+
+def _wanted(settings: QuantizeSettings) -> str:
+    """The bits, or the budget, as part of a file's name."""
+    if settings.max_size is not None:
+        return str(settings.max_size)
+    if settings.min_agreement is not None:
+        return f"agreement{settings.min_agreement:g}"
+    return str(settings.bits)
 
 
 def _state(path: Path, method: str, every: int | None) -> TrainingState:

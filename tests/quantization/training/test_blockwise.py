@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vitquant.config.training import LearningRates
+from vitquant.config.groups.training import LearningRates
 from vitquant.core.errors import CheckFailedError, UserError
 from vitquant.quantization.ptq.calibrate import calibrate_with_rescaling
 from vitquant.quantization.training.blockwise import capture, features, reconstruct

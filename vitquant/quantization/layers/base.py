@@ -144,17 +144,22 @@ class FakeQuantLayer(Compilable):
         return NO_PREFIX if self.input is None else self.input.prefix
 
     @torch.no_grad()
-    def calibrate(self, inputs: Tensor) -> None:
+    def calibrate(self, inputs: Tensor, prefix_rows: Tensor | None = None) -> None:
         """Search the scales of weight and input as they now are, rescaling included.
 
         inputs: a sample of the layer's input, (N, I) for a Linear, any shape for a convolution.
+        prefix_rows: (B, P, I), a sample of the prefix rows.
         """
-        weight = self.rescaled_weight()
-        self.log_scale.copy_(search_per_channel(weight, self.grid).log())
-        self.calibrate_input(inputs, weight)
+        self.log_scale.copy_(search_per_channel(self.rescaled_weight(), self.grid).log())
+        self.calibrate_activation(inputs, prefix_rows)
+
+    @torch.no_grad()
+    def calibrate_activation(self, inputs: Tensor, prefix_rows: Tensor | None = None) -> None:
+        """The input's part of :meth:`calibrate`."""
+        self.calibrate_input(inputs, self.rescaled_weight())
 
     def calibrate_input(self, inputs: Tensor, weight: Tensor) -> None:
-        """The input's part of :meth:`calibrate`. weight: the rescaled one."""
+        """Search scale and zero point of the input. weight: the rescaled one."""
         if self.input is None:
             return
         inputs = self.rescaled_input(inputs)

@@ -160,9 +160,9 @@ class FakeQuantLinear(FakeQuantLayer):
         return fake_quantize_forward(shifted, q) - expand_to_tokens(shift, num_tokens(x))
 
     @torch.no_grad()
-    def calibrate(self, inputs: Tensor, prefix_rows: Tensor | None = None) -> None:
-        """As for every layer. prefix_rows: (B, P, I), a sample of the prefix rows."""
-        super().calibrate(inputs)
+    def calibrate_activation(self, inputs: Tensor, prefix_rows: Tensor | None = None) -> None:
+        """As for every layer."""
+        super().calibrate_activation(inputs)
         if self.prefix_channel_shift is None or prefix_rows is None or self.input is None:
             return
         self.prefix_mean.copy_(prefix_rows.mean(0))

@@ -11,7 +11,6 @@ from vitquant.quantization.graph.observe import ActivationSamples
 from vitquant.quantization.layers.attention import QuantizedMatmul
 from vitquant.quantization.layers.base import FakeQuantLayer
 from vitquant.quantization.layers.interception import intercepted
-from vitquant.quantization.layers.linear import FakeQuantLinear
 from vitquant.quantization.ptq.context import PTQContext, find_folds, observe
 from vitquant.quantization.ptq.correct import correct
 from vitquant.quantization.ptq.prepare import add_rescaling, prepare
@@ -50,17 +49,17 @@ def calibrate(
     for name, module in student.named_modules():
         if isinstance(module, FakeQuantLayer):
             sample = samples.layers[name]
-            prefix_rows = [sample.prefix_rows] if isinstance(module, FakeQuantLinear) else []
-            run = partial(module.calibrate, sample.rows, *prefix_rows)
+            run = partial(module.calibrate, sample.rows, sample.prefix_rows)
             searches.append(Task(run, module.calibrated_tensors()))
     operands = (rescaled or samples).matmuls
     for name, _, matmuls in intercepted(student):
         for index, matmul in enumerate(matmuls):
-            searches += _matmul_searches(matmul, *operands[name, index])
+            searches += matmul_searches(matmul, *operands[name, index])
     run_sharded(searches)
 
 
-def _matmul_searches(matmul: QuantizedMatmul, left: Tensor, right: Tensor) -> Iterator[Task]:
+def matmul_searches(matmul: QuantizedMatmul, left: Tensor, right: Tensor) -> Iterator[Task]:
+    """What sets the scales of both operands, on samples of them."""
     a, b = cast(LearnableFakeQuantize, matmul.left), cast(LearnableFakeQuantize, matmul.right)
     yield Task(partial(_calibrate_left, a, left, right), a.calibrated_tensors())
     yield Task(partial(b.calibrate, right, lambda d: left @ d), b.calibrated_tensors())

@@ -1,5 +1,6 @@
 """What a method works on."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,8 @@ class PTQContext:
 
     history: one entry for each step; a method that trains appends to it. resume: the file in which
     a method that can resume keeps its state; None where it need not. save_every: steps from one
-    writing of it to the next; None leaves it to the time that has passed.
+    writing of it to the next; None leaves it to the time that has passed. start: when the work
+    began, on the monotonic clock.
     """
 
     model: Model
@@ -52,6 +54,7 @@ class PTQContext:
     resume: Path | None = None
     save_every: int | None = None
     history: list[dict[str, float | str]] = field(default_factory=list)
+    start: float = field(default_factory=time.monotonic)
 
     @property
     def float_model(self) -> nn.Module:

@@ -32,20 +32,21 @@ def prepare(
     """
     student = copy.deepcopy(model)
     for point in points.layers:
-        made = _layer(student, point, bits.layers[point.name], settings)
+        made = fake_quant_layer(student, point, bits.layers[point.name], settings)
         student.set_submodule(point.name, made)
     functional = set(points.functional.values())
     for name in sorted(functional | set(points.attentions)):
         own = [point for point in points.matmuls if point.module == name]
-        matmuls = _matmuls(own, [bits.matmuls[point.key] for point in own], settings)
+        matmuls = fake_quant_matmuls(own, [bits.matmuls[point.key] for point in own], settings)
         if matmuls or name in functional:
             intercept(student.get_submodule(name), matmuls)
     return student.to(next(model.parameters()).device)
 
 
-def _layer(
+def fake_quant_layer(
     model: nn.Module, point: LayerPoint, bits: Bits, settings: QuantizeSettings
 ) -> FakeQuantLayer:
+    """What takes the place of a layer of the float ``model``, scales not yet set."""
     weight, activation = grids(bits)
     target = settings.profile
     if point.kind == "conv2d":
@@ -57,7 +58,7 @@ def _layer(
     return FakeQuantLinear(layer, weight, activation, prefix, target.inputs)
 
 
-def _matmuls(
+def fake_quant_matmuls(
     points: Sequence[MatmulPoint], bits: Sequence[Bits], settings: QuantizeSettings
 ) -> list[QuantizedMatmul]:
     """Those of one module, in their order; none where they stay float."""

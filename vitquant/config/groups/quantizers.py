@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from vitquant.config.bits import ACTIVATION_BITS, FLOAT_BITS, Bits
 from vitquant.config.bits.layer_bits import LayerBits
 from vitquant.config.declare import SameAs, UsedBy, setting
+from vitquant.config.groups.training import TERNARY_WEIGHTS, TRAINED
 from vitquant.config.setting import Settings
 from vitquant.config.targets import TARGETS
-from vitquant.config.training import TERNARY_WEIGHTS, TRAINED
 from vitquant.config.values import Patterns, When
 from vitquant.core.errors import UserError
 
@@ -133,6 +133,7 @@ def _asked_for(
 ) -> Iterator[tuple[str, Bits]]:
     """All widths of the settings, with what a message calls them."""
     for name in ("bits", "patch_embed_bits", "head_bits"):
-        yield labels.get(name, labels["bits"]), getattr(settings, name)
+        label = labels.get(name) or labels.get("bits") or settings.naming.option("choices")
+        yield label, getattr(settings, name)
     for pattern, bits in settings.layer_bits or ():
         yield f"{labels['layer_bits']}: {pattern}", bits

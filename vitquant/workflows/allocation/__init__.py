@@ -1,0 +1,1 @@
+"""Bits for each layer: how a budget becomes a choice."""
