@@ -1,7 +1,7 @@
 """vitquant: low-bit vision transformers without labeled data.
 
-``load``, ``quantize``, ``evaluate``, ``export``, ``bench``, ``synthesize`` and ``learn_prompts``
-are documented in docs/reference/python.md.
+``load``, ``quantize``, ``analyze``, ``evaluate``, ``export``, ``bench``, ``synthesize`` and
+``learn_prompts`` are documented in docs/reference/python.md.
 """
 
 import os
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vitquant.core.errors import CheckFailedError, UserError
+    from vitquant.workflows.allocation.analyze import analyze
     from vitquant.workflows.bench import bench
     from vitquant.workflows.evaluate import evaluate
     from vitquant.workflows.export import export
@@ -21,6 +22,7 @@ __all__ = [
     "CheckFailedError",
     "UserError",
     "__version__",
+    "analyze",
     "bench",
     "evaluate",
     "export",
@@ -39,6 +41,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # Looked up when they are asked for: torch and timm take seconds to import, and the command line
 # has to answer before that.
 _HOMES = {
+    "analyze": "vitquant.workflows.allocation.analyze",
     "bench": "vitquant.workflows.bench",
     "evaluate": "vitquant.workflows.evaluate",
     "export": "vitquant.workflows.export",

@@ -44,6 +44,7 @@ vitquant.export("vit_digits-w4a4.safetensors", "vit_digits-w4a4.onnx")
 CLASSES = {
     "quantize": ("workflows.ptq.Quantized", "evaluation.agreement.Fidelity"),
     "load": (),
+    "analyze": ("reports.analysis.Analysis",),
     "evaluate": (
         "workflows.results.evaluated.Evaluated",
         "evaluation.accuracy.Evaluation",

@@ -12,6 +12,7 @@ import typer
 
 import vitquant
 from vitquant.cli import arguments as shared
+from vitquant.cli.analyze import analyze
 from vitquant.cli.bench import bench
 from vitquant.cli.console import one_line_warnings
 from vitquant.cli.evaluate import evaluate
@@ -36,6 +37,7 @@ for _name, _function in {
     "eval": evaluate,
     "export": export,
     "inspect": inspect,
+    "analyze": analyze,
     "bench": bench,
     "synthesize": synthesize,
     "learn-prompts": learn_prompts,
