@@ -2,6 +2,7 @@
 
 from itertools import groupby
 
+from vitquant.quantization.bit_allocation.sensitivity import Column
 from vitquant.reports.analysis import Analysis
 from vitquant.reports.page.charts.heat_map import heat_map
 from vitquant.reports.page.markup import Markup, join
@@ -35,8 +36,9 @@ def _maps(analysis: Analysis, *, spared: bool) -> Markup:
     if spared:
         whole = ", ".join(f"{column.whole.divergence:.3g} at {column.bits}" for column in columns)
         said = (
-            f"Everything is quantized but this part. Where little is left, more bits for the part "
-            f"help most. With nothing spared: {whole}."
+            f"Everything is quantized but this part: what is left of the loss with nothing spared, "
+            f"which is {whole}. Where little is left, more bits for the part help most. "
+            f"Differences of some percent are chance."
         )
     # Large parts first: there are few of them.
     kinds = list(reversed(_TITLES))
@@ -45,8 +47,8 @@ def _maps(analysis: Analysis, *, spared: bool) -> Markup:
         heat_map(
             [part.name for _, part in own],
             [str(column.bits) for column in columns],
-            [[column.losses[i].divergence for column in columns] for i, _ in own],
-            unit=analysis.loss,
+            [[_value(column, i) for column in columns] for i, _ in own],
+            unit=f"part of the {analysis.loss} that is left" if spared else analysis.loss,
             caption=_TITLES[kind],
             row_title="part",
         )
@@ -54,6 +56,12 @@ def _maps(analysis: Analysis, *, spared: bool) -> Markup:
         for own in [list(group)]
     ]
     return join(paragraph(said), *maps)
+
+
+def _value(column: Column, i: int) -> float:
+    """The loss of a part alone; of all others, in units of the loss of everything."""
+    loss = column.losses[i].divergence
+    return loss / max(column.whole.divergence, 1e-12) if column.spared else loss
 
 
 def _title(kind: str) -> str:
