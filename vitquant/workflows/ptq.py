@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from vitquant.checkpoint import history
 from vitquant.checkpoint.header import Header, layer_records
 from vitquant.checkpoint.write import write_checkpoint
 from vitquant.config.quantize import QuantizeSettings
@@ -117,6 +118,8 @@ def quantize(
         header = header_of(context, student, layers)
         if allocation is not None:
             header.settings["allocation"] = allocation.to_json()
+        if context.history:
+            header.settings[history.KEY] = history.thin(context.history)
         student.eval().requires_grad_(False)
         result = replace(model, module=student)
         fidelity = compare(result, model, chosen, device)

@@ -10,6 +10,7 @@ from torch import nn
 
 import vitquant
 from vitquant.checkpoint.header import Header
+from vitquant.checkpoint.history import KEY as HISTORY
 from vitquant.core.errors import UserError
 from vitquant.core.files import check_writable, write_whole
 from vitquant.core.progress import Progress, Silent
@@ -98,7 +99,7 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
         num_classes=model.num_classes,
         raw_images=options.raw_images,
         integer_kernels=integer,
-        settings=header.settings
+        settings={n: value for n, value in header.settings.items() if n != HISTORY}
         | {
             "target": options.target.name,
             "weight_types": sorted({t.name for t in weight_types(model.module, options)}),
