@@ -17,16 +17,21 @@ _BYTES_PER_PIXEL = 4
 class KeptImages:
     """Chosen images of a source, all decoded once, and kept in memory as far as it goes.
 
-    The others are decoded again when asked for. indices: of the source, in order.
+    The others are decoded again when asked for. indices: of the source, in order. labeled: whether
+    the labels are kept too.
 
     Raises UserError for an image that cannot be read.
     """
 
     def __init__(
-        self, source: ImageSource, indices: Iterable[int], most_bytes: int = _MOST_BYTES
+        self,
+        source: ImageSource,
+        indices: Iterable[int],
+        most_bytes: int = _MOST_BYTES,
+        labeled: bool = False,
     ) -> None:
         self.name = source.name
-        self.labels: Sequence[int] | None = None
+        labels: list[int] = []
         self.skipped: Mapping[str, int] = {}
         self._source = source
         self._images: list[Any] = []
@@ -35,6 +40,9 @@ class KeptImages:
             if isinstance(image, Image.Image):
                 most_bytes -= image.width * image.height * _BYTES_PER_PIXEL
             self._images.append(image if most_bytes >= 0 else i)
+            if labeled and source.labels is not None:  # which a stream knows behind the image
+                labels.append(source.labels[i])
+        self.labels: Sequence[int] | None = labels or None
 
     def __len__(self) -> int:
         return len(self._images)

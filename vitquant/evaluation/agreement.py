@@ -24,6 +24,12 @@ MOST_ERROR = 1 - _FLOOR
 is always the mean."""
 
 
+def least_agreement(num_classes: int) -> float:
+    """The agreement below which a model of so many classes has collapsed, a fraction."""
+    chance = 1 / max(1, num_classes)
+    return chance + _FLOOR * (1 - chance)
+
+
 def same_top1(found: Tensor, expected: Tensor) -> Tensor:
     """(B,), bool: for which images two models' logits (B, classes) have the same top-1
     prediction.
@@ -122,8 +128,7 @@ def compare(
             broken += int((~(is_finite(found) & is_finite(expected))).sum())
         else:
             errors.add(found, expected)
-    chance = 1 / max(1, model.num_classes)
-    floor = chance + _FLOOR * (1 - chance)
+    floor = least_agreement(model.num_classes)
     if model.num_classes > 1:
         agreed, broken = map(int, distributed.all_reduce_scalars([agreed, broken]))
         return Fidelity(count, agreed / count, None, floor, not_finite=broken)

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
@@ -13,6 +14,20 @@ _ROWS, _COLUMNS = 100, 20
 _SIDE = 64
 _LABEL = 160
 _BACKGROUND, _TEXT, _WRONG = (255, 255, 255), (0, 0, 0), (200, 0, 0)
+
+
+class Cell(NamedTuple):
+    """An image of any size, and whether it has no red frame."""
+
+    image: Image.Image
+    correct: bool = True
+
+
+class Line(NamedTuple):
+    """Images in a row. None leaves a place empty."""
+
+    label: str
+    cells: Sequence[Cell | None]
 
 
 def write_sheet(
@@ -32,24 +47,38 @@ def write_sheet(
     classes = sorted(by_class)
     shown = classes[:: -(-len(classes) // _ROWS)]
     columns = min(_COLUMNS, max(i for images in by_class.values() for i in images) + 1)
-    sheet = Image.new("RGB", (_LABEL + columns * _SIDE, len(shown) * _SIDE), _BACKGROUND)
-    pen = ImageDraw.Draw(sheet)
-    for y, index in enumerate(shown):
-        label = next(iter(by_class[index].values()))["label"]
-        pen.text((4, y * _SIDE + _SIDE // 2 - 6), label[:26], fill=_TEXT)
-        for column in range(columns):
-            found = by_class[index].get(column)
-            if found is not None:
-                left, top = _LABEL + column * _SIDE, y * _SIDE
-                _paste(sheet, folder / found["file_name"], left, top)
-                if not found["correct"]:
-                    pen.rectangle((left, top, left + _SIDE - 1, top + _SIDE - 1), outline=_WRONG)
+
+    def cell(row: Row | None) -> Cell | None:
+        return None if row is None else Cell(_read(folder / row["file_name"]), row["correct"])
+
+    lines = [
+        Line(next(iter(found.values()))["label"], [cell(found.get(i)) for i in range(columns)])
+        for found in (by_class[index] for index in shown)
+    ]
+    sheet = draw_sheet(lines)
     data = io.BytesIO()
     sheet.save(data, "PNG")
     write_whole(path, data.getvalue())
 
 
-def _paste(sheet: Image.Image, file: Path, left: int, top: int) -> None:
+def draw_sheet(lines: Sequence[Line]) -> Image.Image:
+    """The lines below each other, RGB; without room for labels where there are none."""
+    margin = _LABEL if any(line.label for line in lines) else 0
+    columns = max(len(line.cells) for line in lines)
+    sheet = Image.new("RGB", (margin + columns * _SIDE, len(lines) * _SIDE), _BACKGROUND)
+    pen = ImageDraw.Draw(sheet)
+    for y, line in enumerate(lines):
+        pen.text((4, y * _SIDE + _SIDE // 2 - 6), line.label[:26], fill=_TEXT)
+        for column, cell in enumerate(line.cells):
+            if cell is not None:
+                left, top = margin + column * _SIDE, y * _SIDE
+                small = cell.image.resize((_SIDE - 2, _SIDE - 2), Image.Resampling.BICUBIC)
+                sheet.paste(small, (left + 1, top + 1))
+                if not cell.correct:
+                    pen.rectangle((left, top, left + _SIDE - 1, top + _SIDE - 1), outline=_WRONG)
+    return sheet
+
+
+def _read(file: Path) -> Image.Image:
     with Image.open(file) as image:
-        small = image.convert("RGB").resize((_SIDE - 2, _SIDE - 2), Image.Resampling.BICUBIC)
-    sheet.paste(small, (left + 1, top + 1))
+        return image.convert("RGB").resize((_SIDE - 2, _SIDE - 2), Image.Resampling.BICUBIC)

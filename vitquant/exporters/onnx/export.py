@@ -164,7 +164,7 @@ def export_onnx(
         model,
         size,
         seen,
-        float_model or _with_random_weights(model),
+        float_model or with_random_weights(model),
         real=float_model is not None,
         min_agreement=min_agreement,
         broken_rules=None if find_broken is None else find_broken(graph),
@@ -172,7 +172,7 @@ def export_onnx(
     )
 
 
-def _with_random_weights(model: Model) -> Model:
+def with_random_weights(model: Model) -> Model:
     """The float architecture, for its speed."""
     identity = model.identity
     module = model.adapter.rebuild(identity.architecture, identity.arguments)

@@ -1,7 +1,7 @@
 """What there is to quantize in a model, found by running it rather than by knowing its class."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -115,7 +115,7 @@ def find_points(
     return QuantizationPoints(
         layers=layers,
         matmuls=matmuls,
-        blocks=tuple(_blocks(model, attentions)),
+        blocks=tuple(find_blocks(model, attentions)),
         functional=first.functional,
         constant=tuple(constant),
         unsupported=first.unsupported | hidden,
@@ -135,6 +135,19 @@ def check_supported(model: nn.Module, points: QuantizationPoints) -> None:
             f"quantized{more}; with --allow-float{keep}, everything else is, and this part stays "
             f"float"
         )
+
+
+def find_blocks(model: nn.Module, attentions: Iterable[str]) -> list[str]:
+    """The innermost elements of a ModuleList or Sequential around each attention."""
+    blocks: dict[str, None] = {}
+    for attention in attentions:
+        parts = attention.split(".")
+        for depth in range(len(parts), 0, -1):
+            parent = model.get_submodule(".".join(parts[: depth - 1]))
+            if isinstance(parent, (nn.ModuleList, nn.Sequential)):
+                blocks[".".join(parts[:depth])] = None
+                break
+    return list(blocks)
 
 
 class _Recorder:
@@ -178,16 +191,3 @@ def _hidden_attentions(
         if _ATTENTION.search(type(module).__name__) and runs and not inside:
             hidden[name] = "an attention without a visible matmul"
     return hidden
-
-
-def _blocks(model: nn.Module, attentions: list[str]) -> list[str]:
-    """The innermost elements of a ModuleList or Sequential around each attention."""
-    blocks: dict[str, None] = {}
-    for attention in attentions:
-        parts = attention.split(".")
-        for depth in range(len(parts), 0, -1):
-            parent = model.get_submodule(".".join(parts[: depth - 1]))
-            if isinstance(parent, (nn.ModuleList, nn.Sequential)):
-                blocks[".".join(parts[:depth])] = None
-                break
-    return list(blocks)

@@ -21,14 +21,22 @@ from vitquant.models.adapter import Forward
 from vitquant.quantization.training.batches import Key
 
 
+class Feeding(Protocol):
+    """What blocks are fed."""
+
+    def mix(self, block: int, feature: Tensor) -> Tensor:
+        """What follows a block, by its number in order, that has put out ``feature``."""
+        ...
+
+
 class TeacherForcing(NamedTuple):
-    """What blocks are fed: ``ratio`` (0 to 1) of each of the float model's ``features``."""
+    """As a :class:`Feeding`: ``ratio`` (0 to 1) of each of the float model's ``features``."""
 
     features: list[Tensor]
     ratio: float
 
     def mix(self, block: int, feature: Tensor) -> Tensor:
-        """What follows a block, in their order, that has put out ``feature``."""
+        """As of a :class:`Feeding`."""
         if not self.ratio:
             return feature
         return torch.lerp(feature, self.features[block].to(feature), self.ratio)
@@ -50,7 +58,7 @@ class Outputs(NamedTuple):
 class FeatureExtractor(Protocol):
     """Runs a model on images (B, C, H, W), its blocks fed as ``forcing`` says."""
 
-    def __call__(self, images: Tensor, forcing: TeacherForcing | None = None) -> Outputs: ...
+    def __call__(self, images: Tensor, forcing: Feeding | None = None) -> Outputs: ...
 
 
 @contextmanager
@@ -65,7 +73,7 @@ def capture_features(
     """
     features: dict[int, Tensor] = {}
     # Stays until the next run: a backward pass computes checkpointed blocks again.
-    current: list[TeacherForcing | None] = [None]
+    current: list[Feeding | None] = [None]
 
     def keep(block: int):
         def hook(module, args, output):
@@ -82,7 +90,7 @@ def capture_features(
         module.get_submodule(name).register_forward_hook(keep(i)) for i, name in enumerate(blocks)
     ]
 
-    def run(images: Tensor, forcing: TeacherForcing | None = None) -> Outputs:
+    def run(images: Tensor, forcing: Feeding | None = None) -> Outputs:
         current[0] = forcing
         logits = forward(module, images)
         return Outputs([features[i] for i in range(len(blocks))], logits)
