@@ -8,7 +8,7 @@ class BlockError:
     """Errors of what a block puts out, against the float block's output.
 
     A relative error is the root mean square of the difference divided by that of the float output;
-    1 is that of an output of zeros. A cosine is the mean over tokens.
+    1 is that of an output of zeros. A cosine is the mean over images, each flattened.
 
     Attributes:
         name: of the block.
@@ -34,14 +34,15 @@ class BlockErrors:
 
 @dataclass(frozen=True)
 class TensorError:
-    """What quantizing one tensor alone does to the output of its layer or matmul.
+    """What rounding one tensor does to the output of its own layer or matmul.
 
     Attributes:
         name: of the layer or matmul.
         block: that it is in; empty outside of blocks.
         tensor: ``weight``, ``input``, ``left operand`` or ``right operand``.
-        relative_error: of the output, as of a block, where this tensor is quantized and all else is
-            float.
+        relative_error: of that output, without bias, as of a block: the change by rounding this
+            tensor alone, where blocks are fed float features. Of a weight, that of the weight
+            itself.
     """
 
     name: str

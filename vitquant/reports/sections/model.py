@@ -36,7 +36,8 @@ class ModelFacts:
         name: of the float model.
         bits: as asked for, such as ``w4a4``.
         mean_weight_bits: over the quantized weights, 1.58 for ternary ones.
-        mean_activation_bits: over the inputs of layers and the matmuls; None where all stay float.
+        mean_activation_bits: over the inputs of layers and the matmuls, float ones counting 16;
+            None where all stay float.
         method, target: their names.
         classes: how many outputs are logits; 0 without a classifier.
         float_identity: which float model it was made from (docs/reference/checkpoint.md).

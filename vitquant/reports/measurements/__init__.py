@@ -1,0 +1,1 @@
+"""What a report shows, measured; one thing a file."""
