@@ -1,7 +1,7 @@
 """vitquant: low-bit vision transformers without labeled data.
 
-``load``, ``quantize``, ``analyze``, ``evaluate``, ``export``, ``bench``, ``synthesize`` and
-``learn_prompts`` are documented in docs/reference/python.md.
+``load``, ``quantize``, ``analyze``, ``evaluate``, ``export``, ``bench``, ``report``, ``synthesize``
+and ``learn_prompts`` are documented in docs/reference/python.md.
 """
 
 import os
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vitquant.workflows.export import export
     from vitquant.workflows.load import load
     from vitquant.workflows.quantize import quantize
+    from vitquant.workflows.reporting.report import report
     from vitquant.workflows.synthesize import learn_prompts, synthesize
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "learn_prompts",
     "load",
     "quantize",
+    "report",
     "synthesize",
 ]
 __version__: str
@@ -48,6 +50,7 @@ _HOMES = {
     "learn_prompts": "vitquant.workflows.synthesize",
     "load": "vitquant.workflows.load",
     "quantize": "vitquant.workflows.quantize",
+    "report": "vitquant.workflows.reporting.report",
     "synthesize": "vitquant.workflows.synthesize",
     "CheckFailedError": "vitquant.core.errors",
     "UserError": "vitquant.core.errors",

@@ -59,6 +59,7 @@ CLASSES = {
         "exporters.verification.Run",
         "evaluation.agreement.OutputAgreement",
     ),
+    "report": ("reports.report.Report",),
     "bench": (
         "workflows.bench.Benchmarked",
         "benchmark.rows.Row",
@@ -86,6 +87,7 @@ _COMMANDS = {
     "eval": "MODEL",
     "export": "FILE",
     "inspect": "FILE",
+    "report": "FILE",
     "bench": "FILE",
     "synthesize": "MODEL",
     "learn-prompts": "MODEL",

@@ -10,6 +10,12 @@ import pytest
 
 from vitquant.benchmark.rows import Latency, Row
 from vitquant.checkpoint.header import LayerRecord
+from vitquant.reports.report import Report
+from vitquant.reports.sections.accuracy import Accuracy, ChangedImages, Corruptions
+from vitquant.reports.sections.calibration import Calibration
+from vitquant.reports.sections.errors import Activations, BlockErrors, Collapse
+from vitquant.reports.sections.making import Latencies, Training
+from vitquant.reports.sections.model import ModelFacts, Size
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/reference/json.md").read_text(encoding="utf-8")
@@ -26,6 +32,21 @@ SOURCES = {
     "learn-prompts": ("workflows/synthesize.py", ("LearnedPrompts", "to_json")),
     "analyze": ("reports/analysis.py", ("to_json",)),
     "inspect": ("reports/summary.py", ("report",)),
+}
+
+
+SECTIONS = {
+    "model": ModelFacts,
+    "size": Size,
+    "training": Training,
+    "calibration": Calibration,
+    "accuracy": Accuracy,
+    "changed": ChangedImages,
+    "blocks": BlockErrors,
+    "collapse": Collapse,
+    "activations": Activations,
+    "corruptions": Corruptions,
+    "latencies": Latencies,
 }
 
 
@@ -73,6 +94,15 @@ def test_every_key_is_listed(command):
 def test_every_key_of_a_row_of_bench_is_listed():
     row = Row("", "", "", "", "", 1, Latency(0, 0, 0, 0, 0), None, 0, breakdown=[])
     assert listed("bench", "| key of a row |") == set(row.to_json())
+
+
+def test_every_key_of_a_report_is_listed():
+    own = {field.name for field in dataclasses.fields(Report)}
+    assert listed("report") == own | {"output"}
+    for section, kind in SECTIONS.items():
+        fields = {f.name for f in dataclasses.fields(kind) if "Picture" not in str(f.type)}
+        assert listed("report", f"| key of `{section}` |") == fields, section
+    assert set(SECTIONS) == own - {"recipe", "missing", "notes"}
 
 
 def test_every_key_of_a_layer_is_listed():

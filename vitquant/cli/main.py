@@ -12,12 +12,13 @@ import typer
 
 import vitquant
 from vitquant.cli import arguments as shared
-from vitquant.cli.analyze import analyze
 from vitquant.cli.bench import bench
 from vitquant.cli.console import one_line_warnings
 from vitquant.cli.evaluate import evaluate
 from vitquant.cli.export import export
 from vitquant.cli.inspect import inspect
+from vitquant.cli.pages.analyze import analyze
+from vitquant.cli.pages.report import report
 from vitquant.cli.quantize import quantize
 from vitquant.cli.synthesize import learn_prompts, synthesize
 from vitquant.core.errors import CheckFailedError, Interrupted, PeerLostError, UserError
@@ -38,6 +39,7 @@ for _name, _function in {
     "export": export,
     "inspect": inspect,
     "analyze": analyze,
+    "report": report,
     "bench": bench,
     "synthesize": synthesize,
     "learn-prompts": learn_prompts,

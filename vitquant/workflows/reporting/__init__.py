@@ -1,0 +1,1 @@
+"""The report on a checkpoint: what it needs is opened, and its sections are measured."""
