@@ -43,6 +43,8 @@ def test_it_exports_verifies_and_uploads(hub, export, checkpoint, token, tmp_pat
     [
         (("--push-to-hub", "nobody"), "--push-to-hub: 'nobody' names no repository"),
         (("--private",), "--private: it goes with --push-to-hub"),
+        (("--report", "page.html"), "--report: it goes with --push-to-hub"),
+        (("--push-to-hub", NAME, "--report", "page.html"), "--report: page.html cannot be read"),
         (("--push-to-hub", NAME, "--format", "safetensors"), "choose --format onnx"),
         (("--format", "tflite"), "--format: 'tflite' is not one; accepted: onnx, safetensors"),
     ],

@@ -96,6 +96,12 @@ class Publication(Settings):
         metavar="OWNER/NAME",
     )
     private: bool = setting(False, "Into a private repository.", used_by={"push_to_hub": When()})
+    report: str | None = setting(
+        None,
+        "Upload this page of vitquant report too, and show its charts in the model card.",
+        metavar="FILE",
+        used_by={"push_to_hub": When()},
+    )
 
 
 class ExportSettings(Publication, Verification, OnnxSettings, Format):

@@ -12,6 +12,8 @@ from vitquant.config.recipe import quantize_command
 from vitquant.config.values import HUB
 from vitquant.core.errors import UserError
 from vitquant.hub.base_model import BaseModel
+from vitquant.hub.markdown import console, table
+from vitquant.hub.report_page import PAGE, Chart, pictures
 from vitquant.hub.repository import CHECKPOINT, ONNX
 from vitquant.models.timm_adapter import TIMM
 from vitquant.reports.widths import mean_bits, widths_by_kind
@@ -26,7 +28,7 @@ class Published:
 
     evaluation: what ``vitquant eval --json`` printed, or None. commands: how it was exported, for
     the card. onnx_bytes: size of the ONNX file, or None without one. exported: what
-    ``vitquant export --json`` printed about that, or None.
+    ``vitquant export --json`` printed about that, or None. charts: of a report, that are there.
     """
 
     repository: str
@@ -37,6 +39,7 @@ class Published:
     commands: tuple[str, ...]
     onnx_bytes: int | None
     exported: Mapping[str, Any] | None = None
+    charts: tuple[Chart, ...] = ()
 
 
 def card(published: Published) -> str:
@@ -70,18 +73,21 @@ def _body(published: Published) -> Iterable[str]:
         f"{header.versions.get('vitquant', '')}. Weights are packed integers; the file loads "
         f"without executing anything in it."
     )
-    yield _table(("", ""), _facts(published))
+    yield table(("", ""), _facts(published))
     if header.is_mixed:
         yield "## Bits"
         yield from _widths(published)
     if published.evaluation is not None:
         yield "## Accuracy"
         yield from _accuracy(published.evaluation)
+    if published.charts:
+        yield f"## Report\n\nAll of it: [{PAGE}]({PAGE}), a page for a browser."
+        yield from pictures(published.charts)
     yield "## How to load it"
     yield from _loading(published)
     yield "## How it was made"
     command = quantize_command(header.model, header.bits, header.settings)
-    yield _console([command, *published.commands])
+    yield console([command, *published.commands])
     yield (
         f"The hash of the float weights is `{header.model['weights_sha256']}`, that of the "
         f"quantized tensors `{header.content_sha256}`. All settings and versions are in the "
@@ -148,7 +154,7 @@ def _widths(published: Published) -> Iterable[str]:
         )
         for kind, found in widths_by_kind(header).items()
     ]
-    yield _table(("layers and matmuls", "bits (how many)"), rows)
+    yield table(("layers and matmuls", "bits (how many)"), rows)
     weight, activation = mean_bits(header)
     yield f"{weight:.2f} bits a weight and {activation:.2f} an activation on average."
 
@@ -176,7 +182,7 @@ def _accuracy(evaluation: Mapping[str, Any]) -> Iterable[str]:
             "" if agreement is None else _percent(agreement),
         )
     )
-    yield _table(("", "top-1 %", "top-5 %", "agreement with float %"), rows)
+    yield table(("", "top-1 %", "top-5 %", "agreement with float %"), rows)
     text = evaluation.get("text_model")
     how = f", zero-shot with the texts of `{text}`" if text else ""
     yield f"On {evaluation['images']:,} images of `{evaluation['data']}`{how}."
@@ -204,7 +210,7 @@ def _loading(published: Published) -> Iterable[str]:
         "```"
     )
     towers = f"IMAGE_MODEL --text-model {name}" if text else name
-    yield _console([f"vitquant eval {towers} --data FOLDER"])
+    yield console([f"vitquant eval {towers} --data FOLDER"])
     yield (
         f"`{CHECKPOINT}` holds packed integers: {_source(published)} builds the architecture from "
         f"`config.json`, but cannot read them."
@@ -218,19 +224,6 @@ def _reads_text(published: Published) -> bool:
 def _source(published: Published) -> str:
     """The library of the float model."""
     return str(published.checkpoint.header.model.get("source", TIMM.source))
-
-
-def _console(lines: Iterable[str]) -> str:
-    return "```sh\n" + "\n".join(lines) + "\n```"
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(c) for c in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def check_evaluation(found: Any, flag: str = "evaluation") -> None:

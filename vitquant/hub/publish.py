@@ -10,6 +10,7 @@ from vitquant.core.errors import UserError
 from vitquant.hub.base_model import BaseModel, base_model
 from vitquant.hub.card import Published, card, check_evaluation
 from vitquant.hub.errors import redact
+from vitquant.hub.report_page import FOLDER, PAGE, ReportPage
 from vitquant.hub.repository import CARD, CHECKPOINT, CONFIG, ONNX, SECTION, check_identifier
 from vitquant.hub.upload import UploadResult, upload
 from vitquant.models.hub_config import hub_config
@@ -25,6 +26,7 @@ def push(
     exported: Mapping[str, Any] | None = None,
     evaluation: Mapping[str, Any] | None = None,
     command: str | None = None,
+    report: ReportPage | None = None,
     token: str | None = None,
 ) -> UploadResult:
     """Publish a checkpoint as ``OWNER/NAME`` on the Hub, which is created if it is not there.
@@ -37,6 +39,7 @@ def push(
         exported: the object that ``vitquant export --json`` prints about it, for the card.
         evaluation: the object that ``vitquant eval --json`` prints, for the card's table.
         command: how the files were exported, for the card; the command that quantized is known.
+        report: a page of ``vitquant report``, whose charts stand in the card.
         token: of the Hub; by default the one that is logged in, or ``HF_TOKEN``.
 
     Raises:
@@ -60,11 +63,12 @@ def push(
         (command,) if command else (),
         onnx.stat().st_size if onnx is not None else None,
         exported,
+        () if report is None else report.charts,
     )
     texts = {
         CONFIG: json.dumps(config(read, model, base, onnx is not None), indent=2),
         CARD: card(published),
-    }
+    } | ({} if report is None else report.files())
     files: dict[str, Path | bytes] = {CHECKPOINT: checkpoint}
     if onnx is not None:
         files[ONNX] = onnx
@@ -75,7 +79,7 @@ def push(
         # Names the content, so that the commit is found again by its title.
         f"{base.name} in {read.header.bits}, content {read.header.content_sha256[:12]}",
         private=private,
-        obsolete=() if onnx is not None else (ONNX,),
+        obsolete=(ONNX, PAGE, FOLDER),
         token=token,
     )
 

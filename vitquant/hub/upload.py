@@ -68,7 +68,8 @@ def upload(
         files: content by name.
         message: title of the commit, by which it is found if the answer to it is lost.
         private: create the repository as a private one, and refuse one that is public.
-        obsolete: files to delete where they are there.
+        obsolete: files to delete where they are there and not among ``files``, and folders, whose
+            names end in a slash, to empty so.
 
     Raises:
         UserError: no commit was made, or that is not known. The message says which and how to go
@@ -88,6 +89,11 @@ def upload(
             raise upload_error(error, repository, state, attempt.silence, token) from None
         commit = found
     return UploadResult(repository, f"{api.endpoint}/{repository}", commit, sizes)
+
+
+def _is_in(name: str, places: Sequence[str]) -> bool:
+    """Whether a file is one of the places, or in one that is a folder."""
+    return any(name == place or (place[-1] == "/" and name.startswith(place)) for place in places)
 
 
 @dataclass
@@ -135,7 +141,8 @@ class _Attempt:
             # What an earlier upload left and this one does not replace belongs to another model.
             there = {file.rfilename for file in (self.info.siblings if self.info else None) or []}
             operations: list[CommitOperation] = list(additions)
-            operations += [CommitOperationDelete(name) for name in obsolete if name in there]
+            gone = (name for name in sorted(there) if name not in files and _is_in(name, obsolete))
+            operations += [CommitOperationDelete(name) for name in gone]
             self.sent = True
             with warnings.catch_warnings(action="ignore"):  # about the card
                 made = Deadline(_COMMIT_SILENCES * self.silence).run(

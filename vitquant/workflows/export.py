@@ -21,6 +21,7 @@ from vitquant.exporters.formats import ONNX, SAFETENSORS, get_format
 from vitquant.exporters.onnx.options import OnnxOptions, choose_weight_type
 from vitquant.exporters.verification import Verification
 from vitquant.hub.publish import push
+from vitquant.hub.report_page import read_page
 from vitquant.hub.repository import check_identifier
 from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model
@@ -134,6 +135,10 @@ def run_export(
         check_writable(out, label, inputs)
     checkpoint = read_checkpoint(file)
     check_can_be_exported(checkpoint.header, settings)
+    page = None
+    if settings.report is not None:
+        flag, content = settings.naming.option("report"), checkpoint.header.content_sha256
+        page = read_page(Path(settings.report), content, flag)
     if settings.format == SAFETENSORS.name:
         return Exported(out, settings.format, SAFETENSORS.write(checkpoint, out, label))
     exported = _to_onnx(checkpoint, restore(checkpoint, adapter), settings, out, progress)
@@ -147,6 +152,7 @@ def run_export(
         onnx=out,
         exported=exported.to_json(),
         command=command,
+        report=page,
     )
     progress.say(f"uploaded to {done.url}")
     exported.about["hub"] = done.to_json()
