@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from generators.mixed_bits import curve
 from generators.rows import (
     BITS,
     CALIB,
@@ -27,6 +28,8 @@ COLORS = {
     "dfq": "#2e8b57",
     "block": "#9467bd",
     "joint": "#1f4e9e",
+    "uniform": "#888888",
+    "mixed": "#1f4e9e",
 }
 Points = list[tuple[float, float, str]]
 Picture = dict[str, dict[str, Points]]
@@ -81,6 +84,7 @@ PICTURES: dict[str, tuple[Callable[[], Picture], str, str]] = {
     "size.svg": (size, "checkpoint, MB", "top-1 %"),
     "steps.svg": (steps, "training steps of 16 images", "top-1 %"),
     "samples.svg": (samples, "calibration images", "%"),
+    "mixed-bits.svg": (curve, "checkpoint, MB", "agreement with float, %"),
 }
 TICKS = {"size.svg": [1.5, 2, 3, 4, 6, 10, 20], "samples.svg": [32, 100, 300, 1000]}
 """Logarithmic axes, and where they have a number."""

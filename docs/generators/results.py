@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from generators.mixed_bits import mixed_bits, mixed_bits_about, prediction
 from generators.rows import (
     BITS,
     CALIB,
@@ -45,6 +46,9 @@ def blocks() -> dict[str, str]:
         "options": by_options(),
         "without-data": without_data(),
         "miniatures": miniatures(),
+        "mixed-bits": mixed_bits(),
+        "mixed-bits-about": mixed_bits_about(),
+        "prediction": prediction(),
         "saliency": saliency(),
         "saliency-about": saliency_about(),
     }
