@@ -94,6 +94,13 @@ class _Seed:
         return read(self.options.out)
 
     def _measure(self, method: str, bits: str, width: str) -> dict[str, object]:
+        if method == "joint":
+            # At the bits of the row of rtn, so that nothing is searched twice.
+            wanted = self.common | {"method": "rtn", "bits": bits, "width": width}
+            same = [k for k in wanted if k != "date"]
+            (chosen,) = (o for o in self.rows() if all(o[k] == wanted[k] for k in same))
+            own = dict(list(chosen.items())[len(self.common) + 4 :])
+            return own | self._train(chosen["nominal"], chosen["layer_bits"])
         search = self.search or self._prepare()
         uniform = {
             name: Bits(float(width[1:]) if "." in width else int(width[1:]), ACTIVATIONS)
@@ -102,39 +109,36 @@ class _Seed:
             for name in self.choices
         }
         uniform[self.context.points.stem] = Bits(8, 8)
-        choice, found = uniform, {}
-        if bits == "mixed":
-            most = self.size.whole(self._with(uniform))
-            overhead = most - search.bytes(uniform) + MARGIN
-            mean = search.mean_activation_bits(uniform)
-            while True:
-                budget = Budget(most - overhead, mean)
-                refined = search.refine(search.choose(budget), budget, self.options.refine)
-                choice = refined.bits
-                if (size := self.size.whole(self._with(choice))) <= most:
-                    break
-                overhead += size - most
-            rounds = refined.rounds
-            found = {"expected_loss": rounds[0].expected, "measured_loss": rounds[0].measured}
-            found["refined_loss"] = rounds[-1].measured
+        choice = uniform if bits == "uniform" else self._mixed(uniform)
         settings = self._with(choice).settings
-        loss = search.measured(choice).divergence
-        if method == "rtn":
-            scores = self.reference._score(self._outputs())
-        else:
-            scores = self._train(settings)
+        rounds = search.refine(choice, Budget(float("inf")), 0).rounds
+        rounds = rounds if bits == "uniform" else self.rounds
         return {
             "bytes": self.size.whole(self._with(choice)),
             "mean_weight_bits": round(mean_weight_bits(choice, self.weights), 4),
             "mean_activation_bits": round(search.mean_activation_bits(choice), 4),
-            "calibration_loss": round(loss, 6),
-            "expected_loss": round(found.get("expected_loss", search.expected(choice)), 6),
-            "measured_loss": round(found.get("measured_loss", loss), 6),
-            "refined_loss": round(found.get("refined_loss", loss), 6),
-            **scores,
+            "calibration_loss": round(rounds[-1].measured, 6),
+            "expected_loss": round(rounds[0].expected, 6),
+            "measured_loss": round(rounds[0].measured, 6),
+            "refined_loss": round(rounds[-1].measured, 6),
+            **self.reference._score(self._outputs()),
             "nominal": str(settings.bits),
             "layer_bits": str(settings.layer_bits or ""),
         }
+
+    def _mixed(self, uniform):
+        """Chosen for the bytes and the mean activation bits of a uniform choice."""
+        search, most = self.search, self.size.whole(self._with(uniform))
+        overhead = most - search.bytes(uniform) + MARGIN
+        mean = search.mean_activation_bits(uniform)
+        while True:
+            budget = Budget(most - overhead, mean)
+            found = search.refine(search.choose(budget), budget, self.options.refine)
+            size = self.size.whole(self._with(found.bits))
+            if size <= most:
+                self.rounds = found.rounds
+                return found.bits
+            overhead += size - most
 
     def _prepare(self) -> BitSearch:
         options, model = self.options, self.reference.model
@@ -172,14 +176,13 @@ class _Seed:
         loaded = load_batches(images, range(len(images)), model.transform(), 32)
         return torch.cat([model.adapter.forward(self.model.module, b) for b, _ in loaded])
 
-    def _train(self, settings) -> dict[str, object]:
+    def _train(self, bits: str, layer_bits: str) -> dict[str, object]:
         with tempfile.TemporaryDirectory() as folder:
             path, options = Path(folder) / "model.safetensors", self.options
             command = [sys.executable, "-m", "vitquant", "quantize", options.model]
             command += ["--weights", str(options.weights)] if options.weights else []
-            command += ["--bits", str(settings.bits), "--calib", options.calib]
-            if settings.layer_bits:
-                command += ["--layer-bits", str(settings.layer_bits)]
+            command += ["--bits", bits, "--calib", options.calib]
+            command += ["--layer-bits", layer_bits] if layer_bits else []
             command += ["--steps", str(options.steps), "--seed", str(self.seed)]
             command += ["--out", str(path), "--json"]
             ended = subprocess.run(command, check=True, stdout=subprocess.PIPE)

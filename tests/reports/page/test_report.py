@@ -225,6 +225,12 @@ def test_every_section_that_may_be_missing_has_a_name(parse, report):
     assert set(named) & optional == {"accuracy"}
 
 
+def test_a_mixed_model_is_called_so(parse, report):
+    mixed = replace(report, model=replace(report.model, is_mixed=True))
+    assert parse(render(report)).all("h1")[0].text == f"{report.model.name} {report.model.bits}"
+    assert parse(render(mixed)).all("h1")[0].text.endswith(f"{report.model.bits}, mixed")
+
+
 FOREIGN = "<script>alert('x')</script>\0\udc80 &amp; \u202e https://example.com/x.png"
 
 

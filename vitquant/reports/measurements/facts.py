@@ -44,6 +44,7 @@ def model_facts(subject: Subject, file: str) -> ModelFacts:
         versions=header.versions,
         layers=layers,
         kept_float=header.unreached,
+        is_mixed=header.is_mixed,
     )
 
 

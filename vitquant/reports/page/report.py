@@ -43,7 +43,8 @@ def render(report: Report) -> str:
     if report.missing:
         sections.append(_missing(report.missing))
     lead = join(_key_figures(report), *(tag("p", note) for note in report.notes))
-    return page(f"{report.model.name} {report.model.bits}", sections, lead=lead)
+    bits = f"{report.model.bits}{', mixed' if report.model.is_mixed else ''}"
+    return page(f"{report.model.name} {bits}", sections, lead=lead)
 
 
 def _made(found: T | None, make: Callable[[T], Section]) -> list[Section]:

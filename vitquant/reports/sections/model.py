@@ -46,6 +46,7 @@ class ModelFacts:
         versions: of what made it, by package.
         layers: in the order of execution, matmuls behind them.
         kept_float: why parts were left float, by the name of a module.
+        is_mixed: whether layers have bits of their own.
     """
 
     file: str
@@ -62,6 +63,7 @@ class ModelFacts:
     versions: dict[str, str]
     layers: tuple[LayerFacts, ...]
     kept_float: dict[str, str]
+    is_mixed: bool = False
 
 
 @dataclass(frozen=True)
