@@ -27,7 +27,7 @@ from vitquant.core.progress import Silent
 from vitquant.data.loader import load_batches
 from vitquant.quantization.bit_allocation.activations import activation_values
 from vitquant.quantization.bit_allocation.measure import Measure
-from vitquant.quantization.bit_allocation.search import BitSearch, Budget
+from vitquant.quantization.bit_allocation.search import BitSearch, Budget, mean_activation_bits
 from vitquant.quantization.bit_allocation.switchable import SwitchableModel
 from vitquant.workflows.allocation.assignment import choices_of, mean_weight_bits, with_bits
 from vitquant.workflows.allocation.cache import cached_losses
@@ -116,7 +116,7 @@ class _Seed:
         return {
             "bytes": self.size.whole(self._with(choice)),
             "mean_weight_bits": round(mean_weight_bits(choice, self.weights), 4),
-            "mean_activation_bits": round(search.mean_activation_bits(choice), 4),
+            "mean_activation_bits": round(mean_activation_bits(choice, self.values), 4),
             "calibration_loss": round(rounds[-1].measured, 6),
             "expected_loss": round(rounds[0].expected, 6),
             "measured_loss": round(rounds[0].measured, 6),
@@ -130,7 +130,7 @@ class _Seed:
         """Chosen for the bytes and the mean activation bits of a uniform choice."""
         search, most = self.search, self.size.whole(self._with(uniform))
         overhead = most - search.bytes(uniform) + MARGIN
-        mean = search.mean_activation_bits(uniform)
+        mean = mean_activation_bits(uniform, self.values)
         while True:
             budget = Budget(most - overhead, mean)
             found = search.refine(search.choose(budget), budget, self.options.refine)

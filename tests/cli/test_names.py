@@ -38,8 +38,8 @@ def test_every_option_refuses_it_before_any_work(name, parameter, vitquant, monk
         return
     vitquant(*words, NAME).refused(f"{parameter.metavar}: {SHOWN}")
     if name not in ("bench", "quantize"):
-        required = ["--data", "digits"] if name == "eval" else []
-        vitquant(*words, "-", *required).refused(SHOWN)
+        required = {"eval": ["--data", "digits"], "analyze": ["--bits", "w4a4"]}
+        vitquant(*words, "-", *required.get(name, [])).refused(SHOWN)
 
 
 def test_stdin_refuses_it(vitquant, monkeypatch):

@@ -46,6 +46,10 @@ class Found:
 class BitSearch:
     """Chooses bits for the points of a network.
 
+    Attributes:
+        losses: of each point at each of its widths, once :meth:`use` was called.
+        values: how many values a point's activations have.
+
     Args:
         measure: of the network, all of whose points are float.
         choices: what each point may be quantized to: every combination of some widths of weights
@@ -63,7 +67,7 @@ class BitSearch:
         progress: Progress,
     ) -> None:
         self._measure, self._model, self._progress = measure, measure.model, progress
-        self._choices, self._bytes_of, self._values = choices, bytes_of, values
+        self._choices, self._bytes_of, self.values = choices, bytes_of, values
         self.losses: dict[str, dict[Bits, float]] = {}
 
     def measure_alone(self) -> list[float]:
@@ -104,11 +108,6 @@ class BitSearch:
     def bytes(self, choice: Choice) -> int:
         """Of all weights."""
         return sum(self._bytes_of(name, bits.weight) for name, bits in choice.items())
-
-    def mean_activation_bits(self, choice: Choice) -> float:
-        """On the mean of all values of activations."""
-        bits = sum(self._values[name] * bits.activation for name, bits in choice.items())
-        return bits / max(1, sum(self._values[name] for name in choice))
 
     def expected(self, choice: Choice) -> float:
         """The sum of what each point loses alone."""
@@ -170,7 +169,7 @@ class BitSearch:
                     bits,
                     loss,
                     self._bytes_of(name, bits.weight),
-                    float(self._values[name] * bits.activation),
+                    float(self.values[name] * bits.activation),
                     now is not None and bits != now[name],
                 )
                 for bits, loss in own.items()
@@ -181,10 +180,16 @@ class BitSearch:
     def _solve(
         self, options: dict[str, list[Option]], budget: Budget, changes: float = float("inf")
     ) -> dict[str, Bits] | None:
-        values = sum(self._values[name] for name in options)
+        values = sum(self.values[name] for name in options)
         limited = budget.activation_bits < float("inf")
         useful = {name: _useful(own, limited) for name, own in options.items()}
         return allocate(useful, budget.bytes, budget.activation_bits * values, changes)
+
+
+def mean_activation_bits(choice: Choice, values: Mapping[str, int]) -> float:
+    """Over all values of activations."""
+    bits = sum(values[name] * own.activation for name, own in choice.items())
+    return bits / max(1, sum(values[name] for name in choice))
 
 
 def corners(choices: Sequence[Bits]) -> list[Bits]:

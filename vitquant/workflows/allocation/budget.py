@@ -8,11 +8,17 @@ from vitquant.config.groups.budget import BUDGETS
 from vitquant.core.errors import UserError
 from vitquant.quantization.bit_allocation.activations import activation_values
 from vitquant.quantization.bit_allocation.measure import Measure
-from vitquant.quantization.bit_allocation.search import BitSearch, Budget, Choice, Found
+from vitquant.quantization.bit_allocation.search import (
+    BitSearch,
+    Budget,
+    Choice,
+    Found,
+    mean_activation_bits,
+)
 from vitquant.quantization.bit_allocation.switchable import SwitchableModel
 from vitquant.quantization.ptq.context import PTQContext
 from vitquant.workflows.allocation.assignment import choices_of, mean_weight_bits, with_bits
-from vitquant.workflows.allocation.cache import cached_losses
+from vitquant.workflows.allocation.cache import cached_choice, cached_losses
 from vitquant.workflows.allocation.sizes import FileSize
 
 # How often the range of sizes is halved in the search for the least that keeps an agreement.
@@ -82,8 +88,21 @@ class _Allocator:
 
     def run(self) -> tuple[PTQContext, Allocation]:
         """Measure, choose, refine."""
-        settings, say = self.settings, self.context.progress.say
         self._check_least()
+        found = cached_choice(self.context, self._search)
+        chosen = self._with_bits(found.bits)
+        allocation = self._describe(found, self.size.whole(chosen))
+        first, last = found.rounds[0], found.rounds[-1]
+        self.context.progress.say(
+            f"weights of {allocation.mean_weight_bits:.2f} bits and activations of "
+            f"{allocation.mean_activation_bits:.2f} on the mean; loss {first.measured:.4g} where "
+            f"{first.expected:.4g} was expected, {last.measured:.4g} after "
+            f"{len(found.rounds) - 1} rounds"
+        )
+        return chosen, allocation
+
+    def _search(self) -> Found:
+        settings = self.settings
         model = SwitchableModel(self.context, {b for own in self.choices.values() for b in own})
         measure = Measure(self.context, model, settings.sensitivity_images)
         search = BitSearch(
@@ -91,19 +110,8 @@ class _Allocator:
         )
         search.use(cached_losses(self.context, self.choices, search.measure_alone))
         if settings.max_size is not None:
-            found = self._fit(search, settings.max_size)
-        else:
-            found = self._keep(search, model)
-        chosen = self._with_bits(found.bits)
-        allocation = self._describe(search, found, self.size.whole(chosen))
-        first, last = found.rounds[0], found.rounds[-1]
-        say(
-            f"weights of {allocation.mean_weight_bits:.2f} bits and activations of "
-            f"{allocation.mean_activation_bits:.2f} on the mean; loss {first.measured:.4g} where "
-            f"{first.expected:.4g} was expected, {last.measured:.4g} after "
-            f"{len(found.rounds) - 1} rounds"
-        )
-        return chosen, allocation
+            return self._fit(search, settings.max_size)
+        return self._keep(search, model)
 
     def weight_bytes(self, name: str, bits: float) -> int:
         """Of a layer's weights; 0 for a matmul."""
@@ -215,7 +223,7 @@ class _Allocator:
     def _label(self, name: str) -> str:
         return self.settings.naming.option(name)
 
-    def _describe(self, search: BitSearch, found: Found, file_bytes: int) -> Allocation:
+    def _describe(self, found: Found, file_bytes: int) -> Allocation:
         settings = self.settings
         names = ("max_size", "min_agreement", "choices", "budget_of")
         asked = {name: getattr(settings, name) for name in names}
@@ -224,5 +232,5 @@ class _Allocator:
             found,
             file_bytes,
             mean_weight_bits(found.bits, self.counts),
-            search.mean_activation_bits(found.bits),
+            mean_activation_bits(found.bits, self.values),
         )

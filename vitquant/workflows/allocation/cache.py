@@ -1,13 +1,16 @@
-"""What single layers lose, kept for other budgets of the same model."""
+"""What was measured for a budget, kept for others of the same model, and for a run that goes on."""
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from vitquant.config.bits import Bits
+from vitquant.config.bits import Bits, parse_bits
 from vitquant.core import distributed
 from vitquant.core.errors import UserError
 from vitquant.core.files import write_whole
+from vitquant.quantization.bit_allocation.measure import Loss
+from vitquant.quantization.bit_allocation.search import Found, Round
 from vitquant.quantization.ptq.context import PTQContext
 from vitquant.quantization.training.state import run_fingerprint
 from vitquant.synthesis import job
@@ -25,30 +28,58 @@ def cached_losses(
     choices: Mapping[str, Sequence[Bits]],
     measure: Callable[[], list[float]],
 ) -> list[float]:
-    """What ``measure`` returns, from the cache where it was measured before.
+    """What single layers lose: what ``measure`` returns, or did for another budget.
 
     choices: the widths of each layer and matmul. All processes call it together.
     """
     run = run_fingerprint(context.model, context.images, context.settings)
     header = {name: run[name] for name in _MATTERS if name in run}
     header["choices"] = {name: list(map(str, own)) for name, own in choices.items()}
-    text = json.dumps(header, sort_keys=True)
-    path = job.root() / "sensitivity" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    found = _cached(context, "losses of single layers", header, measure)
+    return [float(loss) for loss in found]
+
+
+def cached_choice(context: PTQContext, search: Callable[[], Found]) -> Found:
+    """The bits that ``search`` finds, or found when the same run was started before.
+
+    A run that goes on must not train other bits, which the last digits of a loss could lead to.
+    All processes call it together.
+    """
+
+    def plain() -> Any:
+        found = search()
+        bits = {name: str(own) for name, own in found.bits.items()}
+        return [bits, found.loss, found.rounds]
+
+    header = run_fingerprint(context.model, context.images, context.settings)
+    bits, loss, rounds = _cached(context, "bits of layers", header, plain)
+    return Found(
+        {name: parse_bits(text) for name, text in bits.items()},
+        Loss(*loss),
+        [Round(*one) for one in rounds],
+    )
+
+
+def _cached(
+    context: PTQContext, what: str, header: Mapping[str, Any], compute: Callable[[], Any]
+) -> Any:
+    """JSON from the cache, or computed now and kept there. header: all that it depends on."""
+    text = json.dumps([what, header], sort_keys=True)
+    path = job.root() / "allocation" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     found = None
     if distributed.is_main() and path.is_file():
         try:
-            found = [float(loss) for loss in json.loads(path.read_text())]
-        except (OSError, ValueError, TypeError):
-            context.progress.warn(f"{path} cannot be read; losses are measured again")
-    found = distributed.broadcast_object(found)
-    if found is not None:
-        context.progress.say(f"what single layers lose from {path}")
-        return list(found)
-    losses = measure()
+            found = json.loads(path.read_text())
+        except (OSError, ValueError):
+            context.progress.warn(f"{path} cannot be read; {what} are measured again")
+    if (found := distributed.broadcast_object(found)) is not None:
+        context.progress.say(f"{what} from {path}")
+        return found
+    found = compute()
     if distributed.is_main():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps(losses).encode())
+            write_whole(path, json.dumps(found).encode())
         except (OSError, UserError) as error:
-            context.progress.warn(f"losses of single layers are not kept: {error}")
-    return losses
+            context.progress.warn(f"{what} are not kept: {error}")
+    return found
