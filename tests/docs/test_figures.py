@@ -1,7 +1,7 @@
 """Numbers in the running text of README and of the results follow from rows of docs/results."""
 
 import re
-from statistics import mean
+from statistics import mean, stdev
 
 import pytest
 from generators.rows import MINIATURES, MODELS, RESULTS, float_group, groups, read
@@ -25,6 +25,32 @@ def written(value: float) -> set[str]:
     return {f"{abs(value):.{digits}f}" for digits in (1, 2, 3)}
 
 
+def mixed_bits() -> set[str]:
+    """Of each run over its seeds: means and standard deviations, and gains over uniform bits."""
+    runs: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
+    for row in read(RESULTS / "mixed_bits.csv"):
+        key = tuple(row[n] for n in ("model", "width", "method", "steps", "bits"))
+        runs.setdefault(key, {})[row["seed"]] = row
+    found: set[str] = set()
+    for key, rows in runs.items():
+        values = {
+            column: [factor * float(row[column]) for row in rows.values()]
+            for column, factor in {"bytes": 1e-6, "agreement": 100, "top1": 100, "kl": 1}.items()
+        }
+        uniform = runs[(*key[:-1], "uniform")]
+        values["gain"] = [
+            100 * (float(row["agreement"]) - float(uniform[seed]["agreement"]))
+            for seed, row in rows.items()
+            if seed in uniform
+        ]
+        for own in filter(None, values.values()):
+            found |= written(mean(own)) | written(stdev(own) if len(own) > 1 else 0.0)
+    for row in read(RESULTS / "sensitivity_prediction.csv"):
+        names = ("spearman", "least_measured", "most_measured", "mean_ratio")
+        found |= {row[n] for n in names}
+    return found
+
+
 @pytest.fixture(scope="module")
 def known() -> set[str]:
     """Every number that the rows give, as it may be written."""
@@ -45,6 +71,7 @@ def known() -> set[str]:
             found |= written(own.mean("bytes") / group.mean("bytes"))
     for row in read(RESULTS / "scale_search.csv"):
         found |= written(100 * float(row["top1"]))
+    found |= mixed_bits()
     for row in read(RESULTS / "saliency.csv"):
         for column in ("mae", "iou", "onnx_mae", "onnx_iou"):
             found |= written(float(row[column])) | {f"{float(row[column]):.4f}"}
