@@ -99,10 +99,7 @@ def quantize(
     if state is not None:
         check_supports_resume(method)
     progress = progress if progress is not None and distributed.is_main() else Silent()
-    samples = method.samples(settings)
-    if settings.has_budget:
-        wanted = settings.sensitivity_images if settings.min_agreement is None else AGREEMENT_IMAGES
-        samples = max(samples, min(wanted, settings.samples))
+    samples = most_samples(settings)
     context = make_context(model, images, settings, samples, progress, device, reading)
     model, chosen, allocation = context.model, context.images, None
     if settings.has_budget:
@@ -125,6 +122,15 @@ def quantize(
         fidelity = compare(result, model, chosen, device)
     seconds = time.monotonic() - context.start
     return Quantized(result, header, len(chosen), seconds, fidelity, context.history)
+
+
+def most_samples(settings: QuantizeSettings) -> int:
+    """How many calibration images a run uses at most: its method, and the choice of bits."""
+    samples = get_method(settings.method).samples(settings)
+    if not settings.has_budget:
+        return samples
+    wanted = settings.sensitivity_images if settings.min_agreement is None else AGREEMENT_IMAGES
+    return max(samples, min(wanted, settings.samples))
 
 
 def make_context(

@@ -198,7 +198,7 @@ def _announce(
     own = f" (patch embedding {settings.patch_embed_bits}, head {settings.head_bits}{own})"
     what, own = ("texts", "") if model.reads_text else ("images", own)
     method = get_method(settings.method)
-    count = min(method.samples(settings), len(images))
+    count = min(ptq.most_samples(settings), len(images))
     to = f"{settings.bits}{own}"
     if settings.has_budget:
         to = f"bits of {settings.choices} under a budget"

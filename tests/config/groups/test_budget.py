@@ -73,7 +73,15 @@ def test_without_bits_one_of_the_choices_stands_for_all():
         ({"max_size": "3MB", "mean_activation_bits": 4.0}, "has one width of activations; add"),
         (
             {"max_size": "3MB", "choices": "a4,a8", "mean_activation_bits": 3.0},
-            "--mean-activation-bits: 3 is less than the least of .*; 4 or more is accepted",
+            "--mean-activation-bits: 3 is not 4 or more and less than 8, the widths of activations",
+        ),
+        (
+            {"max_size": "3MB", "choices": "a4,a8", "mean_activation_bits": 8.0},
+            "--mean-activation-bits: 8 is not 4 or more and less than 8, the widths of activations",
+        ),
+        (
+            {"max_size": "3MB", "choices": "a4,a8", "mean_activation_bits": float("nan")},
+            "--mean-activation-bits: nan is not 4 or more and less than 8, the widths of activ",
         ),
         ({}, "--bits: it is missing, as are --max-size and --min-agreement"),
     ],

@@ -3,13 +3,21 @@
 import pytest
 import torch
 
+import vitquant
 from vitquant.checkpoint.read import read_checkpoint, restore
+from vitquant.checkpoint.write import checkpoint_bytes
 from vitquant.config.bits import Bits
+from vitquant.config.quantize import QuantizeSettings
 from vitquant.core.errors import UserError
+from vitquant.core.progress import Silent
+from vitquant.data.class_names import LabelSpace
+from vitquant.data.open import Role, open_source
 from vitquant.data.sources.noise import NoiseSource
 from vitquant.exporters.onnx.export import to_onnx
+from vitquant.models.sources import load_float
 from vitquant.quantization.graph.keep_float import KEPT
-from vitquant.workflows.ptq import quantize
+from vitquant.workflows.allocation.sizes import structure
+from vitquant.workflows.ptq import make_context, quantize
 
 CHOICES = {"choices": "w2,w3,w4,w8,a4,a8"}
 
@@ -102,6 +110,27 @@ def test_bytes_of_the_onnx_file(make_small, images, budget):
     assert 0.8 * most < to_onnx(made.model, made.header).ByteSize() <= most
     # ONNX has no type of three bits: four cost the same.
     assert 3 not in {record.weight_bits for record in made.header.layers}
+
+
+def test_no_scale_of_the_onnx_file_is_counted_as_float16(tmp_path):
+    # Of a model wide enough for its scales to be held as float16, if float16 could hold them.
+    made = vitquant.quantize("vit_digits", "w4a8", "digits", method="rtn", samples=16)
+    made.save(tmp_path / "model.safetensors")
+    checkpoint = read_checkpoint(tmp_path / "model.safetensors")
+    chosen = QuantizeSettings.build(bits="w4a8", method="rtn", samples=16, calib="digits")
+    source = open_source("digits", flag="", label_space=LabelSpace(10, None), role=Role.CALIBRATION)
+    context = make_context(load_float("vit_digits"), source, chosen, 16, Silent(), "cpu")
+    files = to_onnx(restore(checkpoint), checkpoint.header), to_onnx(*structure(context))
+    real, expected = (sum(t.ByteSize() for t in file.graph.initializer) for file in files)
+    assert real <= expected < 1.05 * real
+
+
+def test_what_trained_methods_store_beside_ternary_weights_is_not_kept_free():
+    # Where the usual weights are ternary, rescaling is stored by default, and else is not.
+    made = vitquant.quantize(
+        "vit_digits", calib="digits", max_size="200kB", steps=1, samples=16, batch_size=16, refine=0
+    )
+    assert len(checkpoint_bytes(made.module, made.header)) > 0.97 * 200_000
 
 
 def test_the_smallest_file_that_keeps_the_agreement(make_small, budget, tmp_path):

@@ -169,8 +169,8 @@ def check_budget(settings: Budget, labels: Mapping[str, str]) -> None:
             f"{label}: {settings.choices} has one width of activations; add others to "
             f"{settings.naming.option('choices')}, or leave it out"
         )
-    if mean < activations[0]:
+    if not activations[0] <= mean < activations[-1]:
         raise UserError(
-            f"{label}: {mean:g} is less than the least of {settings.choices}; {activations[0]} or "
-            f"more is accepted"
+            f"{label}: {mean:g} is not {activations[0]} or more and less than {activations[-1]}, "
+            f"the widths of activations in {settings.naming.option('choices')}"
         )

@@ -63,11 +63,6 @@ class Measure:
         with torch.inference_mode():
             self._expected = [forward(context.float_model, p.images) for p in self._parts]
 
-    @property
-    def measures_agreement(self) -> bool:
-        """Whether the model has classes."""
-        return self._classifies
-
     def record(self) -> Loss:
         """Measure the network as it is; later changes are changes of this."""
         return self._loss([part.record() for part in self._parts])

@@ -88,16 +88,16 @@ class _Allocator:
 
     def run(self) -> tuple[PTQContext, Allocation]:
         """Measure, choose, refine."""
-        self._check_least()
+        self._check()
         found = cached_choice(self.context, self._search)
         chosen = self._with_bits(found.bits)
         allocation = self._describe(found, self.size.whole(chosen))
         first, last = found.rounds[0], found.rounds[-1]
+        refined = "" if last is first else f", {last.measured:.4g} once refined"
         self.context.progress.say(
             f"weights of {allocation.mean_weight_bits:.2f} bits and activations of "
             f"{allocation.mean_activation_bits:.2f} on the mean; loss {first.measured:.4g} where "
-            f"{first.expected:.4g} was expected, {last.measured:.4g} after "
-            f"{len(found.rounds) - 1} rounds"
+            f"{first.expected:.4g} was expected{refined}"
         )
         return chosen, allocation
 
@@ -132,11 +132,16 @@ class _Allocator:
             for name, own in self.choices.items()
         }
 
-    def _check_least(self) -> None:
-        """Before anything is measured."""
+    def _check(self) -> None:
+        """Raise a UserError for what nothing can meet, before anything is measured."""
         most = self.settings.max_size
         least = self._least()
         if most is None:
+            if self.context.model.num_classes < 2:
+                raise UserError(
+                    f"{self._label('min_agreement')}: {self.context.model.identity.name} has no "
+                    f"classes; {self._label('max_size')} is accepted"
+                )
             return
         needed = self.size.whole(self._with_bits(least))
         if needed > most:
@@ -150,13 +155,16 @@ class _Allocator:
         """The least loss in so many bytes."""
         choice: Choice = self._least()
         overhead = self._overhead(choice)
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
             budget = self._budget(most - overhead)
             choice = self._choose(search, budget)
-            # Defaults depend on the bits, and what is stored on these.
-            if (real := self._overhead(choice)) > overhead:
-                # Refining lets the patterns grow a little that say which layer has which bits.
-                overhead = real + _PATTERN_BYTES * len(choice)
+            # Refining lets the patterns grow a little that say which layer has which bits.
+            growth = _PATTERN_BYTES * len(choice)
+            # Defaults depend on the bits, and what is stored on these: with ternary weights often
+            # more than with others, which leaves bytes to be used.
+            real = self._overhead(choice)
+            if real > overhead or (number == 0 and real + growth < overhead):
+                overhead = real + growth
                 continue
             found = search.refine(choice, budget, self.settings.refine)
             if (real := self._overhead(found.bits)) <= overhead:
@@ -171,11 +179,6 @@ class _Allocator:
         """The fewest bytes that keep the agreement."""
         wanted = self.settings.min_agreement or 0.0
         judge = Measure(self.context, model, AGREEMENT_IMAGES)
-        if judge.measures_agreement is False:
-            raise UserError(
-                f"{self._label('min_agreement')}: {self.context.model.identity.name} has no "
-                f"classes; {self._label('max_size')} is accepted"
-            )
 
         def agreement(choice: Choice) -> float:
             model.set(dict(choice))

@@ -9,6 +9,7 @@ from vitquant.exporters.onnx.export import to_onnx
 from vitquant.exporters.onnx.graph import get_weight_type, smallest_type
 from vitquant.exporters.onnx.options import OnnxOptions
 from vitquant.models.model import Model
+from vitquant.quantization.layers.base import is_float_remainder
 from vitquant.quantization.methods.base import get_method
 from vitquant.quantization.ptq.context import PTQContext, find_folds
 from vitquant.quantization.ptq.convert import convert
@@ -74,4 +75,8 @@ def structure(context: PTQContext) -> tuple[Model, Header]:
     records = layer_records(student, convert(student, context.float_model))
     header = header_of(context, student, records)
     student.eval().requires_grad_(False)
+    for name, tensor in student.state_dict().items():
+        if tensor.is_floating_point() and not is_float_remainder(name, tensor):
+            # No float16, as what a search finds: an exported file holds what it can as float16.
+            tensor.fill_(0.1)
     return replace(context.model, module=student.cpu()), header
