@@ -66,11 +66,13 @@ def analyze(
 
 
 def _table(done: "Analysis") -> "Table":
-    from rich.table import Table
+    from rich.table import Column, Table
 
+    # Names that a narrow terminal cuts are those of no part.
+    name = Column("part", min_width=max(len(part.name) for part in done.parts))
     titles = [f"{c.bits} {'spared' if c.spared else 'alone'}" for c in done.columns]
     sizes = [f"{bits} bytes" for bits in done.settings.bits]
-    table = Table("part", "kind", *titles, *sizes, "time %", title=f"{done.loss} from float")
+    table = Table(name, "kind", *titles, *sizes, "time %", title=f"{done.loss} from float")
     whole = [f"{column.whole.divergence:.3g}" if column.spared else "" for column in done.columns]
     table.add_row("everything", "", *whole, *[""] * len(sizes), "")
     for i, part in enumerate(done.parts):

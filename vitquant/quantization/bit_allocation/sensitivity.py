@@ -1,14 +1,12 @@
 """How much each layer, attention matmul and group of them matters at each width."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from vitquant.config.bits import Bits
+from vitquant.config.bits.patterns import family
 from vitquant.quantization.bit_allocation.measure import Change, Loss, Measure
 from vitquant.quantization.graph.points import QuantizationPoints
-
-_NUMBER = re.compile(r"\.\d+\.")
 
 
 class Part(NamedTuple):
@@ -30,7 +28,7 @@ def parts_of(points: QuantizationPoints) -> list[Part]:
     order = _in_order(points)
     groups: dict[str, list[str]] = {}
     for name in order:
-        groups.setdefault(_NUMBER.sub(".*.", name), []).append(name)
+        groups.setdefault(family(name), []).append(name)
     blocks = {b: [name for name in order if name.startswith(f"{b}.")] for b in points.blocks}
     return [
         *(Part(name, kinds[name], (name,)) for name in order),
