@@ -198,6 +198,15 @@ def images_for(model: Model, source: str, flag: str, role: Role, **options: Any)
     )
 
 
+def check_is_float(name: str) -> None:
+    """Raise a UserError if ``name`` is that of a file, or of a model that is quantized already."""
+    if not isinstance(resolve(name), FloatName):
+        raise UserError(
+            f"MODEL: {name} is a file, or quantized already; the name of a float model is "
+            f"accepted, with --weights FILE for its weights"
+        )
+
+
 class ReadingSettings(Protocol):
     """Settings that say how images become RGB."""
 

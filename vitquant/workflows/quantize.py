@@ -10,7 +10,7 @@ from vitquant.config.quantize import QuantizeSettings
 from vitquant.config.recipe import read_recipe
 from vitquant.core import distributed
 from vitquant.core.device import describe_device
-from vitquant.core.errors import Interrupted, UserError
+from vitquant.core.errors import Interrupted
 from vitquant.core.files import check_writable, remove_leftovers
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
@@ -32,7 +32,7 @@ from vitquant.workflows.calibration_images import (
     name_of,
 )
 from vitquant.workflows.inputs import inputs_of
-from vitquant.workflows.open import FloatName, as_file_name, reading_for, resolve
+from vitquant.workflows.open import as_file_name, check_is_float, reading_for
 from vitquant.workflows.ptq import Quantized, check_supports_resume
 from vitquant.workflows.python_model import GivenModel
 from vitquant.workflows.results.quantized_file import QuantizedFile
@@ -136,11 +136,7 @@ def quantize_to_file(
     Raises:
         Interrupted: with Ctrl-C, where a run can resume. Others as :func:`quantize`.
     """
-    if not isinstance(resolve(name), FloatName):
-        raise UserError(
-            f"MODEL: {name} is a file, or quantized already; the name of a float model is "
-            f"accepted, with --weights FILE for its weights"
-        )
+    check_is_float(name)
     path = out or Path(f"{as_file_name(name)}-{_wanted(settings)}.safetensors")
     if distributed.is_main():
         inputs = inputs_of(settings, name, given.weights)

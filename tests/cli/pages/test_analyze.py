@@ -104,6 +104,11 @@ def test_an_interrupted_run_goes_on(analyze, tmp_path, monkeypatch):
     assert first["parts"] == second["parts"]
 
 
+def test_a_checkpoint_is_refused(vitquant, checkpoint):
+    asked = ("analyze", checkpoint, "--bits", "w4a4", "--calib", "digits")
+    vitquant(*asked).refused("MODEL", "quantized already")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -26,10 +26,14 @@ def search(make_small, make_context, settings, batch):
     matmuls = {point.name: [b for b in WIDTHS if b.weight == 8] for point in context.points.matmuls}
     choices = {point.name: WIDTHS for point in context.points.layers} | matmuls
     values = activation_values(context.float_model, context.points, batch)
+    counts = {
+        point.name: context.float_model.get_submodule(point.name).weight.numel()
+        for point in context.points.layers
+    }
     made = BitSearch(
         Measure(context, model, images=4),
         choices,
-        lambda name, bits: int(model.weights(name) * bits / 8),
+        lambda name, bits: int(counts.get(name, 0) * bits / 8),
         values,
         Silent(),
     )

@@ -98,6 +98,7 @@ def test_the_settings_of_the_file_do_the_same_by_hand(
         assert torch.equal(again.model.module(batch), first.model.module(batch))
 
 
+@pytest.mark.slow
 def test_bytes_of_the_onnx_file(make_small, images, budget):
     model = make_small("vit")
     sizes = {}

@@ -47,6 +47,7 @@ class BitSearch:
     """Chooses bits for the points of a network.
 
     Attributes:
+        choices: of each point, without those that a file has no shorter form for.
         losses: of each point at each of its widths, once :meth:`use` was called.
         values: how many values a point's activations have.
 
@@ -67,8 +68,18 @@ class BitSearch:
         progress: Progress,
     ) -> None:
         self._measure, self._model, self._progress = measure, measure.model, progress
-        self._choices, self._bytes_of, self.values = choices, bytes_of, values
+        self._bytes_of, self.values = bytes_of, values
+        self.choices = {name: self._worth_it(name, own) for name, own in choices.items()}
         self.losses: dict[str, dict[Bits, float]] = {}
+
+    def _worth_it(self, name: str, choices: Sequence[Bits]) -> list[Bits]:
+        """Without widths of weights that take as many bytes as a wider one."""
+        size = {bits.weight: self._bytes_of(name, bits.weight) for bits in choices}
+        return [
+            bits
+            for bits in choices
+            if not any(w > bits.weight and n <= size[bits.weight] for w, n in size.items())
+        ]
 
     def measure_alone(self) -> list[float]:
         """What each point loses at each of its corners, all others being float."""
@@ -83,27 +94,23 @@ class BitSearch:
         Of weights and activations together, a point loses the sum of what either loses beside the
         other at its most bits.
         """
-        alone: dict[str, dict[Bits, float]] = {name: {} for name in self._choices}
+        alone: dict[str, dict[Bits, float]] = {name: {} for name in self.choices}
         for (name, bits), loss in zip(self._corners(), losses, strict=True):
             alone[name][bits] = loss
-        self.losses = {n: filled_in(alone[n], own) for n, own in self._choices.items()}
+        self.losses = {n: filled_in(alone[n], own) for n, own in self.choices.items()}
 
     def _corners(self) -> list[tuple[str, Bits]]:
-        return [(name, bits) for name, own in self._choices.items() for bits in corners(own)]
+        return [(name, bits) for name, own in self.choices.items() for bits in corners(own)]
 
     def choose(self, budget: Budget) -> dict[str, Bits] | None:
         """The least sum of losses within a budget; None where nothing fits."""
         return self._solve(self._options(self.losses, None), budget)
 
     def least_bytes(self) -> int:
-        return sum(
-            min(self._bytes_of(n, b.weight) for b in own) for n, own in self._choices.items()
-        )
+        return sum(min(self._bytes_of(n, b.weight) for b in own) for n, own in self.choices.items())
 
     def most_bytes(self) -> int:
-        return sum(
-            max(self._bytes_of(n, b.weight) for b in own) for n, own in self._choices.items()
-        )
+        return sum(max(self._bytes_of(n, b.weight) for b in own) for n, own in self.choices.items())
 
     def bytes(self, choice: Choice) -> int:
         """Of all weights."""
@@ -135,7 +142,7 @@ class BitSearch:
     def _round(self, found: Found, budget: Budget, what: str) -> Found | None:
         """A better choice with some points changed by one step, or None."""
         now, loss = found.bits, found.loss.divergence
-        steps = [(n, b) for n, own in self._choices.items() for b in neighbors(now[n], own)]
+        steps = [(n, b) for n, own in self.choices.items() for b in neighbors(now[n], own)]
         changes: list[Change] = [{n: b} for n, b in steps]
         losses: dict[str, dict[Bits, float]] = {name: {now[name]: 0.0} for name in now}
         for (name, bits), one in zip(steps, self._measure.losses(changes, what), strict=True):

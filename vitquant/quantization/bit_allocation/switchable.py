@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from vitquant.config.bits import Bits
 from vitquant.core.distributed import Task, run_sharded
 from vitquant.quantization.graph.observe import ActivationSamples
-from vitquant.quantization.graph.points import LayerPoint, MatmulPoint
 from vitquant.quantization.layers.attention import QuantizedMatmul
 from vitquant.quantization.layers.base import FakeQuantLayer
 from vitquant.quantization.layers.interception import InterceptedMatmuls, intercept
@@ -62,15 +61,6 @@ class SwitchableModel:
     @property
     def names(self) -> list[str]:
         return [*self._layers, *self._matmuls]
-
-    def point(self, name: str) -> LayerPoint | MatmulPoint:
-        return self._layers.get(name) or self._matmuls[name]
-
-    def weights(self, name: str) -> int:
-        """How many weights a point has."""
-        if name not in self._layers:
-            return 0
-        return cast(Tensor, self._float.get_submodule(name).weight).numel()
 
     def set(self, bits: Mapping[str, Bits | None]) -> dict[str, Bits | None]:
         """Quantize these points, or set them back to float, which is None; the others stay.

@@ -30,7 +30,7 @@ from vitquant.quantization.ptq.context import PTQContext
 from vitquant.reports.analysis import Analysis
 from vitquant.reports.page.analysis import analysis_page
 from vitquant.workflows.allocation.columns import measured_columns
-from vitquant.workflows.allocation.sizes import FileSize, structure
+from vitquant.workflows.allocation.sizes import FileSize, structure, weight_counts
 from vitquant.workflows.calibration_images import (
     Confirm,
     Images,
@@ -40,7 +40,7 @@ from vitquant.workflows.calibration_images import (
     name_of,
 )
 from vitquant.workflows.inputs import inputs_of
-from vitquant.workflows.open import reading_for
+from vitquant.workflows.open import check_is_float, reading_for
 from vitquant.workflows.ptq import make_context
 from vitquant.workflows.python_model import GivenModel
 
@@ -114,6 +114,7 @@ def run_analysis(
         UserError: the model, the images or the file cannot be used.
         Interrupted: while what was measured is kept.
     """
+    check_is_float(name)
     quantization = settings.quantization
     if out is not None and out.suffix not in SUFFIXES:
         raise UserError(f"--out: {out} ends in none of {', '.join(SUFFIXES)}, which are accepted")
@@ -176,10 +177,7 @@ def _times(context: PTQContext) -> dict[str, float]:
 
 def _bytes(context: PTQContext, parts: list[Part], settings: AnalyzeSettings) -> list[list[int]]:
     size = FileSize(context)
-    counts = {
-        point.name: context.float_model.get_submodule(point.name).weight.numel()  # type: ignore[operator]
-        for point in context.points.layers
-    }
+    counts = weight_counts(context)
     return [
         [
             sum(size.of_weights(counts.get(n, 0), bits.weight) for n in part.members)

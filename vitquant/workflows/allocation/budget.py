@@ -19,7 +19,7 @@ from vitquant.quantization.bit_allocation.switchable import SwitchableModel
 from vitquant.quantization.ptq.context import PTQContext
 from vitquant.workflows.allocation.assignment import choices_of, mean_weight_bits, with_bits
 from vitquant.workflows.allocation.cache import cached_choice, cached_losses
-from vitquant.workflows.allocation.sizes import FileSize
+from vitquant.workflows.allocation.sizes import FileSize, weight_counts
 
 # How often the range of sizes is halved in the search for the least that keeps an agreement.
 _HALVINGS = 7
@@ -76,10 +76,7 @@ class _Allocator:
         self.context, self.settings = context, context.settings
         self.size = FileSize(context)
         self.choices = choices_of(context)
-        self.counts = {
-            point.name: context.float_model.get_submodule(point.name).weight.numel()  # type: ignore[operator]
-            for point in context.points.layers
-        }
+        self.counts = weight_counts(context)
         self.values = activation_values(
             context.float_model,
             context.points,
@@ -108,7 +105,7 @@ class _Allocator:
         search = BitSearch(
             measure, self.choices, self.weight_bytes, self.values, self.context.progress
         )
-        search.use(cached_losses(self.context, self.choices, search.measure_alone))
+        search.use(cached_losses(self.context, search.choices, search.measure_alone))
         if settings.max_size is not None:
             return self._fit(search, settings.max_size)
         return self._keep(search, model)
@@ -145,10 +142,11 @@ class _Allocator:
             return
         needed = self.size.whole(self._with_bits(least))
         if needed > most:
+            given = any(len(own) == 1 for own in self.choices.values())
             raise UserError(
                 f"{self._label('max_size')}: {most} ({int(most):,} bytes) is too little for "
-                f"{self.context.model.identity.name}; the least with {self.settings.choices} is "
-                f"{needed:,} bytes"
+                f"{self.context.model.identity.name}; the least with {self.settings.choices}"
+                f"{' and the bits that are given' if given else ''} is {needed:,} bytes"
             )
 
     def _fit(self, search: BitSearch, most: int) -> Found:
@@ -171,8 +169,8 @@ class _Allocator:
                 return found
             overhead = real
         raise UserError(
-            f"{self._label('max_size')}: {self.settings.max_size} is too little; "
-            f"{most + overhead - self._overhead(choice):,} bytes are enough"
+            f"{self._label('max_size')}: no choice was found that fits {self.settings.max_size}; a "
+            f"little more is accepted"
         )
 
     def _keep(self, search: BitSearch, model: SwitchableModel) -> Found:

@@ -1,6 +1,9 @@
 """How many bytes a file will have, before anything is searched or trained."""
 
 from dataclasses import dataclass, replace
+from typing import cast
+
+from torch import Tensor
 
 from vitquant.checkpoint.header import Header, layer_records
 from vitquant.checkpoint.packing import packed_bytes
@@ -55,11 +58,18 @@ class FileSize:
             unknown += _LOSSES
         if self.kind == "checkpoint":
             return len(checkpoint_bytes(model.module, header)) + unknown
+        context.progress.say("exporting, to count the bytes of the ONNX file")
         return int(to_onnx(model, header, self._onnx).ByteSize()) + unknown
 
     @property
     def _onnx(self) -> OnnxOptions:
         return OnnxOptions(target=self.context.settings.profile)
+
+
+def weight_counts(context: PTQContext) -> dict[str, int]:
+    """How many weights each layer has."""
+    names, network = [point.name for point in context.points.layers], context.float_model
+    return {name: cast(Tensor, network.get_submodule(name).weight).numel() for name in names}
 
 
 def structure(context: PTQContext) -> tuple[Model, Header]:
