@@ -1,6 +1,7 @@
 """The program as a whole: version, help, exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -121,3 +122,23 @@ def started(_slow_modules):
         return json.loads(_slow_modules.stdout.readline())
 
     return run
+
+
+def test_beside_others_the_process_ends_at_once():
+    """Not by way of the interpreter's end, where threads of the process group may be in the way."""
+    text = (
+        "import atexit, sys; atexit.register(print, 'late'); sys.argv = ['vitquant', *sys.argv[1:]]"
+        "; from vitquant.cli.entry import run; run()"
+    )
+    alone = os.environ | {"TORCHELASTIC_RUN_ID": "", "WORLD_SIZE": "1"}
+    del alone["TORCHELASTIC_RUN_ID"]
+    for environment, late in ((alone, "late\n"), (alone | {"TORCHELASTIC_RUN_ID": "x"}, "")):
+        for argument, code in (("--version", 0), ("nonsense", 2)):
+            ended = subprocess.run(
+                [sys.executable, "-c", text, argument],
+                env=environment, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert ended.returncode == code
+            assert ended.stdout.endswith(late)
+            assert ("late" in ended.stdout) == bool(late)
+            assert code == 0 or "nonsense" in ended.stderr

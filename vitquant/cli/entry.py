@@ -28,6 +28,13 @@ def run() -> None:
         from vitquant.cli.main import main
 
         run_program(main)
+    except SystemExit as end:
+        if _torchrun and isinstance(end.code, int):
+            # Threads of the process group may still run, and on a busy machine the end of the
+            # interpreter then is an abort.
+            sys.stderr.flush()
+            os._exit(end.code)
+        raise
     except (KeyboardInterrupt, Exception):
         # Some libraries turn an interrupted import into an error of their own.
         if not _interrupted:
