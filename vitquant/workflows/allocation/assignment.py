@@ -7,14 +7,12 @@ from dataclasses import replace
 from vitquant.config.bits import BitAssignment, Bits
 from vitquant.config.bits.patterns import fits
 from vitquant.config.bits.summarize import summarize_layer_bits
-from vitquant.config.groups.budget import BUDGETS
+from vitquant.config.groups.budget import Budget
 from vitquant.quantization.ptq.bit_assignment import assign_bits
 from vitquant.quantization.ptq.context import PTQContext
 
 # What a choice replaces.
-_NO_BUDGET = dict.fromkeys(
-    (*BUDGETS, "choices", "mean_activation_bits", "budget_of", "sensitivity_images", "refine")
-)
+_NO_BUDGET = dict.fromkeys(Budget.fields())
 
 
 def choices_of(context: PTQContext) -> dict[str, Sequence[Bits]]:

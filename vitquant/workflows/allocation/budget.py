@@ -33,14 +33,12 @@ _PATTERN_BYTES = 8
 class Allocation:
     """How bits were chosen.
 
-    budget: what was asked for. found: the choice, with what was measured on the way. file_bytes: an
-    upper bound of the file's. mean_weight_bits, mean_activation_bits: over all weights, and over
-    all values of activations.
+    budget: what was asked for. found: the choice, with what was measured on the way.
+    mean_weight_bits, mean_activation_bits: over all weights, and over all values of activations.
     """
 
     budget: dict[str, Any]
     found: Found
-    file_bytes: int
     mean_weight_bits: float
     mean_activation_bits: float
 
@@ -77,6 +75,8 @@ class _Allocator:
         self.size = FileSize(context)
         self.choices = choices_of(context)
         self.counts = weight_counts(context)
+        # Of whole files, by the choice: each takes a conversion, or an export.
+        self._sizes: dict[tuple[tuple[str, Bits], ...], int] = {}
         self.values = activation_values(
             context.float_model,
             context.points,
@@ -88,7 +88,7 @@ class _Allocator:
         self._check()
         found = cached_choice(self.context, self._search)
         chosen = self._with_bits(found.bits)
-        allocation = self._describe(found, self.size.whole(chosen))
+        allocation = self._describe(found)
         first, last = found.rounds[0], found.rounds[-1]
         refined = "" if last is first else f", {last.measured:.4g} once refined"
         self.context.progress.say(
@@ -117,10 +117,17 @@ class _Allocator:
     def _with_bits(self, choice: Choice) -> PTQContext:
         return with_bits(self.context, choice, self.counts, self.values)
 
+    def _whole(self, choice: Choice) -> int:
+        """Bytes of the file."""
+        key = tuple(choice.items())
+        if key not in self._sizes:
+            self._sizes[key] = self.size.whole(self._with_bits(choice))
+        return self._sizes[key]
+
     def _overhead(self, choice: Choice) -> int:
         """Bytes of the file beside its weights."""
         weights = sum(self.weight_bytes(name, bits.weight) for name, bits in choice.items())
-        return self.size.whole(self._with_bits(choice)) - weights
+        return self._whole(choice) - weights
 
     def _least(self) -> dict[str, Bits]:
         """The fewest bits of weights, and the most of activations, which cost no bytes."""
@@ -140,7 +147,7 @@ class _Allocator:
                     f"classes; {self._label('max_size')} is accepted"
                 )
             return
-        needed = self.size.whole(self._with_bits(least))
+        needed = self._whole(least)
         if needed > most:
             given = any(len(own) == 1 for own in self.choices.values())
             raise UserError(
@@ -224,14 +231,13 @@ class _Allocator:
     def _label(self, name: str) -> str:
         return self.settings.naming.option(name)
 
-    def _describe(self, found: Found, file_bytes: int) -> Allocation:
+    def _describe(self, found: Found) -> Allocation:
         settings = self.settings
         names = ("max_size", "min_agreement", "choices", "budget_of")
         asked = {name: getattr(settings, name) for name in names}
         return Allocation(
             {n: str(v) if n == "choices" else v for n, v in asked.items() if v is not None},
             found,
-            file_bytes,
             mean_weight_bits(found.bits, self.counts),
             mean_activation_bits(found.bits, self.values),
         )
