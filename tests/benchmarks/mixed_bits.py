@@ -142,7 +142,7 @@ class _Seed:
 
     def _prepare(self) -> BitSearch:
         options, model = self.options, self.reference.model
-        given = {"max_size": "1GB", "choices": CHOICES, "mean_activation_bits": 8.0}
+        given = {"max_size": "1GB", "choices": CHOICES}
         settings = QuantizeSettings.build(
             naming=OPTIONS, method="rtn", calib=options.calib, seed=self.seed,
             sensitivity_images=options.images, **given,
