@@ -17,6 +17,12 @@ def sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def rounded_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Of the values rounded to bfloat16: the same whether they were loaded in it or in float32."""
+    rounded = {k: v.bfloat16() if v.is_floating_point() else v for k, v in tensors.items()}
+    return sha256(rounded)
+
+
 def seed_of(*parts: int | str) -> int:
     """A seed for what ``parts`` name, 0 to 2**63 - 1."""
     text = "/".join(map(str, parts))

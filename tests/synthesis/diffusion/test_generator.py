@@ -5,6 +5,7 @@ import torch
 
 from vitquant.core.errors import UserError
 from vitquant.core.hashing import noise, seed_of
+from vitquant.synthesis.diffusion.adapters.base import PromptEmbeds
 from vitquant.synthesis.diffusion.generator import Generator
 
 
@@ -28,7 +29,9 @@ def test_it_generates_what_the_pipeline_itself_does(generator, pipeline, embeds)
 
 
 def test_images_are_colors_from_0_to_1(generator, embeds):
-    images = generator.generate(embeds.expand(3, -1, -1), noise((3, *generator.noise_shape), 0))
+    images = generator.generate(
+        PromptEmbeds.cat([embeds] * 3), noise((3, *generator.noise_shape), 0)
+    )
     assert images.shape == (3, 3, 32, 32)
     assert images.dtype == torch.float32
     assert images.min() >= 0

@@ -1,19 +1,28 @@
-"""From token embeddings and noise to images, in one differentiable step."""
+"""From token embeddings and noise to images, differentiable."""
+
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vitquant.config.values import PRECISIONS
 from vitquant.core import distributed
-from vitquant.core.errors import UserError
+from vitquant.core.errors import UserError, first_line
 from vitquant.core.progress import Progress
 from vitquant.models.sources.from_miniature import NAMES
+from vitquant.synthesis.diffusion.adapters.base import PromptEmbeds
+from vitquant.synthesis.diffusion.adapters.registry import adapter_of, tiny_decoder_of
+from vitquant.synthesis.diffusion.adapters.tiny_decoder import (
+    FULL,
+    TinyDecoder,
+    load_tiny_decoder,
+)
 from vitquant.synthesis.diffusion.pipeline import (
     DEFAULT,
     GENERATOR,
     LICENSE,
     GeneratorIdentity,
-    TextToImagePipeline,
     is_downloaded,
     load_pipeline,
 )
@@ -21,7 +30,7 @@ from vitquant.synthesis.diffusion.prompt_text import PromptTokenizer
 
 
 class Generator:
-    """A frozen one-step text-to-image pipeline.
+    """A frozen text-to-image pipeline.
 
     Gradients flow from the images to the token embeddings; nothing of the pipeline is trained.
     Activations are computed again on the way back, which is what lets a batch of 512-pixel images
@@ -30,78 +39,94 @@ class Generator:
 
     def __init__(
         self,
-        pipeline: TextToImagePipeline,
+        pipeline: Any,
         identity: GeneratorIdentity,
         device: torch.device | str,
+        decoder: TinyDecoder | None = None,
+        steps: int = 1,
     ) -> None:
-        self.identity = identity
+        """decoder: what gradients pass through, in place of the pipeline's own. steps: that an
+        image is drawn in.
+
+        Raises:
+            UserError: the decoder is for other latents, or the scheduler takes no such steps.
+        """
+        self._adapter = adapter_of(pipeline)
+        self.identity = replace(identity, steps=steps)
+        if decoder is not None:
+            decoder.check(self._adapter)
+            about = {"name": decoder.name, "sha256": decoder.sha256}
+            self.identity = replace(self.identity, decoder=about)
         self.device = torch.device(device)
-        self.prompt_tokenizer = PromptTokenizer(pipeline.tokenizer)
-        self._text_encoder = pipeline.text_encoder.to(self.device)
-        self._unet = pipeline.unet.to(self.device)
-        self._vae = pipeline.vae.to(self.device)
-        self._scheduler = pipeline.scheduler
-        self._unet.enable_gradient_checkpointing()
-        self._vae.enable_gradient_checkpointing()
+        self.prompt_tokenizer = PromptTokenizer(self._adapter.text_inputs)
+        self._vae = pipeline.vae
+        self._tiny = self._vae if decoder is None else decoder.network.to(self.device)
+        for part in self._adapter.networks().values():
+            part.to(self.device)
+        for part in (self._adapter.network, self._vae):
+            if part._supports_gradient_checkpointing:
+                part.enable_gradient_checkpointing()
+        self._check_steps()
 
     @classmethod
     def load(cls, name: str, device: str, dtype: torch.dtype) -> "Generator":
         """See ``load_pipeline``, also for what is raised."""
         return cls(*load_pipeline(name, dtype), device)
 
+    def _check_steps(self) -> None:
+        steps = self.identity.steps
+        try:
+            for count in {1, steps}:
+                self._adapter.set_timesteps(count)
+        except Exception as error:  # whatever the scheduler raises
+            raise UserError(
+                f"--generator-steps: the scheduler of {self.identity.name} does not take {steps} "
+                f"({first_line(error)}); another number or another --generator is accepted"
+            ) from error
+
     @property
     def dtype(self) -> torch.dtype:
-        return self._unet.dtype
+        return self._adapter.network.dtype
 
     @property
     def image_cost(self) -> int:
         """Parameters times pixels of an image."""
-        modules = (self._text_encoder, self._unet, self._vae)
         _, height, width = self.noise_shape
-        # The decoder doubles the side between each two of its stages.
-        scale = 2 ** (len(self._vae.config.block_out_channels) - 1)
-        parameters = sum(p.numel() for module in modules for p in module.parameters())
-        return parameters * height * width * scale**2
+        networks = self._adapter.networks().values()
+        parameters = sum(p.numel() for network in networks for p in network.parameters())
+        return parameters * height * width * self._adapter.upscaling**2
 
     @property
     def noise_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the noise that one image is generated from."""
-        side = self._unet.config.sample_size
-        height, width = (side, side) if isinstance(side, int) else side
-        return self._unet.config.in_channels, height, width
+        return self._adapter.noise_shape
 
     def embeddings(self, ids: Tensor) -> Tensor:
-        """(..., D) float32 of the token ids (...) in the text encoder's vocabulary."""
+        """(..., D) float32 of the token ids (...) in the vocabulary that is learned for."""
         with torch.no_grad():
-            return _full(self._text_encoder.get_input_embeddings()(ids.to(self.device)))
+            return _full(self._adapter.embeddings(ids.to(self.device)))
 
-    def encode(self, ids: Tensor, embeddings: Tensor) -> Tensor:
-        """The encoded prompts that the U-Net is conditioned on, (N, T, E).
+    def encode(self, ids: Tensor, embeddings: Tensor) -> PromptEmbeds:
+        """The encoded prompts that generation is conditioned on, N of them.
 
-        ids: (N, T), which say where a text ends. embeddings: (N, T, D), in place of the ids' own.
+        ids: (N, T), which say where a text ends, and what further text encoders read.
+        embeddings: (N, T, D), in place of the ids' own.
         """
-        tokens = self._text_encoder.get_input_embeddings()
-        hook = tokens.register_forward_hook(lambda *_: embeddings.to(self.dtype))
-        try:
-            return self._text_encoder(ids.to(self.device))[0]
-        finally:
-            hook.remove()
+        return self._adapter.encode(ids.to(self.device), embeddings.to(self.dtype))
 
-    def generate(self, prompt_embeds: Tensor, noise: Tensor) -> Tensor:
+    def generate(self, prompt_embeds: PromptEmbeds, noise: Tensor) -> Tensor:
         """Images (N, 3, H, W) float32 from 0 to 1.
 
-        prompt_embeds: (N, T, E) from :meth:`encode`. noise: (N, *noise_shape), standard normal.
+        Where gradients are asked for, one step is taken, and a tiny decoder is used if there is
+        one. Without gradients the image is drawn as well as the pipeline can: in all its steps,
+        with its own decoder.
+
+        prompt_embeds: from :meth:`encode`. noise: (N, *noise_shape), standard normal.
         """
-        scheduler = self._scheduler
-        scheduler.set_timesteps(1, device=self.device)
-        time = scheduler.timesteps[0]
-        latents = noise.to(self.device, self.dtype) * scheduler.init_noise_sigma
-        predicted = self._unet(
-            scheduler.scale_model_input(latents, time), time, encoder_hidden_states=prompt_embeds
-        ).sample
-        latents = scheduler.step(predicted, time, latents).prev_sample.to(self.dtype)
-        decoded = self._vae.decode(latents / self._vae.config.scaling_factor).sample
-        return (_full(decoded) / 2 + 0.5).clamp(0, 1)
+        learns = torch.is_grad_enabled() and prompt_embeds.sequence.requires_grad
+        steps, decoder = (1, self._tiny) if learns else (self.identity.steps, self._vae)
+        latents = self._adapter.denoise(prompt_embeds, noise.to(self.device, self.dtype), steps)
+        return (_full(self._adapter.decode(decoder, latents)) / 2 + 0.5).clamp(0, 1)
 
 
 def _full(values: Tensor) -> Tensor:
@@ -110,22 +135,55 @@ def _full(values: Tensor) -> Tensor:
 
 
 def load_generator(
-    name: str | None, model: str, precision: str, device: str, progress: Progress
+    name: str | None,
+    model: str,
+    precision: str,
+    device: str,
+    progress: Progress,
+    *,
+    decoder: str | None = FULL,
+    steps: int = 1,
 ) -> Generator:
-    """Load a generator; its license is printed before it is downloaded.
+    """Load a generator; where its license is, is printed before it is downloaded. A collective.
 
     Args:
         name: on the Hub, or a folder; None for the one that goes with ``model``.
         model: name of the float model.
         precision: as for training; ``auto`` is bfloat16 on a GPU.
+        decoder: a tiny decoder for gradients, on the Hub or a folder; ``full`` for none, None for
+            the one that goes with the generator. If that cannot be loaded, a warning says so.
+        steps: that an image is drawn in.
 
     Raises:
-        UserError: it cannot be loaded, or there is no such precision.
+        UserError: something cannot be loaded, or there is no such precision.
     """
     if precision not in PRECISIONS:
         raise UserError(f"--precision: {precision!r} is not one; accepted: {', '.join(PRECISIONS)}")
     name = name or (GENERATOR if model in NAMES else DEFAULT)
-    if name == DEFAULT and distributed.is_main() and not is_downloaded(name):
-        progress.say(f"downloading {name}; {LICENSE}")
+    if distributed.is_main() and not is_downloaded(name) and name.count("/") == 1:
+        terms = LICENSE if name == DEFAULT else f"its license is at https://huggingface.co/{name}"
+        progress.say(f"downloading {name}; {terms}")
     low = precision == "bfloat16" or (precision == "auto" and device.startswith("cuda"))
-    return Generator.load(name, device, torch.bfloat16 if low else torch.float32)
+    dtype = torch.bfloat16 if low else torch.float32
+    pipeline, identity = load_pipeline(name, dtype)
+    return Generator(pipeline, identity, device, _decoder(decoder, name, dtype, progress), steps)
+
+
+def _decoder(
+    decoder: str | None, generator: str, dtype: torch.dtype, progress: Progress
+) -> TinyDecoder | None:
+    """The tiny decoder, the same in all processes."""
+    if decoder is not None:
+        return None if decoder == FULL else load_tiny_decoder(decoder, dtype)
+    usual = tiny_decoder_of(generator)
+    if usual is None:
+        return None
+    found = None
+    if distributed.is_main():
+        try:
+            found = load_tiny_decoder(usual, dtype)
+        except UserError as error:
+            progress.warn(f"{error}; without it, gradients pass through the full decoder")
+    if not distributed.broadcast_object(found is not None):
+        return None
+    return found or load_tiny_decoder(usual, dtype)

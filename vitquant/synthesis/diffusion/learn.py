@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vitquant.config.synthesize import PromptSettings
 from vitquant.core.hashing import noise, seed_of
+from vitquant.synthesis.diffusion.adapters.base import PromptEmbeds
 from vitquant.synthesis.diffusion.generator import Generator
 from vitquant.synthesis.diffusion.prompt_file import ClassPrompts, PromptMetrics
 from vitquant.synthesis.diffusion.prompt_text import Prompt, adjective_templates
@@ -137,8 +138,8 @@ def _generate(
     return generator.generate(embeds, latents.flatten(0, 1))
 
 
-def encode(generator: Generator, ids: Tensor, positions: Tensor, learned: Tensor) -> Tensor:
-    """The encoded prompts with learned embeddings, (N, T, E).
+def encode(generator: Generator, ids: Tensor, positions: Tensor, learned: Tensor) -> PromptEmbeds:
+    """The encoded prompts with learned embeddings, N of them.
 
     ids: (N, T). positions: (N, L), -1 for none. learned: (N, L, D).
     """

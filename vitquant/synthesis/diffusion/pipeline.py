@@ -2,49 +2,45 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from vitquant import miniature
 from vitquant.core.errors import UserError, first_line
-from vitquant.core.hashing import sha256
+from vitquant.core.hashing import rounded_sha256
+from vitquant.synthesis.diffusion.adapters.base import PipelineAdapter
+from vitquant.synthesis.diffusion.adapters.registry import ADAPTERS, adapter_of
 
 GENERATOR = "sd-digits"
 DEFAULT = "stabilityai/sd-turbo"
 ACCEPTED = (
-    f"{DEFAULT}, another Stable Diffusion model on the Hub that generates in one step, a folder "
-    f"that diffusers has saved, or {GENERATOR}, which generates digits"
+    f"{DEFAULT}, another text-to-image pipeline of diffusers on the Hub or in a folder "
+    f"({', '.join(ADAPTERS)}), or {GENERATOR}, which generates digits"
 )
 LICENSE = (
     "stabilityai/sd-turbo is under the Stability AI Community License "
     "(https://huggingface.co/stabilityai/sd-turbo): research and, below a yearly revenue that it "
     "names, commercial use; its acceptable use policy applies to what is generated"
 )
-_PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
-
-
-class TextToImagePipeline(Protocol):
-    """The parts of diffusers' ``StableDiffusionPipeline``, which it sets by name."""
-
-    tokenizer: Any
-    text_encoder: Any
-    unet: Any
-    vae: Any
-    scheduler: Any
 
 
 @dataclass(frozen=True)
 class GeneratorIdentity:
-    """Which generator this is.
+    """Which generator this is, and how images are generated.
 
-    name: as the user wrote it. sha256: of its weights and of the scheduler's settings.
+    name: as the user wrote it. sha256: of its weights, rounded to bfloat16, and of the scheduler's
+    settings. decoder: name and SHA-256 of the tiny decoder that gradients pass through; None for
+    the generator's own. steps: that an image is drawn in.
     """
 
     name: str
     sha256: str
+    decoder: Mapping[str, str] | None = None
+    steps: int = 1
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,7 +51,7 @@ def generator_path() -> Path:
     return Path(miniature.__file__).parent / "generator"
 
 
-def load_pipeline(name: str, dtype: torch.dtype) -> tuple[TextToImagePipeline, GeneratorIdentity]:
+def load_pipeline(name: str, dtype: torch.dtype) -> tuple[Any, GeneratorIdentity]:
     """A frozen pipeline in eval mode on the CPU, and which one it is.
 
     Args:
@@ -64,18 +60,24 @@ def load_pipeline(name: str, dtype: torch.dtype) -> tuple[TextToImagePipeline, G
 
     Raises:
         UserError: it is not there, is not complete, holds no safetensors, or is no text-to-image
-            pipeline of this kind.
+            pipeline of a known kind.
     """
     source = generator_path() if name == GENERATOR else Path(name)
     local = source.is_dir()
-    if local:
-        _check_folder(source, name)
-    elif name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not local and (name.count("/") != 1 or name.startswith((".", "/", "~"))):
         raise UserError(f"--generator: there is no folder {name!r}; accepted: {ACCEPTED}")
-    pipeline = _from_pretrained(str(source) if local else name, name, local)
-    for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
+    index = _read_index(source, name) if local else _fetch_index(name)
+    kind = ADAPTERS.get(str(index.get("_class_name")))
+    if kind is None:
+        raise UserError(
+            f"--generator: {name} is a {index.get('_class_name')}; accepted: {', '.join(ADAPTERS)}"
+        )
+    if local:
+        _check_folder(source, name, kind, index)
+    adapter = _from_pretrained(kind, str(source) if local else name, name, local)
+    for part in adapter.networks().values():
         part.to(dtype).eval().requires_grad_(False)
-    return pipeline, GeneratorIdentity(name, _digest(pipeline))
+    return adapter.pipeline, GeneratorIdentity(name, _digest(adapter))
 
 
 def is_downloaded(name: str) -> bool:
@@ -90,7 +92,39 @@ def is_downloaded(name: str) -> bool:
         return False
 
 
-def _from_pretrained(source: str, name: str, local: bool) -> TextToImagePipeline:
+def _read_index(folder: Path, name: str) -> dict[str, Any]:
+    index = folder / "model_index.json"
+    try:
+        listed = json.loads(index.read_text())
+        if not isinstance(listed, dict):
+            raise ValueError("it is not an object")
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--generator: {index} cannot be read, so {name} is no pipeline that diffusers has "
+            f"saved; accepted: {ACCEPTED}"
+        ) from error
+    return listed
+
+
+def _fetch_index(name: str) -> dict[str, Any]:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        path = hf_hub_download(name, "model_index.json")
+    except Exception as error:  # whatever the client raises over names, networks and rights
+        raise _failed(name, error) from error
+    return _read_index(Path(path).parent, name)
+
+
+def _failed(name: str, error: Exception) -> UserError:
+    return UserError(
+        f"--generator: {name} could not be loaded ({first_line(error)}); accepted: {ACCEPTED}"
+    )
+
+
+def _from_pretrained(
+    kind: type[PipelineAdapter], source: str, name: str, local: bool
+) -> PipelineAdapter:
     import diffusers
     import transformers
 
@@ -99,49 +133,39 @@ def _from_pretrained(source: str, name: str, local: bool) -> TextToImagePipeline
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
-        pipeline: Any = diffusers.StableDiffusionPipeline.from_pretrained(
-            source,
-            use_safetensors=True,
-            local_files_only=local,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
+        pipeline = getattr(diffusers, kind.pipeline_class).from_pretrained(
+            source, use_safetensors=True, local_files_only=local, **kind.left_out
         )
-        return pipeline
+        return adapter_of(pipeline)
     except Exception as error:  # whatever the libraries raise over a name or a file
-        reason = first_line(error)
-        raise UserError(
-            f"--generator: {name} could not be loaded ({reason}); accepted: {ACCEPTED}"
-        ) from error
+        raise _failed(name, error) from error
 
 
-def _check_folder(folder: Path, name: str) -> None:
-    index = folder / "model_index.json"
-    try:
-        listed = json.loads(index.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"--generator: {index} cannot be read, so {name} is no pipeline that diffusers has "
-            f"saved; accepted: {ACCEPTED}"
-        ) from error
-    missing = [part for part in _PARTS if part not in listed or not (folder / part).is_dir()]
+def _check_folder(
+    folder: Path, name: str, kind: type[PipelineAdapter], index: Mapping[str, Any]
+) -> None:
+    absent = {part for part in kind.optional if index.get(part, [None, None])[0] is None}
+    wanted = [part for part in kind.parts() if part not in absent]
+    missing = [part for part in wanted if part not in index or not (folder / part).is_dir()]
     if missing:
         raise UserError(
             f"--generator: {name} lacks the folder {missing[0]}; a complete pipeline "
-            f"({', '.join(_PARTS)}) is accepted"
+            f"({', '.join(wanted)}) is accepted"
         )
-    for part in ("text_encoder", "unet", "vae"):
-        if not any((folder / part).glob("*.safetensors")):
+    for part in kind.weights():
+        if part not in absent and not any((folder / part).glob("*.safetensors")):
             raise UserError(
                 f"--generator: {folder / part} holds no safetensors file, and vitquant reads no "
                 f"other weights"
             )
 
 
-def _digest(pipeline: TextToImagePipeline) -> str:
+def _digest(adapter: PipelineAdapter) -> str:
+    """The same for the same weights in float32 and bfloat16."""
     digest = hashlib.sha256()
-    for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
-        digest.update(sha256(part.state_dict()).encode())
-    settings = {k: str(v) for k, v in sorted(pipeline.scheduler.config.items()) if k[0] != "_"}
+    for part in adapter.networks().values():
+        digest.update(rounded_sha256(part.state_dict()).encode())
+    scheduler = adapter.pipeline.scheduler
+    settings = {k: str(v) for k, v in sorted(scheduler.config.items()) if k[0] != "_"}
     digest.update(json.dumps(settings).encode())
     return digest.hexdigest()

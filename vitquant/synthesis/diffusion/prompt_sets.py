@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from vitquant.core.errors import UserError
+from vitquant.synthesis.diffusion.adapters.base import PromptEmbeds
 from vitquant.synthesis.diffusion.generator import Generator
 from vitquant.synthesis.diffusion.learn import encode
 from vitquant.synthesis.diffusion.prompt_file import PromptFile
@@ -21,8 +21,8 @@ class PromptSet(Protocol):
         """One for each mode of the class."""
         ...
 
-    def prompt_embeds(self, generator: Generator, target: TargetClass) -> Tensor:
-        """(M, T, E), a row for each text."""
+    def prompt_embeds(self, generator: Generator, target: TargetClass) -> PromptEmbeds:
+        """A row for each text."""
         ...
 
     def to_json(self) -> Mapping[str, object]:
@@ -40,7 +40,7 @@ class TemplatePrompts:
         return [template.replace("{}", target.name) for template in self.templates]
 
     @torch.no_grad()
-    def prompt_embeds(self, generator: Generator, target: TargetClass) -> Tensor:
+    def prompt_embeds(self, generator: Generator, target: TargetClass) -> PromptEmbeds:
         prompts = [generator.prompt_tokenizer.prompt(t, target.name) for t in self.templates]
         ids = torch.stack([prompt.ids for prompt in prompts])
         return generator.encode(ids, generator.embeddings(ids))
@@ -75,7 +75,7 @@ class LearnedPrompts:
         return self.file.prompts[target.index].texts
 
     @torch.no_grad()
-    def prompt_embeds(self, generator: Generator, target: TargetClass) -> Tensor:
+    def prompt_embeds(self, generator: Generator, target: TargetClass) -> PromptEmbeds:
         prompts = self.file.prompts[target.index]
         device = generator.device
         return encode(

@@ -5,17 +5,15 @@ The forms are those of Li, Karmann, Urfalioglu (arXiv 2602.18861): "a <adjective
 from such texts, and are compared with them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vitquant.core.errors import UserError
-
-if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
 
 PHOTO_ADJECTIVES = ("bright", "dark", "blurry", "sharp", "faded", "grainy", "close", "clean")
 OBJECT_ADJECTIVES = ("small", "large", "thin", "bold", "tilted", "wide", "narrow", "plain")
@@ -38,9 +36,24 @@ def adjective_templates(count: int) -> list[str]:
 
 
 @dataclass(frozen=True)
+class TextInput:
+    """How a text becomes tokens of one text encoder.
+
+    tokenizer: a fast one of transformers. length: tokens that the encoder reads; shorter texts are
+    filled up. before: what stands in front of every text. lower: texts are in lower case.
+    """
+
+    tokenizer: Any
+    length: int
+    before: str = ""
+    lower: bool = False
+
+
+@dataclass(frozen=True)
 class Prompt:
-    """ids: (T,) int64, padded to the text encoder's length. free: positions that may be learned:
-    the text around the class name, whose own tokens stay."""
+    """ids: (T,) int64, padded to each text encoder's length, one encoder's behind the other's.
+    free: positions that may be learned: the text around the class name, whose own tokens stay, in
+    the ids of the first encoder."""
 
     text: str
     ids: Tensor
@@ -48,36 +61,50 @@ class Prompt:
 
 
 class PromptTokenizer:
-    """A generator's tokenizer, applied to a template with a class name in it."""
+    """A generator's tokenizers, applied to a template with a class name in it."""
 
-    def __init__(self, tokenizer: "CLIPTokenizer") -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, inputs: Sequence[TextInput]) -> None:
+        self._inputs = inputs
 
     def prompt(self, template: str, name: str) -> Prompt:
         """The template with the class's name in place of "{}".
 
         Raises:
-            UserError: the name is too long for the text encoder, or the template has no place for
+            UserError: the name is too long for a text encoder, or the template has no place for
                 it.
         """
         if template.count("{}") != 1:
             raise UserError(
                 f'--text: {template!r} must have "{{}}" once, where the class name goes'
             )
-        parts = template.split("{}")
-        before, middle, after = (self._tokens(text) for text in (parts[0], name, parts[1]))
-        length, used = self._tokenizer.model_max_length, len(before) + len(middle) + len(after) + 2
-        if used > length:
-            raise UserError(
-                f"MODEL: its class {name!r} takes {used} tokens with its text, and the generator "
-                f"reads {length}; a shorter name or text is accepted"
-            )
-        tokenizer = self._tokenizer
-        ids = [tokenizer.bos_token_id, *before, *middle, *after, tokenizer.eos_token_id]
-        ids += [tokenizer.pad_token_id] * (length - used)
-        start = 1 + len(before) + len(middle)
-        free = (*range(1, 1 + len(before)), *range(start, start + len(after)))
-        return Prompt(template.format(name), torch.tensor(ids), free)
+        found = [_tokens(text_input, template, name) for text_input in self._inputs]
+        ids = torch.tensor([number for row, _ in found for number in row])
+        return Prompt(template.replace("{}", name), ids, found[0][1])
 
-    def _tokens(self, text: str) -> list[int]:
-        return self._tokenizer(text.strip(), add_special_tokens=False).input_ids
+
+def _tokens(text_input: TextInput, template: str, name: str) -> tuple[list[int], tuple[int, ...]]:
+    """The ids, and the positions of those of the text around the name."""
+    before, after = template.split("{}")
+    if text_input.lower:
+        before, name, after = before.lower().lstrip(), name.lower(), after.lower().rstrip()
+    begin = len(text_input.before)
+    start = begin + len(before)
+    end = start + len(name)
+    tokens = text_input.tokenizer(
+        text_input.before + before + name + after,
+        padding="max_length",
+        max_length=text_input.length,
+        return_offsets_mapping=True,
+    )
+    if len(tokens.input_ids) > text_input.length:
+        raise UserError(
+            f"MODEL: its class {name!r} takes {len(tokens.input_ids)} tokens with its text, and "
+            f"the generator reads {text_input.length}; a shorter name or text is accepted"
+        )
+    free = tuple(
+        place
+        for place, (first, last) in enumerate(tokens.offset_mapping)
+        # Of special tokens first and last are the same.
+        if first < last and last > begin and (last <= start or first >= end)
+    )
+    return tokens.input_ids, free

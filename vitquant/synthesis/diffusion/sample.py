@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from vitquant.core.hashing import noise, seed_of
+from vitquant.synthesis.diffusion.adapters.base import PromptEmbeds
 from vitquant.synthesis.diffusion.generator import Generator
 from vitquant.synthesis.diffusion.prompt_sets import PromptSet
 from vitquant.synthesis.image_folder import GeneratedImage
@@ -24,7 +24,7 @@ class _Request:
     number: int
     mode: int
     text: str
-    prompt_embeds: Tensor
+    prompt_embeds: PromptEmbeds
 
 
 @torch.no_grad()
@@ -72,7 +72,7 @@ def _requests(
     embeds, texts = prompts.prompt_embeds(generator, target), prompts.texts(target)
     for number in range(count):
         mode = number % len(texts)
-        yield _Request(target, number, mode, texts[mode], embeds[mode])
+        yield _Request(target, number, mode, texts[mode], embeds[mode : mode + 1])
 
 
 def _generate(
@@ -80,7 +80,7 @@ def _generate(
 ) -> Iterator[GeneratedImage]:
     seeds = [seed_of(seed, r.target.index, r.number, attempt) for r in batch]
     latents = torch.stack([noise(generator.noise_shape, s) for s in seeds])
-    images = generator.generate(torch.stack([r.prompt_embeds for r in batch]), latents)
+    images = generator.generate(PromptEmbeds.cat([r.prompt_embeds for r in batch]), latents)
     pixels = (images * 255).round().to(torch.uint8)
     # The classifier sees what is written, not what was there before rounding.
     scores = classifier(pixels.float() / 255)[0].float().softmax(-1).cpu()
