@@ -113,7 +113,7 @@ class CalibrationImages(Settings):
     as_viewed: bool = as_viewed({"calib": When(lambda c: c not in _NO_FILES, "SOURCE of files")})
     generator: str | None = setting(
         None,
-        "One-step Stable Diffusion model: a name on the Hub or a folder; by default "
+        "One-step text-to-image pipeline of diffusers: a name on the Hub or a folder; by default "
         f"{DEFAULT_GENERATOR}, or {MINIATURE_GENERATOR} for a miniature.",
         metavar="ID",
         used_by={"calib": ("synthetic", "template")},

@@ -79,9 +79,19 @@ class GeneratorChoice(Settings):
 
     generator: str | None = setting(
         None,
-        "One-step Stable Diffusion model: a name on the Hub or a folder; by default "
+        "One-step text-to-image pipeline of diffusers: a name on the Hub or a folder; by default "
         f"{DEFAULT_GENERATOR}, or {MINIATURE_GENERATOR} for a miniature.",
         metavar="ID",
+    )
+    generator_steps: int = setting(
+        1, "Denoising steps of an image that is drawn; learning takes one.", AT_LEAST_1
+    )
+    decoder: str | None = setting(
+        None,
+        "Tiny decoder that gradients pass through: an AutoencoderTiny on the Hub or in a folder, "
+        "or full for none; by default the one that goes with the generator, if one is known.",
+        metavar="NAME",
+        used_by={"synthesizer": ("prompts",)},
     )
     classes: str | None = setting(
         None,
@@ -236,4 +246,8 @@ class SynthesizeSettings(InversionSettings, DiffusionSettings, GeneratorChoice, 
             raise UserError(
                 f"{labels['prompts_per_class']}: there are as many prompts as the file or the text "
                 f"has; leave it out"
+            )
+        if self.prompts and "decoder" in labels:
+            raise UserError(
+                f"{labels['decoder']}: nothing is learned with the prompts of a file; leave it out"
             )

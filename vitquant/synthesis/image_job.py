@@ -35,6 +35,9 @@ class GenerationOptions:
     Args:
         classes: file of ``--classes``; None for all classes of the model.
         generator: a text-to-image pipeline; None for the one that goes with the model.
+        generator_steps: that an image is drawn in.
+        decoder: a tiny decoder to learn prompts through; None for the one that goes with the
+            generator, ``full`` for none.
         prompts: learned prompts, a file or ``hf://owner/name``; None to learn them.
         prompt_settings: how they are learned; None for as many as there are images.
         templates: texts, "{}" for the class; None for texts with adjectives.
@@ -46,6 +49,8 @@ class GenerationOptions:
 
     classes: Path | None = None
     generator: str | None = None
+    generator_steps: int = 1
+    decoder: str | None = None
     prompts: str | None = None
     prompt_settings: PromptSettings | None = None
     templates: Sequence[str] | None = None

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,11 @@ def load_pipeline(name: str, dtype: torch.dtype) -> tuple[Any, GeneratorIdentity
         raise UserError(
             f"--generator: {name} is a {index.get('_class_name')}; accepted: {', '.join(ADAPTERS)}"
         )
+    absent = {part for part in kind.optional if index.get(part, [None, None])[0] is None}
     if local:
-        _check_folder(source, name, kind, index)
-    adapter = _from_pretrained(kind, str(source) if local else name, name, local)
+        _check_folder(source, name, kind, index, absent)
+    left_out = {**kind.left_out, **dict.fromkeys(absent)}
+    adapter = _from_pretrained(kind, str(source) if local else name, name, local, left_out)
     for part in adapter.networks().values():
         part.to(dtype).eval().requires_grad_(False)
     return adapter.pipeline, GeneratorIdentity(name, _digest(adapter))
@@ -123,7 +125,11 @@ def _failed(name: str, error: Exception) -> UserError:
 
 
 def _from_pretrained(
-    kind: type[PipelineAdapter], source: str, name: str, local: bool
+    kind: type[PipelineAdapter],
+    source: str,
+    name: str,
+    local: bool,
+    left_out: Mapping[str, Any],
 ) -> PipelineAdapter:
     import diffusers
     import transformers
@@ -134,7 +140,7 @@ def _from_pretrained(
     transformers.utils.logging.disable_progress_bar()
     try:
         pipeline = getattr(diffusers, kind.pipeline_class).from_pretrained(
-            source, use_safetensors=True, local_files_only=local, **kind.left_out
+            source, use_safetensors=True, local_files_only=local, **left_out
         )
         return adapter_of(pipeline)
     except Exception as error:  # whatever the libraries raise over a name or a file
@@ -142,9 +148,12 @@ def _from_pretrained(
 
 
 def _check_folder(
-    folder: Path, name: str, kind: type[PipelineAdapter], index: Mapping[str, Any]
+    folder: Path,
+    name: str,
+    kind: type[PipelineAdapter],
+    index: Mapping[str, Any],
+    absent: Set[str],
 ) -> None:
-    absent = {part for part in kind.optional if index.get(part, [None, None])[0] is None}
     wanted = [part for part in kind.parts() if part not in absent]
     missing = [part for part in wanted if part not in index or not (folder / part).is_dir()]
     if missing:

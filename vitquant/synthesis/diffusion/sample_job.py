@@ -11,6 +11,7 @@ from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress
 from vitquant.models.model import Model
 from vitquant.synthesis import job
+from vitquant.synthesis.diffusion.adapters.tiny_decoder import FULL
 from vitquant.synthesis.diffusion.generator import Generator, load_generator
 from vitquant.synthesis.diffusion.learn_job import PromptLearner
 from vitquant.synthesis.diffusion.prompt_file import PromptFile, prompt_file, summarize
@@ -109,7 +110,8 @@ def from_prompts(
     classes = target_classes(model, options.classes)
     # Read before the generator is loaded, which takes longer than to find a name misspelt.
     file = None if options.prompts is None else prompt_file(options.prompts)
-    generator = _load_generator(model, options, progress)
+    learns = file is None
+    generator = _load_generator(model, options, progress, options.decoder if learns else FULL)
     if file is None:
         how = _prompt_settings(settings, options, len(classes))
         learner = PromptLearner(model, generator, classes, how)
@@ -128,7 +130,7 @@ def from_templates(
         UserError: the texts, the generator or the classes cannot be used.
     """
     classes = target_classes(model, options.classes)
-    generator = _load_generator(model, options, progress)
+    generator = _load_generator(model, options, progress, FULL)
     templates = options.templates
     if templates is None:
         count = _prompt_settings(settings, options, len(classes)).prompts_per_class
@@ -138,9 +140,18 @@ def from_templates(
     return DiffusionSampler(model, generator, classes, prompts, settings)
 
 
-def _load_generator(model: Model, options: GenerationOptions, progress: Progress) -> Generator:
-    name = model.identity.name
-    return load_generator(options.generator, name, options.precision, options.device, progress)
+def _load_generator(
+    model: Model, options: GenerationOptions, progress: Progress, decoder: str | None
+) -> Generator:
+    return load_generator(
+        options.generator,
+        model.identity.name,
+        options.precision,
+        options.device,
+        progress,
+        decoder=decoder,
+        steps=options.generator_steps,
+    )
 
 
 def _prompt_settings(
