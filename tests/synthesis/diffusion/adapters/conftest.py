@@ -1,25 +1,31 @@
 """A small pipeline with random weights of each architecture, of the real classes of diffusers."""
 
 import functools
+import json
+import string
 
 import diffusers
 import pytest
 import torch
 import transformers
-from generators.small_tokenizer import SIZE, write_vocabulary
 
 from vitquant.synthesis.diffusion.generator import Generator
 from vitquant.synthesis.diffusion.pipeline import load_pipeline
 
 LATENT_SIDE = 16
-LENGTH = 24
+LENGTH = 40
+LETTERS = "!" + string.ascii_lowercase
+TOKENS = [*LETTERS, *(f"{c}</w>" for c in LETTERS), "<|startoftext|>", "<|endoftext|>"]
+SIZE = len(TOKENS)
 
 
 def clip_tokenizer(folder, **special):
-    if not folder.exists():  # made again, its tokens would have other numbers
-        folder.mkdir()
-        write_vocabulary(folder)
-    return transformers.CLIPTokenizer.from_pretrained(folder, model_max_length=LENGTH, **special)
+    """A letter is a token."""
+    folder.mkdir(exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(TOKENS)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    files = (str(folder / name) for name in ("vocab.json", "merges.txt"))
+    return transformers.CLIPTokenizer(*files, model_max_length=LENGTH, **special)
 
 
 def clip_encoder(width, projected=False):
