@@ -66,7 +66,7 @@ def train_autoencoder(
     vae: AutoencoderKL, digits: CaptionedDigits, steps: int, rng: random.Random
 ) -> None:
     """Learn to put images into latents and back, by squared error; then stay as it is."""
-    for step in _steps([vae], PEAK_LEARNING_RATES["autoencoder"], steps):
+    for step in steps_of([vae], PEAK_LEARNING_RATES["autoencoder"], steps):
         pictures = digits.sample(sample_captions(rng), PICTURES)
         latents = vae.encode(pictures).latent_dist
         error = F.mse_loss(vae.decode(latents.sample()).sample, pictures)
@@ -79,11 +79,11 @@ def train_generation(
 ) -> None:
     """Learn to turn texts and noise into latents in one step, as varied as those of the digits."""
     trained = [pipeline.text_encoder, pipeline.unet]
-    for step in _steps(trained, PEAK_LEARNING_RATES["generation"], steps):
+    for step in steps_of(trained, PEAK_LEARNING_RATES["generation"], steps):
         captions = sample_captions(rng)
         with torch.no_grad():
             real = pipeline.vae.encode(digits.sample(captions, REAL)).latent_dist.mean
-        generated = _generate_latents(pipeline, [caption.text for caption in captions], GENERATED)
+        generated = generate_latents(pipeline, [caption.text for caption in captions], GENERATED)
         generated = generated.reshape(len(captions), GENERATED, -1)
         target = generated.detach() + drift(generated, real.reshape(len(captions), REAL, -1))
         step(F.mse_loss(generated, target))
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(report(options.out))
 
 
-def _generate_latents(pipeline: StableDiffusionPipeline, texts: list[str], each: int) -> Tensor:
+def generate_latents(pipeline: StableDiffusionPipeline, texts: list[str], each: int) -> Tensor:
     """`each` latents for each text, (texts * each, 4, 8, 8), by what the pipeline will do."""
     tokens = pipeline.tokenizer(
         texts,
@@ -146,7 +146,9 @@ def _generate_latents(pipeline: StableDiffusionPipeline, texts: list[str], each:
     return scheduler.step(predicted, time, noise).prev_sample
 
 
-def _steps(modules: list[nn.Module], peak: float, steps: int) -> Iterator[Callable[[Tensor], None]]:
+def steps_of(
+    modules: list[nn.Module], peak: float, steps: int
+) -> Iterator[Callable[[Tensor], None]]:
     """So many times what takes a loss and makes a step, under AdamW and one cosine cycle."""
     parameters = [p for module in modules for p in module.train().parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY)

@@ -51,6 +51,11 @@ def generator_path() -> Path:
     return Path(miniature.__file__).parent / "generator"
 
 
+def tiny_decoder_path() -> Path:
+    """The folder of the bundled tiny decoder, for ``AutoencoderTiny.from_pretrained``."""
+    return Path(miniature.__file__).parent / "tiny_decoder"
+
+
 def load_pipeline(name: str, dtype: torch.dtype) -> tuple[Any, GeneratorIdentity]:
     """A frozen pipeline in eval mode on the CPU, and which one it is.
 

@@ -70,7 +70,7 @@ def test_learn_and_synthesize_from_end_to_end(kind, saved, tmp_path):
     images = tmp_path / "images"
     vitquant.synthesize("vit_digits", images, prompts=str(learned.path), samples=4, **asked)
     assert len(read_index(images)) == 4
+    other = saved("sdxl" if kind == "stable-diffusion" else "stable-diffusion")
+    wrong = asked | {"generator": str(other), "prompts": str(learned.path)}
     with pytest.raises(UserError, match="learned with the generator"):
-        other = saved("sdxl" if kind == "stable-diffusion" else "stable-diffusion")
-        wrong = asked | {"generator": str(other), "prompts": str(learned.path)}
         vitquant.synthesize("vit_digits", tmp_path / "other", samples=4, **wrong)
