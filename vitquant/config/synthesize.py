@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from vitquant.config.declare import UsedBy, setting
+from vitquant.config.groups.generator import GENERATED, GeneratorChoice, Precision
 from vitquant.config.naming import KEYWORDS, Naming
 from vitquant.config.setting import Recipe, Settings
 from vitquant.config.values import (
     AT_LEAST_1,
-    DEFAULT_GENERATOR,
-    MINIATURE_GENERATOR,
     NOT_NEGATIVE,
-    PRECISIONS,
     SEED,
     Check,
     When,
@@ -31,7 +29,6 @@ RUN_FILE = "vitquant.json"
 
 _CROP = Check(lambda x: 0 < x <= 1, "above 0 and at most 1, a fraction of the image's area")
 _CONFIDENCE = Check(lambda x: 0 <= x < 1, "from 0 up to, but without, 1")
-_GENERATED: UsedBy = {"synthesizer": ("prompts", "template")}
 _TEMPLATE: UsedBy = {"synthesizer": ("template",)}
 _INVERTED: UsedBy = {"synthesizer": ("inversion",)}
 
@@ -59,47 +56,6 @@ class Images(Basics):
         1024, "Images, spread evenly over the classes; one for each class at least.", AT_LEAST_1
     )
     batch_size: int = setting(20, "Images made at once.", AT_LEAST_1)
-
-
-class Precision(Settings):
-    """Compute"""
-
-    precision: str = setting(
-        "auto",
-        "Of matmuls; auto is bfloat16 on a GPU, and for inversion on a CPU that computes in it.",
-        metavar="P",
-        choices=PRECISIONS,
-    )
-
-
-class GeneratorChoice(Settings):
-    """Options"""
-
-    used_by = _GENERATED
-
-    generator: str | None = setting(
-        None,
-        "One-step text-to-image pipeline of diffusers: a name on the Hub or a folder; by default "
-        f"{DEFAULT_GENERATOR}, or {MINIATURE_GENERATOR} for a miniature.",
-        metavar="ID",
-    )
-    generator_steps: int = setting(
-        1, "Denoising steps of an image that is drawn; learning takes one.", AT_LEAST_1
-    )
-    decoder: str | None = setting(
-        None,
-        "Tiny decoder that gradients pass through: an AutoencoderTiny on the Hub or in a folder, "
-        "or full for none; by default the one that goes with the generator, if one is known.",
-        metavar="NAME",
-        used_by={"synthesizer": ("prompts",)},
-    )
-    classes: str | None = setting(
-        None,
-        "A class a line: some of the model's, or what its outputs are called if it does not say.",
-        metavar="FILE",
-        used_by={},
-    )
-    prompts_per_class: int = setting(20, "Learned prompts, or texts, of each class.", AT_LEAST_1)
 
 
 class PromptSettings(Basics):
@@ -136,7 +92,7 @@ class LearnPromptsSettings(Precision, PromptSettings, GeneratorChoice):
 class DiffusionSettings(Images):
     """Rejection"""
 
-    used_by = _GENERATED
+    used_by = GENERATED
 
     min_confidence: float = setting(
         0.0, "Reject images to whose class the model gives a lower probability.", _CONFIDENCE

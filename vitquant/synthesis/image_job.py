@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import vitquant
-from vitquant.config.synthesize import PromptSettings
+from vitquant.config.synthesize import PromptSettings, SynthesizeSettings
 from vitquant.core.errors import UserError
 from vitquant.core.partial_results import PartialResults
 from vitquant.core.progress import OnEstimate, Progress, ignore_estimate
 from vitquant.models.model import Model
 from vitquant.synthesis import image_folder
 from vitquant.synthesis.contact_sheet import write_sheet
+from vitquant.synthesis.diffusion.prompt_text import PLAIN
 from vitquant.synthesis.image_folder import GeneratedFolder, GeneratedImage, Row
 from vitquant.synthesis.job import Steps
 from vitquant.synthesis.target_classes import TargetClass
@@ -57,6 +58,27 @@ class GenerationOptions:
     precision: str = "auto"
     device: str = "cpu"
     confirm_duration: Callable[[str], OnEstimate] = field(default=_ignore_estimates)
+
+    @classmethod
+    def of(
+        cls, settings: SynthesizeSettings, device: str, confirm: Callable[[str], OnEstimate]
+    ) -> "GenerationOptions":
+        """What ``vitquant synthesize`` was asked for."""
+        templates = None
+        if settings.synthesizer == "template" and (settings.text or not settings.adjectives):
+            templates = (settings.text or PLAIN,)
+        return cls(
+            classes=None if settings.classes is None else Path(settings.classes),
+            generator=settings.generator,
+            generator_steps=settings.generator_steps,
+            decoder=settings.decoder,
+            prompts=settings.prompts,
+            prompt_settings=settings.part(PromptSettings),
+            templates=templates,
+            precision=settings.precision,
+            device=device,
+            confirm_duration=confirm,
+        )
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from vitquant.models.sources import load_float
 from vitquant.synthesis.diffusion.generator import load_generator
 from vitquant.synthesis.diffusion.learn_job import PromptLearner
 from vitquant.synthesis.diffusion.prompt_file import PromptMetrics, summarize
-from vitquant.synthesis.diffusion.prompt_text import PLAIN
 from vitquant.synthesis.generated_source import GeneratedSource
 from vitquant.synthesis.image_folder import GeneratedFolder, check_place
 from vitquant.synthesis.image_job import GenerationOptions
@@ -184,7 +183,7 @@ def run_synthesis(
     on_estimate = confirm(f"fewer --samples{fewer}")
     kind = SYNTHESIZERS[settings.synthesizer]
     with resumable():
-        options = _options(settings, device, lambda shorter: on_estimate)
+        options = GenerationOptions.of(settings, device, lambda shorter: on_estimate)
         synthesizer = kind.build(opened, settings.part(kind.settings), options, progress)
         progress.say(f"{synthesizer} on {describe_device(device)}")
         images = run(synthesizer, path, progress, on_estimate)
@@ -235,24 +234,6 @@ def run_learning(
         return None
     before, after = summarize(learned, progress)
     return LearnedPrompts(path, opened, source.identity.to_json(), len(chosen), kept, before, after)
-
-
-def _options(settings: SynthesizeSettings, device: str, confirm: Confirm) -> GenerationOptions:
-    templates = None
-    if settings.synthesizer == "template" and (settings.text or not settings.adjectives):
-        templates = (settings.text or PLAIN,)
-    return GenerationOptions(
-        classes=_path(settings.classes),
-        generator=settings.generator,
-        generator_steps=settings.generator_steps,
-        decoder=settings.decoder,
-        prompts=settings.prompts,
-        prompt_settings=settings.part(PromptSettings),
-        templates=templates,
-        precision=settings.precision,
-        device=device,
-        confirm_duration=confirm,
-    )
 
 
 def _path(name: str | Path | None) -> Path | None:
