@@ -107,7 +107,7 @@ def _quantizing(options: argparse.Namespace, steps: int) -> float:
 
 
 def _learning(options: argparse.Namespace, steps: int) -> float:
-    from vitquant.config.synthesize import PromptSettings
+    from vitquant.config.groups.prompts import PromptSettings
     from vitquant.core.progress import Silent
     from vitquant.models.sources import load_float
     from vitquant.synthesis.diffusion.generator import load_generator

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from vitquant.config.synthesize import PromptSettings
+from vitquant.config.groups.prompts import PromptSettings
 from vitquant.synthesis.image_folder import read_index
 from vitquant.synthesis.job import VARIABLE
 

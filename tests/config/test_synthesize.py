@@ -2,12 +2,12 @@
 
 import pytest
 
+from vitquant.config.groups.prompts import PromptSettings
 from vitquant.config.naming import OPTIONS
 from vitquant.config.synthesize import (
     DiffusionSettings,
     InversionSettings,
     LearnPromptsSettings,
-    PromptSettings,
     SynthesizeSettings,
 )
 from vitquant.core.errors import UserError
@@ -27,6 +27,7 @@ def test_each_way_of_making_images_has_settings_of_its_own():
     assert set(PromptSettings.build().to_json()) == {
         "prompts_per_class", "steps", "lr", "ce_weight", "prompt_diversity", "image_diversity",
         "text_weight", "batch_size", "seed",
+        "target_confidence", "max_similarity", "patience", "images_per_prompt",
     }  # fmt: skip
 
 

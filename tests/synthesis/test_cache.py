@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from vitquant.config.synthesize import PromptSettings
+from vitquant.config.groups.prompts import PromptSettings
 from vitquant.core.progress import Silent
 from vitquant.synthesis import job
 from vitquant.synthesis.diffusion.learn_job import PromptLearner

@@ -27,10 +27,11 @@ class Letters:
     def groups(self):
         return [self.letters[i : i + 2] for i in range(0, len(self.letters), 2)]
 
-    def make(self, group, steps):
-        self.made.append(group)
-        steps.advance("first")
-        return group
+    def make_all(self, groups, steps):
+        for number, group in groups.items():
+            self.made.append(group)
+            steps.advance("first")
+            yield number, group
 
     def save_part(self, partial, number, part):
         partial.part(f"{number}.json").write_text(json.dumps(part))

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from vitquant.config.declare import UsedBy, setting
-from vitquant.config.groups.generator import GENERATED, GeneratorChoice, Precision
+from vitquant.config.groups.generator import GENERATED, Basics, GeneratorChoice, Precision
+from vitquant.config.groups.prompts import PromptSettings
 from vitquant.config.naming import KEYWORDS, Naming
 from vitquant.config.setting import Recipe, Settings
 from vitquant.config.values import (
     AT_LEAST_1,
     NOT_NEGATIVE,
-    SEED,
     Check,
     When,
 )
@@ -43,12 +43,6 @@ def is_inverted(folder: Path) -> bool:
     return isinstance(run, dict) and "inversion" in run
 
 
-class Basics(Settings):
-    """Options"""
-
-    seed: int = setting(0, "Seed of everything random.", SEED)
-
-
 class Images(Basics):
     """Images"""
 
@@ -56,33 +50,6 @@ class Images(Basics):
         1024, "Images, spread evenly over the classes; one for each class at least.", AT_LEAST_1
     )
     batch_size: int = setting(20, "Images made at once.", AT_LEAST_1)
-
-
-class PromptSettings(Basics):
-    """Learning"""
-
-    prompts_per_class: int = setting(20, "Prompts of each class.", AT_LEAST_1)
-    steps: int = setting(40, "Steps of Adam for each class.", AT_LEAST_1)
-    lr: float = setting(
-        0.3,
-        "Learning rate, in standard deviations of the embeddings that a prompt starts from.",
-        NOT_NEGATIVE,
-    )
-    batch_size: int = setting(
-        20, "Images generated at once. Classes with few prompts share a batch.", AT_LEAST_1
-    )
-    ce_weight: float = setting(
-        1.0, "Weight of the cross-entropy of the generated images.", NOT_NEGATIVE
-    )
-    prompt_diversity: float = setting(
-        0.1, "Weight of the mean cosine between the prompts of a class.", NOT_NEGATIVE
-    )
-    image_diversity: float = setting(
-        0.1, "Weight of the mean cosine between the features of a class's images.", NOT_NEGATIVE
-    )
-    text_weight: float = setting(
-        0.1, "Weight of the distance from the embeddings of the text.", NOT_NEGATIVE
-    )
 
 
 class LearnPromptsSettings(Precision, PromptSettings, GeneratorChoice):

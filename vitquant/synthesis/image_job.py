@@ -1,14 +1,15 @@
 """The long run of a synthesizer whose result is a folder of images."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial as bind
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import vitquant
-from vitquant.config.synthesize import PromptSettings, SynthesizeSettings
+from vitquant.config.groups.prompts import PromptSettings
+from vitquant.config.synthesize import SynthesizeSettings
 from vitquant.core.errors import UserError
 from vitquant.core.partial_results import PartialResults
 from vitquant.core.progress import OnEstimate, Progress, ignore_estimate
@@ -125,9 +126,15 @@ class ImageSynthesizer(ABC, Generic[Group]):
     def groups(self) -> Sequence[Group]:
         """What is made side by side, in the order of the index."""
 
+    def make_all(
+        self, groups: Mapping[int, Group], steps: Steps
+    ) -> Iterator[tuple[int, ImagePart]]:
+        for number, group in groups.items():
+            yield number, self.make(group, steps)
+
     @abstractmethod
     def make(self, group: Group, steps: Steps) -> ImagePart:
-        """The images of a group."""
+        """The images of a group. May call ``steps.advance`` up to ``self.steps`` times."""
 
     def check(self, rows: list[Row], rejected: int, progress: Progress) -> None:
         """Look at the rows of all images; UserError if they are of no use."""

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -57,7 +57,7 @@ class Synthesizer(Protocol[Group, Part, Result_co]):
     """What is made in a long run.
 
     For a folder of images, derive from :class:`vitquant.synthesis.image_job.ImageSynthesizer`,
-    which leaves three methods to be written.
+    which leaves three methods to be written, and makes one group after the other.
 
     kind: what is made, in the plural; names a folder of the cache. suffix: of the result's file
     name. task: beside the progress bar. steps: of each group. image_cost: see
@@ -87,8 +87,11 @@ class Synthesizer(Protocol[Group, Part, Result_co]):
         """What is made side by side, in the order of the result."""
         ...
 
-    def make(self, group: Group, steps: Steps) -> Part:
-        """Make a group. May call ``steps.advance`` up to ``self.steps`` times."""
+    def make_all(self, groups: Mapping[int, Group], steps: Steps) -> Iterator[tuple[int, Part]]:
+        """Make groups, by their numbers; each is handed over with its number once it is finished.
+
+        For each, ``steps.advance`` may be called up to ``self.steps`` times.
+        """
         ...
 
     def save_part(self, partial: PartialResults, number: int, part: Part) -> None:
@@ -138,11 +141,11 @@ def run(
     mine = partial.rank_share(missing)
     if mine:
         steps = Steps(len(mine) * synthesizer.steps, synthesizer.task, progress, on_estimate)
-        for done, number in enumerate(mine, 1):
-            with threads.suited_to(synthesizer.image_cost):
-                part = synthesizer.make(groups[number], steps)
-            synthesizer.save_part(partial, number, part)
-            steps.advance_to(done * synthesizer.steps)
+        with threads.suited_to(synthesizer.image_cost):
+            made = synthesizer.make_all({number: groups[number] for number in mine}, steps)
+            for done, (number, part) in enumerate(made, 1):
+                synthesizer.save_part(partial, number, part)
+                steps.advance_to(done * synthesizer.steps)
     distributed.barrier()
     if distributed.is_main():
         synthesizer.merge(partial, path, progress)

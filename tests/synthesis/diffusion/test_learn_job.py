@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitquant.config.synthesize import PromptSettings
+from vitquant.config.groups.prompts import PromptSettings
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Silent
 from vitquant.synthesis.diffusion.learn_job import PromptLearner
@@ -52,17 +52,6 @@ def test_an_interrupted_run_ends_with_the_same_file(cut_short, learner, learned,
         part.write_bytes(part.read_bytes()[:50])
     run(learner, tmp_path / "p", Silent())
     assert (tmp_path / "p").read_bytes() == learned.path.read_bytes()
-
-
-def test_classes_with_few_prompts_share_a_batch(model, generator, chosen):
-    groups = PromptLearner(
-        model, generator, chosen, PromptSettings.build(prompts_per_class=2, batch_size=5)
-    ).groups()
-    assert [[target.index for target in group] for group in groups] == [[0, 1], [2]]
-    groups = PromptLearner(
-        model, generator, chosen, PromptSettings.build(prompts_per_class=20, batch_size=5)
-    ).groups()
-    assert [len(group) for group in groups] == [1, 1, 1]
 
 
 def test_a_single_class_can_be_read_back_alone(learned, tmp_path):

@@ -2,10 +2,22 @@
 
 from vitquant.config.declare import UsedBy, setting
 from vitquant.config.setting import Settings
-from vitquant.config.values import AT_LEAST_1, DEFAULT_GENERATOR, MINIATURE_GENERATOR, PRECISIONS
+from vitquant.config.values import (
+    AT_LEAST_1,
+    DEFAULT_GENERATOR,
+    MINIATURE_GENERATOR,
+    PRECISIONS,
+    SEED,
+)
 
 GENERATED: UsedBy = {"synthesizer": ("prompts", "template")}
 """The synthesizers that have a generator."""
+
+
+class Basics(Settings):
+    """Options"""
+
+    seed: int = setting(0, "Seed of everything random.", SEED)
 
 
 class Precision(Settings):

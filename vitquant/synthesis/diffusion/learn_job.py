@@ -1,12 +1,13 @@
 """A file of prompts learned for the classes of a model."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import vitquant
-from vitquant.config.synthesize import PromptSettings
+from vitquant.config.groups.prompts import PromptSettings
 from vitquant.core.errors import UserError
 from vitquant.core.partial_results import PartialResults
 from vitquant.core.progress import Progress
@@ -39,7 +40,8 @@ class PromptLearner:
 
     @property
     def steps(self) -> int:
-        return self.settings.steps
+        """Prompts, each of which is counted when it is finished."""
+        return self.settings.prompts_per_class
 
     @property
     def image_cost(self) -> float:
@@ -60,20 +62,29 @@ class PromptLearner:
             "settings": asdict(self.settings),
         }
 
-    def groups(self) -> list[list[TargetClass]]:
-        """Classes that are learned side by side: as many as fill a batch."""
-        size = max(1, self.settings.batch_size // self.settings.prompts_per_class)
-        return [self.classes[i : i + size] for i in range(0, len(self.classes), size)]
+    def groups(self) -> list[TargetClass]:
+        return self.classes
 
-    def make(self, group: list[TargetClass], steps: Steps) -> list[ClassPrompts]:
-        return learn_prompts(self.generator, self._classifier, group, self.settings, steps.advance)
+    def make_all(
+        self, groups: Mapping[int, TargetClass], steps: Steps
+    ) -> Iterator[tuple[int, ClassPrompts]]:
+        numbers = {target.index: number for number, target in groups.items()}
+        learned = learn_prompts(
+            self.generator,
+            self._classifier,
+            list(groups.values()),
+            self.settings,
+            steps.advance,
+        )
+        for found in learned:
+            yield numbers[found.index], found
 
     @cached_property
     def _classifier(self) -> Classifier:
         return Classifier(self.model, self.generator.device)
 
-    def save_part(self, partial: PartialResults, number: int, part: list[ClassPrompts]) -> None:
-        write_prompts(_file(partial, number), {}, part)
+    def save_part(self, partial: PartialResults, number: int, part: ClassPrompts) -> None:
+        write_prompts(_file(partial, number), {}, [part])
 
     def has_part(self, partial: PartialResults, number: int) -> bool:
         path = _file(partial, number)

@@ -49,7 +49,8 @@ class ClassPrompts:
     index, name: the class's output, and what texts call it. texts: what each prompt started as.
     ids: int32 (M, T), the texts as tokens. positions: int32 (M, L), where the learned embeddings
     go; -1 for none. learned: float16 (M, L, D). before, after: with the texts' own embeddings, and
-    with the learned ones.
+    with the learned ones. steps: of Adam, for each prompt; each generates an image with its
+    gradients. images: generated without gradients, for all prompts.
     """
 
     index: int
@@ -60,6 +61,8 @@ class ClassPrompts:
     learned: Tensor
     before: PromptMetrics
     after: PromptMetrics
+    steps: list[int]
+    images: int
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def write_prompts(path: Path, header: Mapping[str, Any], prompts: Iterable[Class
         for key in _TENSORS:
             tensors[f"{item.index}.{key}"] = getattr(item, key).contiguous()
         about = {"index": item.index, "phrase": item.name, "texts": item.texts}
-        classes.append(about | {"before": asdict(item.before), "after": asdict(item.after)})
+        about |= {"before": asdict(item.before), "after": asdict(item.after)}
+        classes.append(about | {"steps": item.steps, "images": item.images})
     text = json.dumps({"format": FORMAT, **header, "classes": classes}, ensure_ascii=False)
     # One key alone: safetensors writes several in random order.
     data = save(tensors, metadata={KEY: text})
@@ -141,18 +145,50 @@ def _class(about: Mapping[str, Any], file: Any) -> ClassPrompts:
         learned=learned,
         before=PromptMetrics(**about["before"]),
         after=PromptMetrics(**about["after"]),
+        # Older files do not have them.
+        steps=list(about.get("steps", [])),
+        images=int(about.get("images", 0)),
     )
 
 
-def summarize(learned: PromptFile, progress: Progress) -> tuple[PromptMetrics, PromptMetrics]:
-    """Say what learning changed, and return the metrics before and after."""
+@dataclass(frozen=True)
+class Spent:
+    """What learning took.
+
+    Attributes:
+        unchanged: classes all of whose texts were good enough.
+        steps: of Adam, each an image of a prompt that is generated with its gradients.
+        images: generated without gradients.
+    """
+
+    unchanged: int
+    steps: int
+    images: int
+
+    @classmethod
+    def of(cls, file: PromptFile) -> "Spent":
+        classes = list(file.prompts.values())
+        unchanged = sum(not any(prompts.steps) for prompts in classes if prompts.steps)
+        steps = sum(sum(prompts.steps) for prompts in classes)
+        return cls(unchanged, steps, sum(prompts.images for prompts in classes))
+
+
+def summarize(
+    learned: PromptFile, progress: Progress
+) -> tuple[PromptMetrics, PromptMetrics, Spent]:
+    """Say what learning changed and took, and return it: metrics before and after, and cost."""
     before = PromptMetrics.mean(prompts.before for prompts in learned.prompts.values())
     after = PromptMetrics.mean(prompts.after for prompts in learned.prompts.values())
+    spent = Spent.of(learned)
     progress.say(
         f"top-1 {before.top1:.1%} as texts, {after.top1:.1%} learned; similarity within a "
         f"class {before.similarity:.3f} as texts, {after.similarity:.3f} learned"
     )
-    return before, after
+    progress.say(
+        f"{spent.unchanged} of {len(learned.prompts)} classes stay as their texts; {spent.steps} "
+        f"images were learned from, {spent.images} more were looked at"
+    )
+    return before, after, spent
 
 
 def prompt_file(name: str) -> PromptFile:

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from vitquant.config.synthesize import DiffusionSettings, PromptSettings
+from vitquant.config.groups.prompts import PromptSettings
+from vitquant.config.synthesize import DiffusionSettings
 from vitquant.core import distributed
 from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress
@@ -160,15 +161,19 @@ def _prompt_settings(
     """Those of the options; else a prompt for each image of a class, up to the usual number."""
     if options.prompt_settings is not None:
         return options.prompt_settings
-    count = max(1, min(PromptSettings.build().prompts_per_class, settings.samples // classes))
-    return PromptSettings.build(prompts_per_class=count, seed=settings.seed)
+    usual, images = PromptSettings.build(), max(1, settings.samples // classes)
+    count = min(usual.prompts_per_class, images)
+    shown = min(usual.images_per_prompt, images // count)
+    return PromptSettings.build(
+        prompts_per_class=count, images_per_prompt=shown, seed=settings.seed
+    )
 
 
 def _learn(learner: PromptLearner, options: GenerationOptions, progress: Progress) -> PromptFile:
     settings = learner.settings
     progress.say(
         f"learning {settings.prompts_per_class} prompts for each of {len(learner.classes)} "
-        f"classes, {settings.steps} steps, unless they are in {job.root()}"
+        f"classes, {settings.steps} steps at most, unless they are in {job.root()}"
     )
     shorter = "fewer --samples, or prompts learned elsewhere (--prompts),"
     file = job.run_cached(learner, progress, options.confirm_duration(shorter))
