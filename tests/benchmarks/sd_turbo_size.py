@@ -34,7 +34,7 @@ from vitquant.synthesis.diffusion.pipeline import GeneratorIdentity, generator_p
 from vitquant.synthesis.quality import Classifier
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-DECODERS = ("full", "tiny")
+DECODERS, SWITCH = ("full", "tiny"), ("on", "off")
 
 
 def main() -> None:
@@ -43,7 +43,9 @@ def main() -> None:
         print(json.dumps(_measure(*options.case, threads=options.threads)))
         return
     about = provenance()
-    for dtype, decoder, checkpointing in product(DTYPES, DECODERS, ("on", "off")):
+    for dtype, decoder, checkpointing in product(
+        options.dtypes, options.decoders, options.checkpointing
+    ):
         row = about | {"dtype": dtype, "decoder": decoder, "checkpointing": checkpointing}
         row |= {"threads": str(options.threads)}
         found = _in_process(options, dtype, decoder, checkpointing)
@@ -54,6 +56,9 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("sd_turbo_size.csv"))
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
+    parser.add_argument("--decoders", nargs="+", choices=DECODERS, default=DECODERS)
+    parser.add_argument("--checkpointing", nargs="+", choices=SWITCH, default=SWITCH)
     parser.add_argument("--memory", type=float, default=12, help="GB of a process, at most")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--case", nargs=3, help=argparse.SUPPRESS)
@@ -64,8 +69,7 @@ def _in_process(options: argparse.Namespace, *case: str) -> dict[str, Any]:
     limit = int(options.memory * 1e9)
     ended = subprocess.run(
         [sys.executable, __file__, "--threads", str(options.threads), "--case", *case],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": str(options.threads)},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vitquant.config.declare import UsedBy, setting
+from vitquant.config.groups.sharing import Sharing
 from vitquant.config.naming import KEYWORDS, Naming
 from vitquant.config.setting import Recipe, Settings
 from vitquant.config.values import (
@@ -119,7 +120,7 @@ class PromptSettings(Basics):
     )
 
 
-class LearnPromptsSettings(Precision, PromptSettings, GeneratorChoice):
+class LearnPromptsSettings(Sharing, Precision, PromptSettings, GeneratorChoice):
     """What ``learn-prompts`` does."""
 
 

@@ -1,22 +1,20 @@
-"""Make images, or learn prompts for them, for a model by its name."""
+"""Make images for a model by its name."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vitquant.config.synthesize import LearnPromptsSettings, PromptSettings, SynthesizeSettings
+from vitquant.config.synthesize import PromptSettings, SynthesizeSettings
 from vitquant.core import distributed
 from vitquant.core.device import describe_device
-from vitquant.core.files import check_writable
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
 from vitquant.data.reading import Reading
+from vitquant.hub.shared_prompts import suggest_prompts
 from vitquant.models.float_options import FloatOptions, InputSize
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
-from vitquant.synthesis.diffusion.generator import load_generator
-from vitquant.synthesis.diffusion.learn_job import PromptLearner
-from vitquant.synthesis.diffusion.prompt_file import PromptMetrics, summarize
 from vitquant.synthesis.diffusion.prompt_text import PLAIN
 from vitquant.synthesis.generated_source import GeneratedSource
 from vitquant.synthesis.image_folder import GeneratedFolder, check_place
@@ -24,7 +22,6 @@ from vitquant.synthesis.image_job import GenerationOptions
 from vitquant.synthesis.job import run
 from vitquant.synthesis.quality import ImageSetMetrics, measure
 from vitquant.synthesis.registry import SYNTHESIZERS
-from vitquant.synthesis.target_classes import target_classes
 from vitquant.workflows.calibration_images import Confirm, go_on, resumable
 from vitquant.workflows.inputs import inputs_of
 from vitquant.workflows.open import as_file_name, images_for
@@ -63,45 +60,6 @@ class Synthesized:
         }
 
 
-@dataclass(frozen=True)
-class LearnedPrompts:
-    """Learned prompts, in a file.
-
-    Attributes:
-        path: the file.
-        model: the float model that they are for.
-        generator: its name, and the SHA-256 of its weights.
-        classes: how many classes have prompts.
-        settings: of the learning.
-        before, after: metrics of the texts that learning starts from, and of the learned prompts.
-    """
-
-    path: Path
-    model: Model
-    generator: dict[str, Any]
-    classes: int
-    settings: PromptSettings
-    before: PromptMetrics
-    after: PromptMetrics
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``vitquant learn-prompts --json`` prints."""
-        return {
-            "output": str(self.path),
-            "model": self.model.identity.name,
-            "generator": self.generator,
-            "classes": self.classes,
-            "prompts": self.classes * self.settings.prompts_per_class,
-            "top1": self.after.top1,
-            "confidence": self.after.confidence,
-            "similarity": self.after.similarity,
-            "template": vars(self.before),
-            "seed": self.settings.seed,
-            "bytes": self.path.stat().st_size,
-            "settings": self.settings.to_json(),
-        }
-
-
 def synthesize(
     model: str,
     out: str | Path | None = None,
@@ -132,35 +90,6 @@ def synthesize(
     return done
 
 
-def learn_prompts(
-    model: str,
-    out: str | Path | None = None,
-    *,
-    weights: str | Path | None = None,
-    num_classes: int | None = None,
-    input_size: InputSize | None = None,
-    device: str = "cpu",
-    progress: Progress | None = None,
-    **settings: Any,
-) -> LearnedPrompts:
-    """Learn prompts with which a generator makes images that a model recognizes, by class.
-
-    Args:
-        model: name of a float model.
-        out: the file; by default MODEL-prompts.safetensors in the current folder.
-        weights, num_classes, input_size, device, progress: as of :func:`quantize`.
-        settings: the options of ``vitquant learn-prompts``, with ``_`` for ``-``.
-
-    Raises:
-        UserError: an argument cannot be used.
-    """
-    chosen = LearnPromptsSettings.build(**settings)
-    given = FloatOptions.build(weights, num_classes, input_size)
-    done = run_learning(model, chosen, _path(out), given, device, progress or Silent())
-    assert done is not None
-    return done
-
-
 def run_synthesis(
     name: str,
     settings: SynthesizeSettings,
@@ -184,9 +113,11 @@ def run_synthesis(
     on_estimate = confirm(f"fewer --samples{fewer}")
     kind = SYNTHESIZERS[settings.synthesizer]
     with resumable():
-        options = _options(settings, device, lambda shorter: on_estimate)
+        options = _options(settings, device, lambda shorter: on_estimate, progress)
         synthesizer = kind.build(opened, settings.part(kind.settings), options, progress)
         progress.say(f"{synthesizer} on {describe_device(device)}")
+        if not path.exists():
+            synthesizer.say_estimate(progress)
         images = run(synthesizer, path, progress, on_estimate)
     if not distributed.is_main():
         return None
@@ -196,40 +127,9 @@ def run_synthesis(
     return Synthesized(images, opened, len(synthesizer.classes), generator, quality)
 
 
-def run_learning(
-    name: str,
-    settings: LearnPromptsSettings,
-    out: Path | None,
-    given: FloatOptions,
-    device: str,
-    progress: Progress,
-    confirm: Confirm = go_on,
-) -> LearnedPrompts | None:
-    """As :func:`learn_prompts`, with settings at hand; None in all processes but the main one."""
-    path = out or Path(f"{as_file_name(name)}-prompts.safetensors")
-    if distributed.is_main():
-        inputs = inputs_of(settings, name, given.weights)
-        check_writable(path, settings.naming.option("out"), inputs)
-    opened = load_float(name, *given)
-    chosen = target_classes(opened, _path(settings.classes))
-    source = load_generator(settings.generator, name, settings.precision, device, progress)
-    progress.say(
-        f"{settings.prompts_per_class} prompts for each of {len(chosen)} classes of "
-        f"{opened.identity.name}, {settings.steps} steps, generated by {source.identity.name} on "
-        f"{describe_device(device)}"
-    )
-    kept = settings.part(PromptSettings)
-    on_estimate = confirm("fewer --steps, --prompts-per-class or --classes")
-    with resumable():
-        learner = PromptLearner(opened, source, chosen, kept)
-        learned = run(learner, path, progress, on_estimate)
-    if not distributed.is_main():
-        return None
-    before, after = summarize(learned, progress)
-    return LearnedPrompts(path, opened, source.identity.to_json(), len(chosen), kept, before, after)
-
-
-def _options(settings: SynthesizeSettings, device: str, confirm: Confirm) -> GenerationOptions:
+def _options(
+    settings: SynthesizeSettings, device: str, confirm: Confirm, progress: Progress
+) -> GenerationOptions:
     templates = None
     if settings.synthesizer == "template" and (settings.text or not settings.adjectives):
         templates = (settings.text or PLAIN,)
@@ -242,6 +142,7 @@ def _options(settings: SynthesizeSettings, device: str, confirm: Confirm) -> Gen
         precision=settings.precision,
         device=device,
         confirm_duration=confirm,
+        before_learning=partial(suggest_prompts, progress=progress),
     )
 
 

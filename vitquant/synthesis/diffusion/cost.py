@@ -15,10 +15,15 @@ from vitquant.core.matmul_rate import matmul_rate
 from vitquant.core.progress import Progress, format_duration
 from vitquant.models.model import Model
 from vitquant.synthesis.diffusion.generator import Generator
+from vitquant.synthesis.diffusion.learn_job import PromptLearner
+from vitquant.synthesis.diffusion.pipeline import GENERATOR
 from vitquant.synthesis.diffusion.prompt_text import PLAIN
 
 T = TypeVar("T")
 
+# How much of the rate of matmuls a step at SD-Turbo's size reaches, as docs/results/
+# sd_turbo_size.csv has it for a CPU. In low precision, more of the time goes to everything else.
+_REACHED = {torch.float32: 0.9, torch.bfloat16: 0.5}
 # Runs that take less have ended before anybody has read about them.
 _SHORT = 60.0
 
@@ -39,8 +44,8 @@ class ImageCost:
 class Estimate:
     """What a run costs at most.
 
-    prompts: to be learned, in ``steps`` steps each. images: to be drawn. rate: FLOP/s of matmuls,
-    of all processes together.
+    prompts: to be learned, in ``steps`` steps each. images: to be drawn. rate: FLOP/s, of all
+    processes together.
     """
 
     cost: ImageCost
@@ -57,7 +62,6 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """By the rate of matmuls, which networks do not reach."""
         return self.flops / self.rate
 
     def __str__(self) -> str:
@@ -69,8 +73,22 @@ class Estimate:
         what = "an image with its gradients" if self.prompts else "an image"
         return (
             f"estimate: {' and '.join(work)} takes {most} {format_duration(self.seconds)} here "
-            f"({flops / 1e12:.2g} TFLOP {what}; {self.rate / 1e12:.2g} TFLOP/s measured)"
+            f"({flops / 1e12:.2g} TFLOP {what}; {self.rate / 1e12:.2g} TFLOP/s, from a measurement)"
         )
+
+
+def say_learning_estimate(learner: PromptLearner, progress: Progress, images: int = 0) -> None:
+    """Tell what learning prompts costs, and drawing so many images by them afterwards."""
+    settings = learner.settings
+    prompts = len(learner.classes) * settings.prompts_per_class
+    say_estimate(
+        learner.generator,
+        learner.model,
+        progress,
+        prompts=prompts,
+        steps=settings.steps,
+        images=images,
+    )
 
 
 def say_estimate(
@@ -86,12 +104,14 @@ def say_estimate(
 
     Nothing is told of networks that cannot be followed without computing.
     """
+    if generator.identity.name == GENERATOR:  # to count would take longer than many such runs
+        return
     try:
         cost = count_flops(generator, model)
     except Exception:  # whatever a library raises on tensors without values
         return
-    rate = matmul_rate(generator.device, generator.dtype) * distributed.world_size()
-    estimate = Estimate(cost, rate, prompts, steps, images)
+    rate = _REACHED[generator.dtype] * matmul_rate(generator.device, generator.dtype)
+    estimate = Estimate(cost, rate * distributed.world_size(), prompts, steps, images)
     if estimate.seconds >= _SHORT and distributed.is_main():
         progress.say(str(estimate))
 
