@@ -1,7 +1,6 @@
 """What learning a prompt costs at the size of SD-Turbo, from docs/results/sd_turbo_size.csv."""
 
 from generators.rows import RESULTS, read, table
-
 from vitquant.core.progress import format_duration
 
 _ROWS = RESULTS / "sd_turbo_size.csv"
