@@ -6,7 +6,7 @@ import vitquant
 from vitquant.workflows import calibration_images, learn_prompts, synthesize
 
 
-class Reached(Exception):
+class ReachedError(Exception):
     """Ends a run before the long work."""
 
 
@@ -35,10 +35,10 @@ def test_prompts_of_others_are_suggested(run, module, monkeypatch, tmp_path):
 
     def suggest(model, generator, progress, but=None):
         asked.append((model.name, generator.name))
-        raise Reached
+        raise ReachedError
 
     monkeypatch.setenv("VITQUANT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(module, "suggest_prompts", suggest)
-    with pytest.raises(Reached):
+    with pytest.raises(ReachedError):
         run(tmp_path)
     assert asked == [("vit_digits", "sd-digits")]
