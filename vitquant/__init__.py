@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from vitquant.workflows.bench import bench
     from vitquant.workflows.evaluate import evaluate
     from vitquant.workflows.export import export
+    from vitquant.workflows.learn_prompts import learn_prompts
     from vitquant.workflows.load import load
     from vitquant.workflows.quantize import quantize
     from vitquant.workflows.reporting.report import report
-    from vitquant.workflows.synthesize import learn_prompts, synthesize
+    from vitquant.workflows.synthesize import synthesize
 
 __all__ = [
     "CheckFailedError",
@@ -47,7 +48,7 @@ _HOMES = {
     "bench": "vitquant.workflows.bench",
     "evaluate": "vitquant.workflows.evaluate",
     "export": "vitquant.workflows.export",
-    "learn_prompts": "vitquant.workflows.synthesize",
+    "learn_prompts": "vitquant.workflows.learn_prompts",
     "load": "vitquant.workflows.load",
     "quantize": "vitquant.workflows.quantize",
     "report": "vitquant.workflows.reporting.report",

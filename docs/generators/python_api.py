@@ -74,7 +74,7 @@ CLASSES = {
         "synthesis.quality.ImageSetMetrics",
     ),
     "learn_prompts": (
-        "workflows.synthesize.LearnedPrompts",
+        "workflows.learn_prompts.LearnedPrompts",
         "synthesis.diffusion.prompt_file.PromptMetrics",
     ),
     "Models": ("models.model.Model", "models.model.ModelIdentity"),

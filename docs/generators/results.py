@@ -22,6 +22,7 @@ from generators.rows import (
     with_options,
 )
 from generators.saliency import saliency, saliency_about
+from generators.sd_turbo import sd_turbo, sd_turbo_about, sd_turbo_estimates
 
 _MARKED = re.compile(r"(<!-- results:(\S+) -->)\n.*?(<!-- end -->)", re.S)
 _COLUMNS = (
@@ -51,6 +52,9 @@ def blocks() -> dict[str, str]:
         "prediction": prediction(),
         "saliency": saliency(),
         "saliency-about": saliency_about(),
+        "sd-turbo": sd_turbo(),
+        "sd-turbo-about": sd_turbo_about(),
+        "sd-turbo-estimates": sd_turbo_estimates(),
     }
 
 

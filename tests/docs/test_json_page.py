@@ -29,7 +29,7 @@ SOURCES = {
     ),
     "bench": ("workflows/bench.py", ("to_json",)),
     "synthesize": ("workflows/synthesize.py", ("Synthesized", "to_json")),
-    "learn-prompts": ("workflows/synthesize.py", ("LearnedPrompts", "to_json")),
+    "learn-prompts": ("workflows/learn_prompts.py", ("LearnedPrompts", "to_json")),
     "analyze": ("reports/analysis.py", ("to_json",)),
     "inspect": ("reports/summary.py", ("report",)),
 }

@@ -6,9 +6,10 @@ import json
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+import yaml
 
 from vitquant.config.quantize import QuantizeSettings
 from vitquant.data.image_source import ListSource
@@ -34,6 +35,12 @@ class Repository:
         self.commits.append((oid, message))
         self.snapshots[oid] = files
         return oid
+
+
+def front_matter(repository: Repository) -> dict:
+    """Of a repository's card; empty without one."""
+    parts = repository.files.get("README.md", b"").decode().split("---\n")
+    return yaml.safe_load(parts[1]) if len(parts) > 2 else {}
 
 
 class Hub(ThreadingHTTPServer):
@@ -94,6 +101,8 @@ class Handler(BaseHTTPRequestHandler):
         parts = path.strip("/").split("/")
         if "resolve" in parts:
             return self._resolve("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
+        if path == "/api/models":
+            return self._list(parse_qs(urlsplit(self.path).query).get("filter", []))
         name = "/".join(parts[2:4])
         known = self.server.repositories.get(name)
         if self.command == "GET" and known is not None and not known.private:
@@ -136,6 +145,16 @@ class Handler(BaseHTTPRequestHandler):
         oid = repository.commits[-1][0] if repository.commits else None
         files = [{"rfilename": file} for file in repository.files]
         self._json({"id": name, "private": repository.private, "sha": oid, "siblings": files})
+
+    def _list(self, wanted):
+        """The public repositories whose cards have all tags that are wanted."""
+        found = [
+            {"id": name, "tags": sorted(tags)}
+            for name, repository in self.server.repositories.items()
+            if not repository.private
+            and set(wanted) <= (tags := set(front_matter(repository).get("tags", [])))
+        ]
+        self._json(found)
 
     def _tree(self, repository):
         entries = [
@@ -238,6 +257,7 @@ def hub(monkeypatch, tmp_path):
     }
     for name, value in constants.items():
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", server.url)
     yield server
     server.released.set()
     server.shutdown()

@@ -36,7 +36,9 @@ def test_prompts_are_learned_once_and_again_if_damaged(folder, model, generator,
     learner = PromptLearner(
         model, generator, chosen, PromptSettings.build(prompts_per_class=2, steps=1, batch_size=6)
     )
+    assert not job.is_cached(learner)
     path = job.run_cached(learner, Silent(), ignored).path
+    assert job.is_cached(learner)
     assert path.parent == folder / "prompts"
     whole = path.read_bytes()
     for damaged in (False, True):

@@ -1,5 +1,7 @@
 """``vitquant synthesize`` and ``vitquant learn-prompts``."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -85,7 +87,7 @@ def learn_prompts(
     """
     given = FloatOptions.build(weights, num_classes, input_size)
     from vitquant.core.device import resolve_device
-    from vitquant.workflows.synthesize import run_learning
+    from vitquant.workflows.learn_prompts import run_learning
 
     terminal = console.Terminal()
     done = run_learning(
@@ -96,6 +98,7 @@ def learn_prompts(
         resolve_device(device),
         terminal,
         arguments.confirmation(yes, terminal),
+        shlex.join(["vitquant", *sys.argv[1:]]),
     )
     if done is None:
         return

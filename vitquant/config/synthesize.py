@@ -8,6 +8,7 @@ from typing import Any, Self
 from vitquant.config.declare import UsedBy, setting
 from vitquant.config.groups.generator import GENERATED, Basics, GeneratorChoice, Precision
 from vitquant.config.groups.prompts import PromptSettings
+from vitquant.config.groups.sharing import Sharing
 from vitquant.config.naming import KEYWORDS, Naming
 from vitquant.config.setting import Recipe, Settings
 from vitquant.config.values import (
@@ -52,7 +53,7 @@ class Images(Basics):
     batch_size: int = setting(20, "Images made at once.", AT_LEAST_1)
 
 
-class LearnPromptsSettings(Precision, PromptSettings, GeneratorChoice):
+class LearnPromptsSettings(Sharing, Precision, PromptSettings, GeneratorChoice):
     """What ``learn-prompts`` does."""
 
 

@@ -13,9 +13,10 @@ from vitquant.config.synthesize import SynthesizeSettings
 from vitquant.core.errors import UserError
 from vitquant.core.partial_results import PartialResults
 from vitquant.core.progress import OnEstimate, Progress, ignore_estimate
-from vitquant.models.model import Model
+from vitquant.models.model import Model, ModelIdentity
 from vitquant.synthesis import image_folder
 from vitquant.synthesis.contact_sheet import write_sheet
+from vitquant.synthesis.diffusion.pipeline import GeneratorIdentity
 from vitquant.synthesis.diffusion.prompt_text import PLAIN
 from vitquant.synthesis.image_folder import GeneratedFolder, GeneratedImage, Row
 from vitquant.synthesis.job import Steps
@@ -47,6 +48,8 @@ class GenerationOptions:
         device: where everything runs.
         confirm_duration: from how to make a run shorter, in words, to what is called with the
             seconds that it takes, and may raise to stop it.
+        before_learning: called with the identities of model and generator before prompts are
+            learned for them.
     """
 
     classes: Path | None = None
@@ -59,6 +62,9 @@ class GenerationOptions:
     precision: str = "auto"
     device: str = "cpu"
     confirm_duration: Callable[[str], OnEstimate] = field(default=_ignore_estimates)
+    before_learning: Callable[[ModelIdentity, GeneratorIdentity], None] = field(
+        default=lambda model, generator: None
+    )
 
     @classmethod
     def of(
@@ -135,6 +141,9 @@ class ImageSynthesizer(ABC, Generic[Group]):
     @abstractmethod
     def make(self, group: Group, steps: Steps) -> ImagePart:
         """The images of a group. May call ``steps.advance`` up to ``self.steps`` times."""
+
+    def say_estimate(self, progress: Progress) -> None:
+        """Tell what the images cost, where that can be known before the first."""
 
     def check(self, rows: list[Row], rejected: int, progress: Progress) -> None:
         """Look at the rows of all images; UserError if they are of no use."""

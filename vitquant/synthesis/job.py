@@ -177,6 +177,11 @@ def run_cached(
     return run(synthesizer, path, progress, on_estimate)
 
 
+def is_cached(synthesizer: Synthesizer[Group, Part, Result]) -> bool:
+    """Whether the cache has the result, be it damaged."""
+    return _place(synthesizer).exists()
+
+
 def _place(synthesizer: Synthesizer[Group, Part, Result]) -> Path:
     text = json.dumps(synthesizer.header(), sort_keys=True)
     folder = root() / synthesizer.kind

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vitquant.data.open import Role
 from vitquant.data.reading import Reading
 from vitquant.data.sources.noise import NoiseSource
 from vitquant.data.texts import ACCEPTED_TEXTS, template_texts
+from vitquant.hub.shared_prompts import suggest_prompts
 from vitquant.models.model import Model
 from vitquant.synthesis import job
 from vitquant.synthesis.generated_source import GeneratedSource
@@ -91,11 +93,14 @@ def calibration_images(
         prompts=settings.prompts,
         device=device,
         confirm_duration=confirm,
+        before_learning=partial(suggest_prompts, progress=progress),
     )
     with resumable():
         chosen = kind.calibration_settings(settings.samples, settings.seed)
         synthesizer = kind.build(model, chosen, options, progress)
         progress.say(f"{synthesizer}, kept in {job.root()}")
+        if not job.is_cached(synthesizer):
+            synthesizer.say_estimate(progress)
         images = job.run_cached(synthesizer, progress, confirm(kind.shorter))
     if distributed.is_main():
         correct = sum(row["correct"] for row in images.rows) / len(images.rows)

@@ -143,7 +143,8 @@ class ClassLearner:
             row.grad = None
         over = [m for m in self.training if self._is_over(m)]
         for m in over:
-            self.learned[m].data = torch.stack(list(self._iterates[m])).mean(0)
+            last = torch.stack(list(self._iterates[m]))
+            self.learned[m].data = last.mean(0)
         self.training = [m for m in self.training if m not in over]
         return over
 

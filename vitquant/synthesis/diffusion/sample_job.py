@@ -13,6 +13,7 @@ from vitquant.core.progress import Progress
 from vitquant.models.model import Model
 from vitquant.synthesis import job
 from vitquant.synthesis.diffusion.adapters.tiny_decoder import FULL
+from vitquant.synthesis.diffusion.cost import say_estimate, say_learning_estimate
 from vitquant.synthesis.diffusion.generator import Generator, load_generator
 from vitquant.synthesis.diffusion.learn_job import PromptLearner
 from vitquant.synthesis.diffusion.prompt_file import PromptFile, prompt_file, summarize
@@ -83,6 +84,10 @@ class DiffusionSampler(ImageSynthesizer[list[TargetClass]]):
     def _classifier(self) -> Classifier:
         return Classifier(self.model, self.generator.device)
 
+    def say_estimate(self, progress: Progress) -> None:
+        images = self.per_class * len(self.classes)
+        say_estimate(self.generator, self.model, progress, images=images)
+
     def check(self, rows: list[Row], rejected: int, progress: Progress) -> None:
         """Warn of classes that the filter left short; UserError where it left nothing."""
         if not rows:
@@ -116,7 +121,8 @@ def from_prompts(
     if file is None:
         how = _prompt_settings(settings, options, len(classes))
         learner = PromptLearner(model, generator, classes, how)
-        file = _learn(learner, options, progress)
+        images = max(1, settings.samples // len(classes)) * len(classes)
+        file = _learn(learner, options, images, progress)
     prompts = LearnedPrompts(file)
     prompts.check(generator, classes)
     return DiffusionSampler(model, generator, classes, prompts, settings)
@@ -169,12 +175,18 @@ def _prompt_settings(
     )
 
 
-def _learn(learner: PromptLearner, options: GenerationOptions, progress: Progress) -> PromptFile:
+def _learn(
+    learner: PromptLearner, options: GenerationOptions, images: int, progress: Progress
+) -> PromptFile:
+    """From the cache, or now. images: that are drawn afterwards."""
     settings = learner.settings
     progress.say(
         f"learning {settings.prompts_per_class} prompts for each of {len(learner.classes)} "
         f"classes, {settings.steps} steps at most, unless they are in {job.root()}"
     )
+    if not job.is_cached(learner):
+        options.before_learning(learner.model.identity, learner.generator.identity)
+        say_learning_estimate(learner, progress, images)
     shorter = "fewer --samples, or prompts learned elsewhere (--prompts),"
     file = job.run_cached(learner, progress, options.confirm_duration(shorter))
     if distributed.is_main():
