@@ -79,7 +79,7 @@ class InversionSettings(Precision, Images):
     used_by = _INVERTED
 
     samples: int = setting(32, "Images, spread evenly over the classes.", AT_LEAST_1)
-    iterations: int = setting(200, "Iterations of Adam for each image.", AT_LEAST_1)
+    iterations: int = setting(100, "Iterations of Adam for each image.", AT_LEAST_1)
     lr: float = setting(
         0.2, "Adam's learning rate, in units of the model's normalized input.", NOT_NEGATIVE
     )
@@ -107,8 +107,17 @@ class InversionSettings(Precision, Images):
     points: int = setting(
         16, "Points of the grid that the density of similarities is estimated on.", AT_LEAST_1
     )
+    patch_drop: float = setting(
+        0.5, "Fraction of an image's patches that each iteration leaves out.", _CONFIDENCE
+    )
+    confidence: float = setting(
+        0.0, "Probability of its class at which an image is finished; 0 for never.", _CONFIDENCE
+    )
+    patience: int = setting(
+        5, "In so many iterations in a row.", AT_LEAST_1, used_by={"confidence": When()}
+    )
     patches: int = setting(
-        64, "Patches of an attention at most; of more, so many are sampled.", AT_LEAST_1
+        32, "Patches of an attention at most; of more, so many are sampled.", AT_LEAST_1
     )
 
 

@@ -11,7 +11,7 @@ from vitquant.core.progress import Silent
 from vitquant.data.decode import decode
 from vitquant.synthesis.image_folder import read_index
 from vitquant.synthesis.inversion.job import Inversion
-from vitquant.synthesis.inversion.optimize import pad_for_transform
+from vitquant.synthesis.inversion.padding import pad_for_transform
 from vitquant.synthesis.job import VARIABLE, run, run_cached
 from vitquant.synthesis.target_classes import target_classes
 
@@ -57,7 +57,7 @@ def test_what_was_interrupted_goes_on(job, inverted, tmp_path):
     class Stopping(Silent):
         def track(self, items, total, what):
             for i, item in enumerate(items):
-                if i == 3:  # in the second group
+                if i == 5:  # in the second group
                     raise KeyboardInterrupt
                 yield item
 

@@ -7,18 +7,19 @@ from vitquant.config.naming import OPTIONS
 from vitquant.config.synthesize import InversionSettings
 from vitquant.core.errors import UserError
 from vitquant.quantization.graph.points import example_inputs, find_points
-from vitquant.synthesis.inversion.optimize import invert, total_variation
+from vitquant.synthesis.inversion.optimize import Subject, invert, total_variation
 
 
 @pytest.fixture
 def make(model):
     """make(numbers, targets, iterations, ...) → images of digits, uint8."""
     model.module.requires_grad_(False)
-    attentions = list(find_points(model.module, example_inputs(model.input_size)).attentions)
+    points = find_points(model.module, example_inputs(model.input_size))
+    subject = Subject(model, list(points.attentions), points.blocks[0])
 
-    def run(numbers, targets, iterations=3, **changes):
+    def run(numbers, targets, iterations=3, on_step=lambda done, status: None, **changes):
         settings = InversionSettings.build(iterations=iterations, precision="float32", **changes)
-        return invert(model, attentions, numbers, targets, settings)
+        return invert(subject, numbers, targets, settings, on_step=on_step)
 
     return run
 
@@ -43,6 +44,38 @@ def test_an_image_does_not_depend_on_those_beside_it(make):
     off = (together[1].float() - alone[0].float()).abs()
     assert off.median() <= 1
     assert off.mean() < 4
+
+
+def test_the_order_and_the_size_of_the_batch_do_not_matter(make):
+    numbers, targets = [0, 1, 2], [3, 1, 2]
+    one_by_one, together = make(numbers, targets, batch_size=1), make(numbers, targets)
+    off = (one_by_one.float() - together.float()).abs()
+    assert off.median() <= 1
+    assert off.mean() < 4
+
+
+def test_what_is_recognized_makes_room_for_the_next(make):
+    seen = []
+    early = {"confidence": 0.01, "patience": 2, "iterations": 50}
+    numbers, targets = [0, 1, 2, 3, 4], [3, 0, 1, 0, 8]
+    pixels = make(numbers, targets, batch_size=2, on_step=lambda *x: seen.append(x[0]), **early)
+    assert sum(seen) == 5 * 50  # what was not needed counts as done
+    assert len(seen) < 60  # of 150
+    alone = torch.cat([make([n], [t], **early) for n, t in zip(numbers, targets, strict=True)])
+    off = (pixels.float() - alone.float()).abs()
+    assert off.median() <= 1
+    assert off.mean() < 4
+
+
+def test_patience_waits(make):
+    seen = []
+    quick = {"confidence": 1e-9, "iterations": 9, "on_step": lambda *x: seen.append(x[0])}
+    make([0], [1], patience=4, **quick)
+    assert seen == [1, 1, 1, 1 + 5]
+
+
+def test_patches_are_left_out(make):
+    assert not torch.equal(make([0], [1], patch_drop=0.5), make([0], [1], patch_drop=0.0))
 
 
 def test_seed_and_number_tell_images_apart(make):
@@ -77,6 +110,9 @@ def test_total_variation_of_stripes():
         ({"min_crop": 1.5}, "--min-crop: 1.5"),
         ({"lr": float("nan")}, "--lr: nan is not"),
         ({"tv_weight": -1.0}, "--tv-weight: -1.0 is not"),
+        ({"patch_drop": 1.0}, "--patch-drop: 1.0 is not from 0"),
+        ({"confidence": 1.0}, "--confidence: 1.0 is not from 0"),
+        ({"confidence": 0.5, "patience": 0}, "--patience: 0 is not 1 or more"),
         ({"precision": "int8"}, "--precision: 'int8' is not one"),
         ({"seed": -1}, "--seed: -1"),
     ],

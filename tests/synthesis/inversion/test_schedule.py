@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitquant.synthesis.inversion.optimize import Schedule
+from vitquant.synthesis.inversion.schedule import Schedule
 
 
 def test_the_area_shrinks_to_the_smallest_crop():

@@ -17,9 +17,18 @@ from vitquant.models.model import Model
 from vitquant.quantization.graph.points import example_inputs, find_points
 from vitquant.synthesis.image_folder import GeneratedImage, Row
 from vitquant.synthesis.image_job import GenerationOptions, ImagePart, ImageSynthesizer
-from vitquant.synthesis.inversion.optimize import invert, normalization, pad_for_transform
+from vitquant.synthesis.inversion.optimize import (
+    Subject,
+    invert,
+    normalization,
+)
+from vitquant.synthesis.inversion.padding import pad_for_transform
+from vitquant.synthesis.inversion.patch_drop import can_drop
 from vitquant.synthesis.job import Steps
 from vitquant.synthesis.target_classes import TargetClass, target_classes
+
+# What is made at once is so many batches: an image that is finished early makes room for the next.
+_GROUP = 2
 
 
 class InversionTarget(NamedTuple):
@@ -51,7 +60,7 @@ class Inversion(ImageSynthesizer[list[InversionTarget]]):
 
     @property
     def steps(self) -> int:
-        return self.settings.iterations
+        return _GROUP * self.settings.iterations
 
     def header(self) -> dict[str, Any]:
         return super().header() | {"inversion": asdict(self.settings)}
@@ -67,27 +76,37 @@ class Inversion(ImageSynthesizer[list[InversionTarget]]):
 
     def groups(self) -> list[list[InversionTarget]]:
         """Images that are made side by side."""
-        targets, size = self.targets(), self.settings.batch_size
+        targets, size = self.targets(), _GROUP * self.settings.batch_size
         return [targets[i : i + size] for i in range(0, len(targets), size)]
 
     def make(self, group: list[InversionTarget], steps: Steps) -> ImagePart:
+        done = 0
+
+        def advance(iterations: int, status: str) -> None:
+            nonlocal done
+            before, done = done, done + iterations
+            for _ in range(done // batch_size - before // batch_size):
+                steps.advance(status)
+
+        batch_size = self.settings.batch_size
         pixels = invert(
-            self.model,
-            self._attentions,
+            self._subject,
             [image.number for image in group],
             [image.target.index for image in group],
             self.settings,
             self.device,
-            steps.advance,
+            advance,
         )
         return ImagePart(list(self._images(group, pixels)))
 
     @cached_property
-    def _attentions(self) -> list[str]:
-        """The modules that compute attention products; freezes the model on the device."""
+    def _subject(self) -> Subject:
+        """The model, frozen, on the device."""
         module = self.model.module.to(self.device).eval().requires_grad_(False)
         example = example_inputs(self.model.input_size).to(self.device)
-        return list(find_points(module, example).attentions)
+        points = find_points(module, example)
+        drops = self.settings.patch_drop and can_drop(self.model, points.blocks)
+        return Subject(self.model, list(points.attentions), points.blocks[0] if drops else "")
 
     @torch.no_grad()
     def _images(self, group: list[InversionTarget], pixels: Tensor) -> Iterator[GeneratedImage]:

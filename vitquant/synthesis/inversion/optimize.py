@@ -2,88 +2,206 @@
 
 PSAQ-ViT (arXiv 2203.02250): pixels are optimized by Adam so that the model is sure of a class,
 patches are as varied as in a photograph, and neighboring pixels as alike. Each iteration shows the
-model another crop of each image.
+model another crop of each image, and some of its patches.
 
 The schedule goes from easy to hard: from the whole image to small crops.
 """
 
-import math
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from vitquant.config.synthesize import InversionSettings
 from vitquant.core.device import compute_dtype
 from vitquant.core.hashing import noise, seed_of
 from vitquant.models.model import Model
+from vitquant.synthesis.inversion.adam import ImageAdam
+from vitquant.synthesis.inversion.attention import MatmulAttention
 from vitquant.synthesis.inversion.crops import apply_crops, sample_crop
+from vitquant.synthesis.inversion.patch_drop import KeptPatches, patches_kept
 from vitquant.synthesis.inversion.patch_entropy import attention_tokens, similarity_entropy
+from vitquant.synthesis.inversion.schedule import Schedule
+
+
+class Subject(NamedTuple):
+    """A float model with a classifier, frozen, and what of it is looked into.
+
+    attentions: names of the modules that compute attention products. entry: name of the block in
+    front of which patches can be left out; empty where they cannot.
+    """
+
+    model: Model
+    attentions: list[str]
+    entry: str = ""
+
+
+class _Slot:
+    """An image that is being made."""
+
+    def __init__(self, place: int, number: int, target: int, seed: int) -> None:
+        self.place, self.number, self.target = place, number, target
+        self.iteration = self.confident = 0
+        self.views = random.Random(seed_of(seed, "views", number))
+        self.patches = torch.Generator().manual_seed(seed_of(seed, "patches", number))
+
+    def sample_patches(self, count: int, kept: int) -> Tensor:
+        """So many of ``count`` patches, in order."""
+        return torch.randperm(count, generator=self.patches)[:kept].sort().values
 
 
 def invert(
-    model: Model,
-    attentions: list[str],
-    numbers: list[int],
-    targets: list[int],
+    subject: Subject,
+    numbers: Sequence[int],
+    targets: Sequence[int],
     settings: InversionSettings,
     device: torch.device | str = "cpu",
-    on_step: Callable[[str], None] = lambda status: None,
+    on_step: Callable[[int, str], None] = lambda iterations, status: None,
 ) -> Tensor:
     """Images (B, 3, H, W), uint8, of the size of the model's input.
 
-    Everything random about an image depends on the seed and the image's number alone, so another
-    batch changes no more than the rounding of sums.
+    ``settings.batch_size`` of them are made side by side; one that is finished makes room for the
+    next. Everything random about an image depends on the seed and the image's number alone, so
+    another batch changes no more than the rounding of sums.
 
     Args:
-        model: a float model with a classifier, frozen, on ``device``.
-        attentions: names of the modules that compute attention products.
+        subject: the model, on ``device``.
         numbers: of the images.
         targets: the class that each is to show.
-        on_step: called after each iteration, with the loss terms in words.
+        on_step: called after each iteration, with how many iterations of single images that
+            makes, including those that a finished image did not need, and the loss in words.
     """
-    min_crop = settings.min_crop if settings.crops else 1.0
-    schedule = Schedule(settings.iterations, settings.lr_cycles, min_crop)
-    dtype = compute_dtype(settings.precision, torch.device(device))
-    shape = model.input_size
-    mean, std = normalization(model, device)
-    black, white = -mean / std, (1 - mean) / std
-    start = [noise(shape, seed_of(settings.seed, "inversion", n)) for n in numbers]
-    images = torch.stack(start).to(device).clamp(black, white).requires_grad_()
-    labels = torch.tensor(targets, device=device)
-    rngs = [random.Random(seed_of(settings.seed, "views", n)) for n in numbers]
-    patch_rng = torch.Generator().manual_seed(seed_of(settings.seed, "patches"))
-    optimizer = torch.optim.Adam([images], lr=settings.lr, betas=(0.5, 0.9))
-    with attention_tokens(model, attentions) as tokens:
-        for iteration in range(settings.iterations):
-            optimizer.param_groups[0]["lr"] = settings.lr * schedule.lr_scale(iteration)
-            area, jitter = schedule.area(iteration), schedule.jitter(iteration, shape[1])
-            crops = [sample_crop(rng, *model.image_size, area, jitter) for rng in rngs]
-            tokens.clear()
-            inputs = apply_crops(images, crops)
-            with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-                logits = model(inputs)
-            # Sums, so that what is beside an image does not change its gradient.
-            ce = F.cross_entropy(logits.float(), labels, reduction="sum")
-            entropy = _entropy(tokens, settings, patch_rng)
-            tv_error = (total_variation(images) - settings.tv_target).abs().sum()
-            loss = (
-                settings.ce_weight * ce
-                - settings.entropy_weight * entropy
-                + settings.tv_weight * tv_error
+    with _Inverter(subject, settings, torch.device(device)) as inverter:
+        waiting = deque(
+            _Slot(place, number, target, settings.seed)
+            for place, (number, target) in enumerate(zip(numbers, targets, strict=True))
+        )
+        finished: dict[int, Tensor] = {}
+        slots = [waiting.popleft() for _ in range(min(settings.batch_size, len(waiting)))]
+        batch = ImageAdam(torch.stack([inverter.start(slot) for slot in slots]))
+        while slots:
+            status = inverter.iterate(batch, slots)
+            done = len(slots)
+            for row, slot in enumerate(slots):
+                if inverter.is_finished(slot):
+                    finished[slot.place] = inverter.pixels(batch.images[row])
+                    done += settings.iterations - slot.iteration
+                    if waiting:
+                        slots[row] = waiting.popleft()
+                        batch.restart(row, inverter.start(slots[row]))
+            left = [row for row, slot in enumerate(slots) if slot.place not in finished]
+            if len(left) < len(slots):
+                slots = [slots[row] for row in left]
+                batch.keep(left)
+            on_step(done, status)
+    return torch.stack([finished[place] for place in range(len(numbers))])
+
+
+class _Inverter:
+    """What one iteration does. Looks into the model between ``__enter__`` and ``__exit__``."""
+
+    def __init__(self, subject: Subject, settings: InversionSettings, device: torch.device) -> None:
+        self.subject, self.settings, self.device = subject, settings, device
+        min_crop = settings.min_crop if settings.crops else 1.0
+        self.schedule = Schedule(settings.iterations, settings.lr_cycles, min_crop)
+        self.dtype = compute_dtype(settings.precision, device)
+        self.mean, self.std = normalization(subject.model, device)
+        self.black, self.white = -self.mean / self.std, (1 - self.mean) / self.std
+        self.stack = ExitStack()
+
+    def __enter__(self) -> "_Inverter":
+        model = self.subject.model
+        self.tokens = self.stack.enter_context(attention_tokens(model, self.subject.attentions))
+        self.kept = KeptPatches()
+        if self.subject.entry:
+            self.kept = self.stack.enter_context(patches_kept(model, self.subject.entry))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.close()
+
+    def start(self, slot: _Slot) -> Tensor:
+        """Noise (3, H, W), in the range of a picture."""
+        seed = seed_of(self.settings.seed, "inversion", slot.number)
+        start = noise(self.subject.model.input_size, seed).to(self.device)
+        return start.clamp(self.black, self.white)
+
+    def is_finished(self, slot: _Slot) -> bool:
+        settings = self.settings
+        return slot.iteration == settings.iterations or (
+            settings.confidence > 0 and slot.confident >= settings.patience
+        )
+
+    def pixels(self, image: Tensor) -> Tensor:
+        return ((image * self.std + self.mean) * 255).round().clamp(0, 255).to(torch.uint8)
+
+    def iterate(self, batch: ImageAdam, slots: list[_Slot]) -> str:
+        """One iteration of each image; the loss in words."""
+        settings, schedule = self.settings, self.schedule
+        images = batch.images.detach().requires_grad_()
+        labels = torch.tensor([slot.target for slot in slots], device=self.device)
+        logits = self._look(images, slots)
+        # Sums, so that what is beside an image does not change its gradient.
+        ce = F.cross_entropy(logits, labels, reduction="sum")
+        entropy = self._entropy(slots)
+        tv_error = (total_variation(images) - settings.tv_target).abs().sum()
+        loss = (
+            settings.ce_weight * ce
+            - settings.entropy_weight * entropy
+            + settings.tv_weight * tv_error
+        )
+        (gradient,) = torch.autograd.grad(loss, images)
+        steps = [slot.iteration for slot in slots]
+        batch.step(gradient, [settings.lr * schedule.lr_scale(n) for n in steps], steps)
+        batch.images.copy_(batch.images.clamp(self.black, self.white))
+        found = logits.detach().softmax(-1).gather(1, labels[:, None])[:, 0].tolist()
+        for slot, confidence in zip(slots, found, strict=True):
+            slot.iteration += 1
+            slot.confident = slot.confident + 1 if confidence >= settings.confidence else 0
+        terms = [float(term.detach()) / len(slots) for term in (ce, entropy)]
+        return f"cross-entropy {terms[0]:.2f}, patch entropy {terms[1]:.2f}"
+
+    def _look(self, images: Tensor, slots: list[_Slot]) -> Tensor:
+        """Logits (B, classes) of a view of each of ``images``."""
+        model, schedule = self.subject.model, self.schedule
+        crops = []
+        for slot in slots:
+            area, jitter = (
+                schedule.area(slot.iteration),
+                schedule.jitter(slot.iteration, images.shape[2]),
             )
-            (images.grad,) = torch.autograd.grad(loss, images)
-            optimizer.step()
-            with torch.no_grad():
-                images.clamp_(black, white)
-            terms = [float(term.detach()) / len(images) for term in (ce, entropy)]
-            on_step(f"cross-entropy {terms[0]:.2f}, patch entropy {terms[1]:.2f}")
-    return ((images.detach() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+            crops.append(sample_crop(slot.views, *model.image_size, area, jitter))
+        if self.subject.entry and self.settings.patch_drop:
+            count = model.tokens.patches
+            kept = max(2, round(count * (1 - self.settings.patch_drop)))
+            chosen = [slot.sample_patches(count, kept) for slot in slots]
+            self.kept.indices = torch.stack(chosen).to(self.device)
+        self.tokens.clear()
+        # bfloat16 is what the model rounds its input to anyway.
+        inputs = apply_crops(images.to(self.dtype), crops).float()
+        fast = MatmulAttention() if self.device.type == "cpu" else nullcontext()
+        enabled = self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype, enabled=enabled), fast:
+            return model(inputs).float()
+
+    def _entropy(self, slots: list[_Slot]) -> Tensor:
+        """Of the patches of all attentions, summed over the images."""
+        total = torch.zeros((), device=self.device)
+        if not self.settings.entropy_weight:
+            return total
+        for patches in self.tokens:
+            count, most = patches.shape[1], self.settings.patches
+            if count > most:
+                chosen = torch.stack([slot.sample_patches(count, most) for slot in slots])
+                index = chosen.to(self.device)[..., None].expand(-1, -1, patches.shape[2])
+                patches = patches.gather(1, index)
+            total = total + similarity_entropy(patches.float(), self.settings.points).sum()
+        return total
 
 
 def normalization(model: Model, device: torch.device | str) -> tuple[Tensor, Tensor]:
@@ -105,91 +223,3 @@ def total_variation(images: Tensor) -> Tensor:
     )
     roots = [(a - b).square().mean((1, 2, 3)).sqrt() for a, b in pairs]
     return (roots[0] + roots[1] + roots[2] + roots[3]) / len(pairs)
-
-
-def _entropy(tokens: list[Tensor], settings: InversionSettings, rng: torch.Generator) -> Tensor:
-    """Of the patches of all attentions, summed over the images."""
-    total = torch.zeros((), device=tokens[0].device) if tokens else torch.zeros(())
-    for patches in tokens:
-        count = patches.shape[1]
-        if count > settings.patches:
-            kept = torch.randperm(count, generator=rng)[: settings.patches].to(patches.device)
-            patches = patches[:, kept]
-        total = total + similarity_entropy(patches.float(), settings.points).sum()
-    return total
-
-
-def pad_for_transform(pixels: Tensor, preprocessing: Mapping[str, Any]) -> Image.Image:
-    """The picture whose evaluation transform resizes nothing and crops to ``pixels``.
-
-    Most models are shown the middle of an image. What goes round it here continues the image beyond
-    its edges, as the shifts during its optimization did.
-
-    pixels: (3, H, W) uint8, of the size of the model's input. preprocessing: see
-    :class:`vitquant.models.model.Model`.
-    """
-    for dim in (1, 2):
-        size = pixels.shape[dim]
-        whole = _resized(size, preprocessing)
-        before = round((whole - size) / 2.0)  # as torchvision's CenterCrop rounds
-        at = (torch.arange(whole) - before) % size
-        pixels = pixels.index_select(dim, at.to(pixels.device))
-    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
-
-
-def _resized(size: int, preprocessing: Mapping[str, Any]) -> int:
-    """What timm resizes an image to before it crops to ``size``."""
-    if preprocessing.get("crop_mode", "center") != "center":
-        return size
-    return math.floor(size / (preprocessing.get("crop_pct") or 1.0))
-
-
-_WARM_UP = 0.2
-# PSAQ-ViT shifts by up to 15 of 224 pixels in the first cycle and 30 in the second.
-_JITTER = 15 / 224
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """What is done in each iteration, counted from 0, of ``iterations`` in ``lr_cycles`` equal
-    parts.
-
-    min_crop: the share of the image's area that is looked at in the last iteration; 1 for the whole
-    image throughout.
-    """
-
-    iterations: int
-    lr_cycles: int
-    min_crop: float
-
-    def area(self, iteration: int) -> float:
-        """The share of the image's area that is looked at: from 1 down in equal steps of its side.
-
-        DFQ-ViT (arXiv 2507.14481) synthesizes images in order of increasing difficulty, to balance
-        global and local features. A whole image is easy; the smaller a part, the harder it is to
-        show the class in it.
-        """
-        progress = iteration / max(1, self.iterations - 1)
-        side = 1 + (math.sqrt(self.min_crop) - 1) * progress
-        return side * side
-
-    def lr_scale(self, iteration: int) -> float:
-        """The learning rate, as a share of its maximum: up a line, down a cosine in each cycle."""
-        done, length = self._within(iteration)
-        warm_up = max(1, round(_WARM_UP * length))
-        if done < warm_up:
-            return (done + 1) / warm_up
-        return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / max(1, length - warm_up)))
-
-    def jitter(self, iteration: int, side: int) -> int:
-        """By how many pixels of ``side`` the image is shifted at most; more in each cycle."""
-        return round(_JITTER * side * (1 + self._cycle(iteration)))
-
-    def _cycle(self, iteration: int) -> int:
-        return min(self.lr_cycles - 1, iteration * self.lr_cycles // self.iterations)
-
-    def _within(self, iteration: int) -> tuple[int, int]:
-        """Iterations done of the cycle, and its length."""
-        number = self._cycle(iteration)
-        start, end = (-(-self.iterations * n // self.lr_cycles) for n in (number, number + 1))
-        return iteration - start, end - start
