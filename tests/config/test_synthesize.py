@@ -21,7 +21,7 @@ def test_each_way_of_making_images_has_settings_of_its_own():
     assert build(batch_size=3).part(DiffusionSettings) == DiffusionSettings.build(batch_size=3)
     inverted = build(synthesizer="inversion", iterations=5, crops=False)
     assert inverted.part(InversionSettings) == InversionSettings.build(iterations=5, crops=False)
-    assert (build().samples, inverted.samples) == (1024, 32)
+    assert (build().samples, inverted.samples) == (1024, 128)
     learned = LearnPromptsSettings.build(steps=3, generator="sd-digits", precision="float32")
     assert learned.part(PromptSettings) == PromptSettings.build(steps=3)
     assert set(PromptSettings.build().to_json()) == {

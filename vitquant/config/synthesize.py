@@ -78,7 +78,7 @@ class InversionSettings(Precision, Images):
 
     used_by = _INVERTED
 
-    samples: int = setting(32, "Images, spread evenly over the classes.", AT_LEAST_1)
+    samples: int = setting(128, "Images, spread evenly over the classes.", AT_LEAST_1)
     iterations: int = setting(100, "Iterations of Adam for each image.", AT_LEAST_1)
     lr: float = setting(
         0.2, "Adam's learning rate, in units of the model's normalized input.", NOT_NEGATIVE
@@ -108,7 +108,7 @@ class InversionSettings(Precision, Images):
         16, "Points of the grid that the density of similarities is estimated on.", AT_LEAST_1
     )
     patch_drop: float = setting(
-        0.5, "Fraction of an image's patches that each iteration leaves out.", _CONFIDENCE
+        0.0, "Fraction of an image's patches that each iteration leaves out.", _CONFIDENCE
     )
     confidence: float = setting(
         0.0, "Probability of its class at which an image is finished; 0 for never.", _CONFIDENCE
@@ -155,7 +155,7 @@ class SynthesizeSettings(InversionSettings, DiffusionSettings, GeneratorChoice, 
         1024,
         "Images, spread evenly over the classes; one for each class at least, but for inversion.",
         AT_LEAST_1,
-        unless={"inversion": 32},
+        unless={"inversion": 128},
     )
     real_images: str | None = setting(
         None, "Real images, of which the coverage is measured.", metavar="SOURCE", used_by={}
