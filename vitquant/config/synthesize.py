@@ -117,7 +117,7 @@ class InversionSettings(Precision, Images):
         5, "In so many iterations in a row.", AT_LEAST_1, used_by={"confidence": When()}
     )
     patches: int = setting(
-        32, "Patches of an attention at most; of more, so many are sampled.", AT_LEAST_1
+        64, "Patches of an attention at most; of more, so many are sampled.", AT_LEAST_1
     )
 
 
