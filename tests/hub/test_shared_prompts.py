@@ -48,6 +48,8 @@ def file(tmp_path):
             learned=torch.zeros(2, 3, 4, dtype=torch.float16),
             before=PromptMetrics(top1=0.25, confidence=0.2, similarity=0.6),
             after=after,
+            steps=[0, 12],
+            images=8,
         )
 
     path = tmp_path / "learned.safetensors"

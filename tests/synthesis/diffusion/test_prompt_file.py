@@ -29,6 +29,8 @@ def made(index, modes=2):
         learned=torch.randn(modes, 3, 4, generator=generator).half(),
         before=METRICS,
         after=METRICS,
+        steps=list(range(modes)),
+        images=4 * modes,
     )
 
 
