@@ -1,0 +1,165 @@
+"""From a network to an ExecuTorch program, and which of its layers run on integer kernels."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.export.graph_signature import InputKind
+from torch.overrides import TorchFunctionMode
+
+from vitquant.core.errors import UserError, first_line
+from vitquant.exporters.executorch.layers import xnnpack_ops
+from vitquant.exporters.onnx.trace import decomposed_attention, tensor_output
+from vitquant.models.model import Model
+
+INSTALL = "ExecuTorch is not installed; pip install 'vitquant[executorch]'"
+# A product, and where its operands come from.
+_PRODUCT = "linear", "dequantize_per_token", "dequantize_per_channel"
+
+
+def installed() -> bool:
+    """Whether the package is there."""
+    return find_spec("executorch") is not None
+
+
+class Program(NamedTuple):
+    """data: of a ``.pte`` file. layers: names of the quantized layers, as often as they run, and
+    in_float: of those without an integer kernel."""
+
+    data: bytes
+    layers: list[str]
+    in_float: list[str]
+
+
+def to_program(model: Model, constants: Mapping[str, str], float_attention: bool) -> Program:
+    """The program of a quantized model, for one image at a time.
+
+    constants: strings that the file holds, by the names of the methods that return them.
+
+    Raises:
+        UserError: ExecuTorch is missing, or the model has no such form.
+    """
+    if not installed():
+        raise UserError(f"--format: {INSTALL}")
+    with _quiet():
+        exir, xnnpack = import_executorch()
+        traced, layers = _trace(model, float_attention)
+        _drop_unused(traced)
+        edge = exir.to_edge_transform_and_lower(
+            traced,
+            partitioner=[xnnpack.XnnpackPartitioner()],
+            constant_methods=dict(constants),
+            compile_config=exir.EdgeCompileConfig(_check_ir_validity=False),
+        )
+        in_float = _in_float(edge.exported_program(), layers)
+        data = edge.to_executorch().buffer
+    return Program(data, layers, in_float)
+
+
+def import_executorch() -> tuple[Any, Any]:
+    """What lowers programs, and its part for XNNPACK."""
+    return (
+        import_module("executorch.exir"),
+        import_module("executorch.backends.xnnpack.partition.xnnpack_partitioner"),
+    )
+
+
+@torch.no_grad()
+def _trace(model: Model, float_attention: bool) -> tuple[Any, list[str]]:
+    """The graph, and the names of the layers in the order of execution."""
+    network, example = model.module, model.example_inputs()[:1]
+    with (
+        xnnpack_ops(network, float_attention) as ran,
+        decomposed_attention(network),
+        tensor_output(network, model.adapter.output),
+        _Sliced(),
+    ):
+        network(example)
+        layers = list(ran)
+        try:
+            traced = torch.export.export(network, (example,), strict=False)
+        except UserError:
+            raise
+        except Exception as error:  # the exporter's errors have no class in common
+            raise UserError(
+                f"FILE: torch.export cannot follow this network ({first_line(error)}); ViT, DeiT "
+                f"and Swin are accepted"
+            ) from error
+    return traced, layers
+
+
+class _Sliced(TorchFunctionMode):
+    """Query, key and value cut out as slices, which XNNPACK has; ``unbind`` it does not."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func not in (torch.unbind, Tensor.unbind):
+            return func(*args, **(kwargs or {}))
+        return _unbind(*args, **(kwargs or {}))
+
+
+def _unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    rest = [side for i, side in enumerate(input.shape) if i != dim % input.dim()]
+    return tuple(input.narrow(dim, i, 1).reshape(rest) for i in range(input.shape[dim]))
+
+
+def _drop_unused(program: Any) -> None:
+    """Drop the tensors of the network that the graph does not read, in place.
+
+    Those of quantized layers are not read: their lowerings hold tensors of their own. ExecuTorch
+    would store both.
+    """
+    graph = program.graph
+    graph.eliminate_dead_code()
+    inputs = {node.name: node for node in graph.nodes if node.op == "placeholder"}
+    for spec in list(program.graph_signature.input_specs):
+        node = inputs[spec.arg.name]
+        if spec.kind is InputKind.USER_INPUT or node.users:
+            continue
+        graph.erase_node(node)
+        program.graph_signature.input_specs.remove(spec)
+        program.state_dict.pop(spec.target, None)
+        program.constants.pop(spec.target, None)
+    program.graph_module.recompile()
+
+
+def _in_float(program: Any, layers: Sequence[str]) -> list[str]:
+    """The layers that are no products of integers inside what XNNPACK is given."""
+    left = list(layers)
+    for delegate in _delegates(program):
+        for node in delegate.original_module.graph.nodes:
+            targets = node.target, *(getattr(x, "target", None) for x in node.args[:2])
+            if all(part in str(x) for part, x in zip(_PRODUCT, targets, strict=False)):
+                module, _ = list(node.meta["nn_module_stack"].values())[-1]
+                # An attention may compute a layer of its own by a function.
+                own = (name for name in left if name == module or name.startswith(f"{module}."))
+                if (name := next(own, None)) is not None:
+                    left.remove(name)
+    return left
+
+
+def _delegates(program: Any) -> Iterator[Any]:
+    modules = dict(program.graph_module.named_children())
+    for node in program.graph.nodes:
+        if node.op == "get_attr" and hasattr(modules.get(node.target), "original_module"):
+            yield modules[node.target]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the tools tell about themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
