@@ -11,9 +11,10 @@ from torch import Tensor
 from vitquant.core.errors import UserError
 from vitquant.exporters.runtimes.base import ExportedModule, as_model
 from vitquant.exporters.runtimes.metadata import Metadata, parse_metadata
-from vitquant.exporters.runtimes.registry import get_runtime
+from vitquant.exporters.runtimes.registry import METADATA, format_of, get_runtime
 from vitquant.models.model import Model, ModelIdentity
 
+EXECUTORCH = "executorch"
 UNKNOWN = Metadata(ModelIdentity("", ""), {}, None, "", 0, False, [], {"weight_types": []})
 """Of a file that says nothing of itself."""
 
@@ -34,6 +35,11 @@ class Candidate:
     size: tuple[int, ...]
     batch: int | None = None
     runtimes: tuple[str, ...] = ()
+
+    @property
+    def format(self) -> str:
+        """The kind of file, which not every runtime opens."""
+        return format_of(self.path)
 
     @property
     def bytes(self) -> int:
@@ -75,6 +81,18 @@ def open_candidate(candidate: Candidate, runtime: str) -> Opened:
     if candidate.batch is not None:
         model = replace(model, max_batch=candidate.batch)
     return Opened(candidate, runtime, chosen.label, module, model)
+
+
+def describe_program(path: Path, float_model: Model | None) -> Candidate:
+    """A ``.pte`` that ``vitquant export`` wrote, which takes one image at a time.
+
+    Raises:
+        UserError: it cannot be read, or was made from another model.
+    """
+    metadata = METADATA[EXECUTORCH](path)
+    _check_model(path, metadata, float_model)
+    size = tuple(metadata.preprocessing["input_size"])
+    return Candidate(str(path), "file", path, metadata, size, 1)
 
 
 def describe_file(path: Path, graph: ModelProto, float_model: Model | None) -> Candidate:

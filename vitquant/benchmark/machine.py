@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("vitquant", "torch", "onnx", "onnxruntime", "openvino", "nncf")
+_PACKAGES = ("vitquant", "torch", "onnx", "onnxruntime", "openvino", "nncf", "executorch")
 
 
 def cpu_name() -> str:

@@ -31,11 +31,15 @@ def open_in(
         for runtime in runtimes:
             if candidate.runtimes and runtime not in candidate.runtimes:
                 continue
+            if get_runtime(runtime).format != candidate.format:
+                continue
             try:
                 opened.append(open_candidate(candidate, runtime))
             except UserError as error:
                 reasons.append(str(error))
-        if reasons and not opened:
+        if not opened and not reasons:
+            reasons.append(f"none of {', '.join(runtimes)} opens it; --runtime names another")
+        if not opened:
             raise UserError(f"FILE: {candidate.name}: {'; '.join(reasons)}")
         for reason in reasons:
             progress.warn(f"{candidate.name}: {reason}")

@@ -118,7 +118,7 @@ class Row:
         kind: ``"file"``, ``"float"``, or ``"int8"`` for what a runtime made of the float model.
         model: as the file says; empty where it does not.
         bits: as the file says; empty where it does not.
-        runtime: ``"onnxruntime"`` or ``"openvino"``.
+        runtime: ``"onnxruntime"``, ``"openvino"`` or ``"executorch"``.
         batch_size: how many images it takes at once.
         latency: times of a batch.
         speedup: over the float model; None without one.

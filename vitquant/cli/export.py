@@ -26,8 +26,8 @@ def export(
         typer.Option(
             "--out",
             metavar="FILE.onnx",
-            help="Where to write; by default beside FILE, as .onnx, or as a folder named "
-            "-compressed.",
+            help="Where to write; by default beside FILE, as .onnx or .pte, or as a folder "
+            "named -compressed.",
         ),
     ] = None,
     json: arguments.Json = False,
@@ -81,7 +81,7 @@ def _lines(found: "Verification") -> list[str]:
         bound = f"at most {found.max_difference:.3f} of difference is accepted"
     running = len(found.expected) - len(found.in_float)
     return [
-        f"{running} of {len(found.expected)} matmuls on integer kernels in ONNX Runtime",
+        f"{running} of {len(found.expected)} matmuls on integer kernels in {found.exported[0].runtime}",
         *found.notes,
         f"agreement and difference: with the quantized model in PyTorch, on {found.images} images "
         f"of {found.source}; {bound}",

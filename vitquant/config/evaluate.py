@@ -8,8 +8,8 @@ from vitquant.config.setting import Settings
 from vitquant.config.values import AT_LEAST_1, NOT_NEGATIVE, Check, When
 from vitquant.core.errors import UserError
 
-RUNTIMES = ("onnxruntime", "openvino")
-"""What runs an ONNX file; the first is the default."""
+RUNTIMES = ("onnxruntime", "openvino", "executorch")
+"""What runs an exported file; the first is the default for ONNX, the last runs .pte alone."""
 TEMPLATE = "a photo of a {}."
 """CLIP's own, for one text a class."""
 FRACTION_OF_IMAGES = Check(lambda x: 0 <= x <= 1, "a fraction from 0 to 1, such as 0.7")

@@ -6,7 +6,7 @@ from vitquant.config.setting import Settings
 from vitquant.config.targets import TARGETS
 from vitquant.config.values import AT_LEAST_1, When
 
-FORMATS = ("onnx", "safetensors")
+FORMATS = ("onnx", "safetensors", "executorch")
 WEIGHT_TYPES = ("int2", "int4", "int8")
 """Types of ONNX for weights, narrowest first."""
 RESTS = ("float32", "float16")
@@ -15,6 +15,7 @@ MARGIN = 0.25
 """How much less than the model agrees with itself an exported file may agree with it."""
 
 _ONNX: UsedBy = {"format": ("onnx",)}
+_RUN: UsedBy = {"format": ("onnx", "executorch")}
 
 
 class Format(Settings):
@@ -22,7 +23,8 @@ class Format(Settings):
 
     format: str = setting(
         "onnx",
-        "onnx, or safetensors: a folder that the library compressed-tensors reads.",
+        "onnx; safetensors: a folder that the library compressed-tensors reads; or executorch: a .pte "
+        "for phones, lowered to XNNPACK.",
         metavar="F",
         choices=FORMATS,
     )
@@ -55,16 +57,18 @@ class OnnxSettings(Settings):
         metavar="TYPE",
         choices=RESTS,
     )
-    float_attention: bool = setting(False, "Leave the two matmuls of attention float.")
+    float_attention: bool = setting(
+        False, "Leave the two matmuls of attention float.", used_by=_RUN
+    )
     with_preprocessing: bool = setting(
         False, "Let the graph take raw uint8 images and resize, crop and normalize them."
     )
 
 
 class Verification(Settings):
-    """Verification (--format onnx)"""
+    """Verification (--format onnx or executorch)"""
 
-    used_by = _ONNX
+    used_by = _RUN
 
     data: str | None = setting(
         None,

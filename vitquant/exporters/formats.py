@@ -7,6 +7,7 @@ from typing import Any
 
 from vitquant.core.errors import UserError
 from vitquant.exporters import compressed_tensors
+from vitquant.exporters.executorch.export import export_executorch
 from vitquant.exporters.onnx.export import export_onnx
 
 
@@ -30,7 +31,8 @@ class FileFormat:
 
 ONNX = FileFormat("onnx", ".onnx", export_onnx)
 SAFETENSORS = FileFormat("safetensors", "-compressed", compressed_tensors.write)
-FORMATS = {kind.name: kind for kind in (ONNX, SAFETENSORS)}
+EXECUTORCH = FileFormat("executorch", ".pte", export_executorch)
+FORMATS = {kind.name: kind for kind in (ONNX, SAFETENSORS, EXECUTORCH)}
 
 
 def get_format(name: str) -> FileFormat:

@@ -14,8 +14,8 @@ from vitquant.data.image_source import ImageSource
 from vitquant.evaluation.agreement import compare_outputs, outputs
 from vitquant.exporters.noise_floor import float_matmuls, perturb_accumulation
 from vitquant.exporters.runtimes.base import ExportedModule, Runtime, as_model
-from vitquant.exporters.runtimes.metadata import Metadata, read_metadata
-from vitquant.exporters.runtimes.registry import installed_runtimes
+from vitquant.exporters.runtimes.metadata import Metadata
+from vitquant.exporters.runtimes.registry import METADATA, installed_runtimes
 from vitquant.exporters.verification import Run, Verification
 from vitquant.models.model import Model
 from vitquant.quantization.layers.base import IntLayer
@@ -39,9 +39,10 @@ def verify(
     real: bool,
     min_agreement: float | None = None,
     broken_rules: list[str] | None = None,
+    format: str = "onnx",
     progress: Progress | None = None,
 ) -> Verification:
-    """Run an ONNX file, in each installed runtime, beside the model that it was made from.
+    """Run an exported file, in each installed runtime, beside the model that it was made from.
 
     Args:
         path: the file.
@@ -50,14 +51,15 @@ def verify(
         images: in memory, all of them are used.
         float_model: what was quantized; ``real``: with its weights, else it is there for its speed.
         broken_rules: see :class:`Verification`.
+        format: of ``--format``: which runtimes open the file.
         min_agreement: the least, from 0 to 1; by default the self-agreement less ``MARGIN``.
 
     Raises:
         UserError: the file cannot be loaded.
     """
     progress = progress or Silent()
-    metadata = read_metadata(path)
-    opened, notes = _open(path, metadata)
+    metadata = METADATA[format](path)
+    opened, notes = _open(path, metadata, format)
     shown = range(len(images))
     in_float = float_matmuls if metadata.settings["float_attention"] else nullcontext
     with in_float(model.module):
@@ -111,11 +113,13 @@ def verify(
     )
 
 
-def _open(path: Path, metadata: Metadata) -> tuple[list[tuple[Runtime, ExportedModule]], list[str]]:
+def _open(
+    path: Path, metadata: Metadata, format: str
+) -> tuple[list[tuple[Runtime, ExportedModule]], list[str]]:
     """The file in the installed runtimes, and why others than the default do not accept it."""
     opened: list[tuple[Runtime, ExportedModule]] = []
     notes = []
-    for runtime in installed_runtimes("onnx"):
+    for runtime in installed_runtimes(format):
         try:
             opened.append((runtime, runtime.open(path, metadata)))
         except UserError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vitquant.benchmark.candidate import Candidate, describe_file
+from vitquant.benchmark.candidate import Candidate, describe_file, describe_program
 from vitquant.benchmark.machine import cpu_name, versions
 from vitquant.benchmark.measure import Wanted, measure, open_in
 from vitquant.benchmark.output_file import check_output, write_output
@@ -21,7 +21,7 @@ from vitquant.core.progress import Progress, Silent
 from vitquant.core.threads import limited_to
 from vitquant.data.loader import load_batches
 from vitquant.exporters.runtimes.metadata import load_onnx
-from vitquant.exporters.runtimes.registry import get_runtime, installed_runtimes
+from vitquant.exporters.runtimes.registry import format_of, get_runtime, installed_runtimes
 from vitquant.models.float_options import FloatOptions
 from vitquant.models.model import Model
 from vitquant.models.sources import load_float
@@ -73,11 +73,11 @@ def bench(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Benchmarked:
-    """Measure latency, throughput, memory and predictions of ONNX files, side by side.
+    """Measure latency, throughput, memory and predictions of exported files, side by side.
 
     Args:
-        files: the path of one ONNX file or of several: files that ``vitquant export`` wrote, or
-            others whose one input is a batch of images.
+        files: the path of one file or of several: ONNX files and ``.pte`` that ``vitquant export``
+            wrote, or ONNX files whose one input is a batch of images.
         out: a file to write to. Its name ends in ``.json``, or in ``.csv``, to which rows are
             appended.
         progress: a listener. By default nothing is printed.
@@ -108,11 +108,14 @@ def run_bench(
     if out is not None:
         inputs = [*(Input("FILE", path) for path in files), *inputs_of(settings)]
         check_output(out, flag, inputs)
-    runtimes = _runtimes(settings)
-    graphs = [load_onnx(path) for path in files]
+    runtimes = _runtimes(settings, files)
+    graphs = {path: load_onnx(path) for path in files if format_of(path) == "onnx"}
     model = _float_model(settings)
     candidates = [
-        describe_file(path, graph, model) for path, graph in zip(files, graphs, strict=True)
+        describe_file(path, graphs[path], model)
+        if path in graphs
+        else describe_program(path, model)
+        for path in files
     ]
     _check_batches(candidates, settings)
     _warn_of_others(candidates, model, settings, progress)
@@ -137,8 +140,9 @@ def run_bench(
     return done
 
 
-def _runtimes(settings: BenchSettings) -> list[str]:
-    installed = [r.name for r in installed_runtimes("onnx")]
+def _runtimes(settings: BenchSettings, files: Sequence[Path]) -> list[str]:
+    formats = dict.fromkeys(("onnx", *map(format_of, files)))
+    installed = [r.name for format in formats for r in installed_runtimes(format)]
     if settings.runtime is None:
         return installed
     if settings.runtime not in installed:
@@ -206,6 +210,8 @@ def _made(
     images = torch.cat([batch for batch, _ in batches])
     made = [plain]
     for runtime in runtimes:
+        if get_runtime(runtime).format != plain.format:
+            continue
         if (why := missing(runtime)) is not None:
             progress.warn(why)
             continue

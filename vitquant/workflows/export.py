@@ -17,7 +17,7 @@ from vitquant.core.files import Input, check_name, check_no_input, check_writabl
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
 from vitquant.exporters.compressed_tensors import check_folder
-from vitquant.exporters.formats import ONNX, SAFETENSORS, get_format
+from vitquant.exporters.formats import EXECUTORCH, SAFETENSORS, get_format
 from vitquant.exporters.onnx.options import OnnxOptions, choose_weight_type
 from vitquant.exporters.verification import Verification
 from vitquant.hub.publish import push
@@ -45,10 +45,10 @@ class Exported:
 
     Attributes:
         path: the file, or the folder.
-        format: ``"onnx"`` or ``"safetensors"``.
+        format: ``"onnx"``, ``"safetensors"`` or ``"executorch"``.
         bytes: its size.
-        verification: of an ONNX file, how it compares with the model; None of a folder.
-        about: what ``vitquant export --json`` prints of an ONNX file.
+        verification: of a file, how it compares with the model; None of a folder.
+        about: what ``vitquant export --json`` prints of a file.
     """
 
     path: Path
@@ -63,7 +63,7 @@ class Exported:
         return head | self.about
 
     def check(self) -> None:
-        """Raises CheckFailedError if an ONNX file does not pass its verification."""
+        """Raises CheckFailedError if a file does not pass its verification."""
         if self.verification is not None:
             self.verification.check()
 
@@ -83,6 +83,7 @@ def export(
 
     ``format="onnx"`` writes a file (docs/reference/onnx.md). ``format="safetensors"`` writes a
     folder for the library compressed-tensors (docs/reference/compressed-tensors.md).
+    ``format="executorch"`` writes a ``.pte`` for phones (docs/how-to/phones.md).
 
     Args:
         checkpoint: a file that vitquant wrote, ``hf-hub:OWNER/NAME``, or what :func:`quantize`
@@ -141,7 +142,7 @@ def run_export(
         page = read_page(Path(settings.report), content, flag)
     if settings.format == SAFETENSORS.name:
         return Exported(out, settings.format, SAFETENSORS.write(checkpoint, out, label))
-    exported = _to_onnx(checkpoint, restore(checkpoint, adapter), settings, out, progress)
+    exported = _to_file(checkpoint, restore(checkpoint, adapter), settings, out, progress)
     if settings.push_to_hub is None:
         return exported
     exported.check()
@@ -166,7 +167,7 @@ def default_out(named: CheckpointFile | HubCheckpoint, settings: ExportSettings)
     return get_format(settings.format).default_path(beside)
 
 
-def _to_onnx(
+def _to_file(
     checkpoint: Checkpoint, model: Model, settings: ExportSettings, out: Path, progress: Progress
 ) -> Exported:
     if settings.min_agreement is not None and model.num_classes < 2:
@@ -174,20 +175,16 @@ def _to_onnx(
             f"{settings.naming.option('min_agreement')}: {model.identity.name} has fewer than two "
             f"classes, and the difference of its outputs is what is checked; leave it out"
         )
-    target = _target(checkpoint, settings)
-    options = OnnxOptions(
-        choose_weight_type(settings.weight_type, target, settings.naming.option("weight_type")),
-        settings.opset,
-        settings.float_attention,
-        settings.with_preprocessing,
-        target,
-        settings.rest,
-    )
+    kind, target = get_format(settings.format), None
+    options: OnnxOptions | bool = settings.float_attention
+    if kind is not EXECUTORCH:
+        target = _target(checkpoint, settings)
+        options = _onnx_options(settings, target)
     images, reading = None, reading_for(settings, progress)
     if settings.data is not None:
         flag, role, count = settings.naming.option("data"), Role.CALIBRATION, settings.images
         images = images_for(model, settings.data, flag, role, limit=count, reading=reading)
-    found = ONNX.write(
+    found = kind.write(
         model,
         checkpoint.header,
         out,
@@ -200,12 +197,22 @@ def _to_onnx(
         progress=progress,
     )
     reading.report()
-    about = found.to_json() | {
-        "model": checkpoint.header.model["name"],
-        "bits": checkpoint.header.bits,
-        "target": target.name,
-    }
+    header = checkpoint.header
+    about = found.to_json() | {"model": header.model["name"], "bits": header.bits}
+    if target is not None:
+        about["target"] = target.name
     return Exported(out, settings.format, found.exported[0].bytes, found, about)
+
+
+def _onnx_options(settings: ExportSettings, target: Target) -> OnnxOptions:
+    return OnnxOptions(
+        choose_weight_type(settings.weight_type, target, settings.naming.option("weight_type")),
+        settings.opset,
+        settings.float_attention,
+        settings.with_preprocessing,
+        target,
+        settings.rest,
+    )
 
 
 def _target(checkpoint: Checkpoint, settings: ExportSettings) -> Target:

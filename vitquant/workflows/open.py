@@ -13,7 +13,7 @@ from vitquant.core.progress import Progress
 from vitquant.data.image_source import ImageSource
 from vitquant.data.open import Role, open_source
 from vitquant.data.reading import Reading
-from vitquant.exporters.runtimes.registry import is_onnx, open_exported
+from vitquant.exporters.runtimes.registry import is_exported, open_exported
 from vitquant.hub.repository import (
     CHECKPOINT,
     Repository,
@@ -60,7 +60,7 @@ class HubCheckpoint:
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """An ONNX file that ``vitquant export`` wrote, or that is meant to be one."""
+    """An ONNX file or ``.pte`` that ``vitquant export`` wrote, or that is meant to be one."""
 
     name: str
 
@@ -81,7 +81,7 @@ def resolve(name: str, revision: str | None = None) -> Named:
         return HubCheckpoint(name, repository)
     if revision is not None:
         raise UserError(f"revision: {name} is a file; a revision goes with {HUB}owner/name")
-    if is_onnx(name):
+    if is_exported(name):
         return ExportedFile(name)
     if Path(name).is_file() or name.endswith(".safetensors"):
         return CheckpointFile(name)
@@ -119,14 +119,14 @@ def open_model(
     Args:
         name: what :func:`resolve` takes or returns.
         weights, num_classes, input_size: of a float model, see :func:`load_float`.
-        runtime: of an ONNX file, see :func:`vitquant.exporters.runtimes.registry.open_exported`.
+        runtime: of an exported file, see :func:`vitquant.exporters.runtimes.registry.open_exported`.
 
     Raises:
         UserError: there is no such model, or its file cannot be used.
     """
     named = resolve(name) if isinstance(name, str) else name
     if runtime is not None and not isinstance(named, ExportedFile):
-        raise UserError(f"--runtime: {named.name} is no ONNX file; only such a file has a runtime")
+        raise UserError(f"--runtime: {named.name} is no exported file; only an ONNX file or a .pte has a runtime")
     if isinstance(named, FloatName):
         return load_float(named.name, weights, num_classes, input_size)
     if (weights, num_classes, input_size) != (None, None, None):

@@ -2,51 +2,45 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export.graph_signature import InputKind
 from torch.overrides import TorchFunctionMode
 
-from vitquant.core.errors import UserError, first_line
+from vitquant.core.errors import CheckFailedError, UserError, first_line
 from vitquant.exporters.executorch.layers import xnnpack_ops
 from vitquant.exporters.onnx.trace import decomposed_attention, tensor_output
+from vitquant.exporters.runtimes.executorch_runtime import MISSING, ExecuTorch
 from vitquant.models.model import Model
 
-INSTALL = "ExecuTorch is not installed; pip install 'vitquant[executorch]'"
 # A product, and where its operands come from.
 _PRODUCT = "linear", "dequantize_per_token", "dequantize_per_channel"
 
 
-def installed() -> bool:
-    """Whether the package is there."""
-    return find_spec("executorch") is not None
+def check_installed(flag: str) -> None:
+    """Raise a UserError, which names ``flag``, where the package is missing."""
+    if not ExecuTorch().installed():
+        raise UserError(f"{flag}: {MISSING}")
 
 
-class Program(NamedTuple):
-    """data: of a ``.pte`` file. layers: names of the quantized layers, as often as they run, and
-    in_float: of those without an integer kernel."""
-
-    data: bytes
-    layers: list[str]
-    in_float: list[str]
-
-
-def to_program(model: Model, constants: Mapping[str, str], float_attention: bool) -> Program:
+def to_program(
+    model: Model, describe: Callable[[list[str]], Mapping[str, str]], float_attention: bool
+) -> bytes:
     """The program of a quantized model, for one image at a time.
 
-    constants: strings that the file holds, by the names of the methods that return them.
+    describe: what the file says about itself, by the names of the methods that return it; it gets
+    the names of the layers with an integer kernel, in the order of execution.
 
     Raises:
         UserError: ExecuTorch is missing, or the model has no such form.
+        CheckFailedError: not every quantized layer becomes an integer kernel.
     """
-    if not installed():
-        raise UserError(f"--format: {INSTALL}")
+    check_installed("--format")
     with _quiet():
         exir, xnnpack = import_executorch()
         traced, layers = _trace(model, float_attention)
@@ -54,12 +48,16 @@ def to_program(model: Model, constants: Mapping[str, str], float_attention: bool
         edge = exir.to_edge_transform_and_lower(
             traced,
             partitioner=[xnnpack.XnnpackPartitioner()],
-            constant_methods=dict(constants),
+            constant_methods=dict(describe(layers)),
             compile_config=exir.EdgeCompileConfig(_check_ir_validity=False),
         )
-        in_float = _in_float(edge.exported_program(), layers)
-        data = edge.to_executorch().buffer
-    return Program(data, layers, in_float)
+        if in_float := _in_float(edge.exported_program(), layers):
+            raise CheckFailedError(
+                f"integer kernels: {len(in_float)} of {len(layers)} layers would run in float in "
+                f"ExecuTorch: {', '.join(in_float[:3])}; nothing was written"
+            )
+        data: bytes = edge.to_executorch().buffer
+    return data
 
 
 def import_executorch() -> tuple[Any, Any]:

@@ -1,6 +1,5 @@
 """A quantized model as an ONNX model, and as a verified file."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -14,10 +13,8 @@ from vitquant.checkpoint.history import KEY as HISTORY
 from vitquant.core.errors import UserError
 from vitquant.core.files import check_writable, write_whole
 from vitquant.core.progress import Progress, Silent
-from vitquant.data.image_source import ImageSource, ListSource
-from vitquant.data.loader import stratified_sample
-from vitquant.data.sources.noise import SmoothNoiseSource
-from vitquant.data.texts import template_texts
+from vitquant.data.image_source import ImageSource
+from vitquant.exporters.compared import IMAGES, decode, made_images, with_random_weights
 from vitquant.exporters.onnx.float16 import to_float16
 from vitquant.exporters.onnx.lower import lower
 from vitquant.exporters.onnx.options import OnnxOptions, check_target, choose_opset, weight_types
@@ -113,10 +110,6 @@ def to_onnx(model: Model, header: Header, options: OnnxOptions | None = None) ->
     return graph
 
 
-IMAGES = 32
-"""How many images a file is verified with by default."""
-
-
 def export_onnx(
     model: Model,
     header: Header,
@@ -151,7 +144,7 @@ def export_onnx(
     check_writable(out)
     check_target(model.module, options)
     opset = choose_opset(model.module, options)
-    seen = _decode(images or _made(model, count), count, progress)
+    seen = decode(images or made_images(model, count), count, progress)
     progress.say(
         f"{model.identity.name} {header.bits} to ONNX for {options.target.label}: opset {opset}, "
         f"weights as {options.min_weight_type.name} or wider; takes a minute or so"
@@ -170,23 +163,3 @@ def export_onnx(
         broken_rules=None if find_broken is None else find_broken(graph),
         progress=progress,
     )
-
-
-def with_random_weights(model: Model) -> Model:
-    """The float architecture, for its speed."""
-    identity = model.identity
-    module = model.adapter.rebuild(identity.architecture, identity.arguments)
-    return replace(model, module=module.requires_grad_(False))
-
-
-def _made(model: Model, count: int) -> ImageSource:
-    if model.reads_text:
-        return template_texts("template", count, seed=0)
-    return SmoothNoiseSource(count, model.image_size)
-
-
-def _decode(images: ImageSource, count: int, progress: Progress) -> ListSource:
-    """Up to ``count`` of the images, spread over their classes, in memory."""
-    chosen = stratified_sample(images, count, seed=0)
-    track = progress.track(chosen, len(chosen), "reading images")
-    return ListSource(images.name, [images.image(i) for i in track])

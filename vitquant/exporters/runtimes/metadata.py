@@ -1,4 +1,4 @@
-"""What an exported file says about itself: JSON strings under ONNX's metadata."""
+"""What an exported file says about itself: JSON strings by name, in ONNX under its metadata."""
 
 import json
 from collections.abc import Mapping
@@ -39,6 +39,10 @@ class Metadata:
 
     def write(self, model: ModelProto) -> None:
         """Put it into ``model``."""
+        onnx.helper.set_model_props(model, self.strings())
+
+    def strings(self) -> dict[str, str]:
+        """The key-value pairs that a file holds."""
         values = {
             _VERSION: FORMAT_VERSION,
             "model": self.identity.to_json(),
@@ -50,10 +54,9 @@ class Metadata:
             "integer_kernels": self.integer_kernels,
             "settings": self.settings,
         }
-        dumped = {
+        return {
             k: json.dumps(v, ensure_ascii=False, separators=(",", ":")) for k, v in values.items()
         }
-        onnx.helper.set_model_props(model, dumped)
 
     @classmethod
     def read(cls, found: Mapping[str, str]) -> "Metadata":

@@ -13,7 +13,8 @@ from vitquant.benchmark.own_int8 import float_candidate
 from vitquant.config.targets import TARGETS
 from vitquant.core.progress import Progress
 from vitquant.core.threads import limited_to
-from vitquant.exporters.onnx.export import to_onnx, with_random_weights
+from vitquant.exporters.compared import with_random_weights
+from vitquant.exporters.onnx.export import to_onnx
 from vitquant.exporters.onnx.options import OnnxOptions, choose_weight_type
 from vitquant.exporters.runtimes.metadata import load_onnx
 from vitquant.exporters.runtimes.registry import installed_runtimes

@@ -10,7 +10,7 @@ from vitquant.core.device import describe_device
 from vitquant.core.errors import UserError
 from vitquant.core.files import Input, check_writable, write_whole
 from vitquant.core.progress import Progress, Silent
-from vitquant.exporters.runtimes.registry import is_onnx
+from vitquant.exporters.runtimes.registry import is_exported
 from vitquant.models.adapter import ModelAdapter
 from vitquant.models.model import Model
 from vitquant.models.module_adapter import SOURCE, Build, ImageTransform, Output
@@ -118,9 +118,9 @@ def run_report(
 
 def check_no_onnx(name: str) -> None:
     """Raise a UserError for an exported file, which has no blocks to look into."""
-    if is_onnx(name):
+    if is_exported(name):
         raise UserError(
-            f"FILE: {name} is an ONNX file; the checkpoint that it was exported from is accepted"
+            f"FILE: {name} is an exported file; the checkpoint that it was exported from is accepted"
         )
 
 
