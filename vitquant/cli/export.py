@@ -79,9 +79,9 @@ def _lines(found: "Verification") -> list[str]:
     bound = f"at least {found.min_agreement:.1%} has to agree"
     if found.agreement is None:
         bound = f"at most {found.max_difference:.3f} of difference is accepted"
-    running = len(found.expected) - len(found.in_float)
+    running, runtime = len(found.expected) - len(found.in_float), found.exported[0].runtime
     return [
-        f"{running} of {len(found.expected)} matmuls on integer kernels in {found.exported[0].runtime}",
+        f"{running} of {len(found.expected)} matmuls on integer kernels in {runtime}",
         *found.notes,
         f"agreement and difference: with the quantized model in PyTorch, on {found.images} images "
         f"of {found.source}; {bound}",

@@ -23,8 +23,8 @@ class Format(Settings):
 
     format: str = setting(
         "onnx",
-        "onnx; safetensors: a folder that the library compressed-tensors reads; or executorch: a .pte "
-        "for phones, lowered to XNNPACK.",
+        "onnx; safetensors: a folder that the library compressed-tensors reads; or executorch: a "
+        ".pte for phones, lowered to XNNPACK.",
         metavar="F",
         choices=FORMATS,
     )

@@ -119,14 +119,18 @@ def open_model(
     Args:
         name: what :func:`resolve` takes or returns.
         weights, num_classes, input_size: of a float model, see :func:`load_float`.
-        runtime: of an exported file, see :func:`vitquant.exporters.runtimes.registry.open_exported`.
+        runtime: of an exported file, as
+            :func:`vitquant.exporters.runtimes.registry.open_exported` takes it.
 
     Raises:
         UserError: there is no such model, or its file cannot be used.
     """
     named = resolve(name) if isinstance(name, str) else name
     if runtime is not None and not isinstance(named, ExportedFile):
-        raise UserError(f"--runtime: {named.name} is no exported file; only an ONNX file or a .pte has a runtime")
+        raise UserError(
+            f"--runtime: {named.name} is no exported file; only an ONNX file or a .pte has a "
+            f"runtime"
+        )
     if isinstance(named, FloatName):
         return load_float(named.name, weights, num_classes, input_size)
     if (weights, num_classes, input_size) != (None, None, None):

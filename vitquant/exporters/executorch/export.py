@@ -71,8 +71,8 @@ def export_executorch(
     check_writable(out)
     seen = decode(images or made_images(model, count), count, progress)
     progress.say(
-        f"{model.identity.name} {header.bits} to ExecuTorch for XNNPACK, one image at a time; takes "
-        f"a minute or so"
+        f"{model.identity.name} {header.bits} to ExecuTorch for XNNPACK, one image at a time; "
+        f"takes a minute or so"
     )
     write_whole(out, to_executorch(model, header, float_attention))
     return verify(

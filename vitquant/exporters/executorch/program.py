@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export.graph_signature import InputKind
 from torch.overrides import TorchFunctionMode
 

@@ -120,7 +120,8 @@ def check_no_onnx(name: str) -> None:
     """Raise a UserError for an exported file, which has no blocks to look into."""
     if is_exported(name):
         raise UserError(
-            f"FILE: {name} is an exported file; the checkpoint that it was exported from is accepted"
+            f"FILE: {name} is an exported file; the checkpoint that it was exported from is "
+            f"accepted"
         )
 
 
