@@ -33,7 +33,7 @@ def test_a_file_computes_what_the_checkpoint_does(bits, quantized, pictures, bat
     assert opened.identity == model.identity
     with torch.inference_mode():
         assert compare_outputs(model(batch), opened(batch), 10).difference < 0.02
-    with pytest.raises(UserError, match="--runtime: ONNX Runtime does not open .*; executorch is"):
+    with pytest.raises(UserError, match=r"--runtime: ONNX Runtime does not open .*; executorch is"):
         open_exported(path, "onnxruntime")
 
 
