@@ -45,8 +45,7 @@ def verify(
     """Run an exported file, in each installed runtime, beside the model that it was made from.
 
     Args:
-        path: the file.
-        model: the quantized model in PyTorch.
+        path: the file, of ``model``, the quantized model in PyTorch.
         size: bytes of its checkpoint.
         images: in memory, all of them are used.
         float_model: what was quantized; ``real``: with its weights, else it is there for its speed.
@@ -82,8 +81,8 @@ def verify(
     exported = []
     for runtime, module in opened:
         fallen_back = _in_float(module, metadata.integer_kernels)
-        other, file_size = as_model(module, metadata, model.adapter), path.stat().st_size
-        exported.append(run("exported", runtime.label, other, file_size, fallen_back))
+        other = as_model(module, metadata, model.adapter)
+        exported.append(run("exported", runtime.label, other, path.stat().st_size, fallen_back))
         integer_layers = module.integer_layers() if metadata.integer_kernels else None
         if integer_layers is not None:
             layers = _layers(model, metadata.integer_kernels)
