@@ -49,7 +49,7 @@ def mixed_bits() -> set[str]:
             found |= written(mean(own)) | written(stdev(own) if len(own) > 1 else 0.0)
     for row in read(RESULTS / "sensitivity_prediction.csv"):
         names = ("spearman", "least_measured", "most_measured", "mean_ratio")
-        found |= {row[n] for n in names}
+        found |= {row[n].removeprefix("-") for n in names}
     return found
 
 
