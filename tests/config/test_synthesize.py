@@ -79,3 +79,8 @@ def test_what_has_no_effect_or_no_sense_is_refused(given, words):
     with pytest.raises(UserError) as error:
         build(**given)
     assert str(error.value).startswith(words)
+
+
+def test_the_help_names_no_setting_that_a_command_lacks():
+    """``learn-prompts`` has one synthesizer, and no option for it."""
+    assert "Only with" not in LearnPromptsSettings.describe("decoder")

@@ -164,7 +164,8 @@ class Settings:
         about, words = field.metadata, [field.metadata["help"]]
         if about["choices"] and not about["flags"]:
             words.append(f"One of {', '.join(about['choices'])}.")
-        if about["used_by"] and (wanted := cls._wanted(name, naming)) != naming.option(name):
+        wanted = cls._wanted(name, naming) if about["used_by"] else ""
+        if wanted and wanted != naming.option(name):
             words.append(f"Only with {wanted}.")
         defaults = {} if field.default is None or field.default is False else {"": field.default}
         defaults |= {f" for {case}": other for case, other in about["unless"].items()}

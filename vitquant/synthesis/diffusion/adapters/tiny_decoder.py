@@ -1,5 +1,6 @@
 """A small decoder of the same latents, through which gradients are cheap."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,15 @@ def load_tiny_decoder(name: str, dtype: torch.dtype) -> TinyDecoder:
     if not local and (name.count("/") != 1 or name.startswith((".", "/", "~"))):
         raise UserError(f"--decoder: there is no folder {name!r}; accepted: {ACCEPTED}")
     try:
-        config = diffusers.AutoencoderTiny.load_config(name, local_files_only=local)
-        if config.get("_class_name") != "AutoencoderTiny":
-            raise ValueError(f"its class is {config.get('_class_name')}")
-        network = diffusers.AutoencoderTiny.from_pretrained(
-            name, use_safetensors=True, local_files_only=local
-        )
+        with warnings.catch_warnings():
+            # diffusers passes options on that huggingface_hub no longer knows.
+            warnings.simplefilter("ignore", UserWarning)
+            config = diffusers.AutoencoderTiny.load_config(name, local_files_only=local)
+            if config.get("_class_name") != "AutoencoderTiny":
+                raise ValueError(f"its class is {config.get('_class_name')}")
+            network = diffusers.AutoencoderTiny.from_pretrained(
+                name, use_safetensors=True, local_files_only=local
+            )
     except Exception as error:  # whatever the libraries raise over a name or a file
         raise UserError(
             f"--decoder: {name} could not be loaded ({first_line(error)}); accepted: {ACCEPTED}"
