@@ -25,7 +25,7 @@ SOURCES = {
     "eval": ("workflows/results/evaluated.py", ("to_json", "_scores", "_accuracy", "_recall")),
     "export": (
         "workflows/export.py exporters/verification.py",
-        ("to_json", "_to_onnx", "run_export"),
+        ("to_json", "_to_file", "run_export"),
     ),
     "bench": ("workflows/bench.py", ("to_json",)),
     "synthesize": ("workflows/synthesize.py", ("Synthesized", "to_json")),
