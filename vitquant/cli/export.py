@@ -27,7 +27,7 @@ def export(
             "--out",
             metavar="FILE.onnx",
             help="Where to write; by default beside FILE, as .onnx or .pte, or as a folder "
-            "named -compressed.",
+            "named -compressed or -web.",
         ),
     ] = None,
     json: arguments.Json = False,

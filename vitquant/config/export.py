@@ -6,7 +6,7 @@ from vitquant.config.setting import Settings
 from vitquant.config.targets import TARGETS
 from vitquant.config.values import AT_LEAST_1, When
 
-FORMATS = ("onnx", "safetensors", "executorch")
+FORMATS = ("onnx", "safetensors", "executorch", "web")
 WEIGHT_TYPES = ("int2", "int4", "int8")
 """Types of ONNX for weights, narrowest first."""
 RESTS = ("float32", "float16")
@@ -15,7 +15,8 @@ MARGIN = 0.25
 """How much less than the model agrees with itself an exported file may agree with it."""
 
 _ONNX: UsedBy = {"format": ("onnx",)}
-_RUN: UsedBy = {"format": ("onnx", "executorch")}
+_WEB: UsedBy = {"format": ("web",)}
+_RUN: UsedBy = {"format": ("onnx", "executorch", "web")}
 
 
 class Format(Settings):
@@ -23,8 +24,9 @@ class Format(Settings):
 
     format: str = setting(
         "onnx",
-        "onnx; safetensors: a folder that the library compressed-tensors reads; or executorch: a "
-        ".pte for phones, lowered to XNNPACK.",
+        "onnx; safetensors: a folder that the library compressed-tensors reads; executorch: a .pte "
+        "for phones, lowered to XNNPACK; or web: a folder with a page that classifies pictures in "
+        "a browser.",
         metavar="F",
         choices=FORMATS,
     )
@@ -65,8 +67,20 @@ class OnnxSettings(Settings):
     )
 
 
+class WebSettings(Settings):
+    """Page (--format web)"""
+
+    used_by = _WEB
+
+    ort_web: str | None = setting(
+        None,
+        "The npm package onnxruntime-web as a file; by default it is downloaded once.",
+        metavar="FILE",
+    )
+
+
 class Verification(Settings):
-    """Verification (--format onnx or executorch)"""
+    """Verification (--format onnx, executorch or web)"""
 
     used_by = _RUN
 
@@ -108,5 +122,5 @@ class Publication(Settings):
     )
 
 
-class ExportSettings(Publication, Verification, OnnxSettings, Format):
+class ExportSettings(Publication, Verification, WebSettings, OnnxSettings, Format):
     """What ``export`` does."""

@@ -9,6 +9,7 @@ from vitquant.core.errors import UserError
 from vitquant.exporters import compressed_tensors
 from vitquant.exporters.executorch.export import export_executorch
 from vitquant.exporters.onnx.export import export_onnx
+from vitquant.exporters.web.export import export_web
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,13 @@ class FileFormat:
 
     name: of ``--format``. suffix: what follows a checkpoint's name where no other is given. write:
     the function; what it takes and returns is its own, and :mod:`vitquant.workflows.export` has a
-    branch that calls it.
+    branch that calls it. is_folder: whether a folder is written.
     """
 
     name: str
     suffix: str
     write: Callable[..., Any]
+    is_folder: bool = False
 
     def default_path(self, checkpoint: Path) -> Path:
         """Beside a checkpoint."""
@@ -30,9 +32,10 @@ class FileFormat:
 
 
 ONNX = FileFormat("onnx", ".onnx", export_onnx)
-SAFETENSORS = FileFormat("safetensors", "-compressed", compressed_tensors.write)
+SAFETENSORS = FileFormat("safetensors", "-compressed", compressed_tensors.write, is_folder=True)
 EXECUTORCH = FileFormat("executorch", ".pte", export_executorch)
-FORMATS = {kind.name: kind for kind in (ONNX, SAFETENSORS, EXECUTORCH)}
+WEB = FileFormat("web", "-web", export_web, is_folder=True)
+FORMATS = {kind.name: kind for kind in (ONNX, SAFETENSORS, EXECUTORCH, WEB)}
 
 
 def get_format(name: str) -> FileFormat:

@@ -17,7 +17,7 @@ from vitquant.core.files import Input, check_name, check_no_input, check_writabl
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.open import Role
 from vitquant.exporters.compressed_tensors import check_folder
-from vitquant.exporters.formats import EXECUTORCH, SAFETENSORS, get_format
+from vitquant.exporters.formats import EXECUTORCH, SAFETENSORS, WEB, get_format
 from vitquant.exporters.onnx.options import OnnxOptions, choose_weight_type
 from vitquant.exporters.verification import Verification
 from vitquant.hub.publish import push
@@ -45,7 +45,7 @@ class Exported:
 
     Attributes:
         path: the file, or the folder.
-        format: ``"onnx"``, ``"safetensors"`` or ``"executorch"``.
+        format: ``"onnx"``, ``"safetensors"``, ``"executorch"`` or ``"web"``.
         bytes: its size.
         verification: of a file, how it compares with the model; None of a folder.
         about: what ``vitquant export --json`` prints of a file.
@@ -83,13 +83,13 @@ def export(
 
     ``format="onnx"`` writes a file (docs/reference/onnx.md). ``format="safetensors"`` writes a
     folder for the library compressed-tensors (docs/reference/compressed-tensors.md).
-    ``format="executorch"`` writes a ``.pte`` for phones (docs/how-to/phones.md).
+    ``format="executorch"`` writes a ``.pte`` for phones (docs/how-to/phones.md), ``format="web"``
+    a folder with a page (docs/how-to/browsers.md).
 
     Args:
         checkpoint: a file that vitquant wrote, ``hf-hub:OWNER/NAME``, or what :func:`quantize`
             returned.
-        out: the file to write; with ``format="safetensors"`` the folder, which must not exist yet
-            or be empty.
+        out: the file to write, or the folder, which must not exist yet or be empty.
         revision: a branch, tag or commit on the Hub.
         build, transform, output: of a file of any module, the functions of :func:`quantize`.
         progress: a listener. By default nothing is printed.
@@ -129,7 +129,7 @@ def run_export(
     inputs = [Input("FILE", file), *inputs_of(settings)]
     if settings.push_to_hub is not None:
         check_identifier(settings.push_to_hub)
-    if settings.format == SAFETENSORS.name:
+    if get_format(settings.format).is_folder:
         check_no_input(out, label, inputs)
         check_folder(out, label)
     else:
@@ -184,6 +184,9 @@ def _to_file(
     if settings.data is not None:
         flag, role, count = settings.naming.option("data"), Role.CALIBRATION, settings.images
         images = images_for(model, settings.data, flag, role, limit=count, reading=reading)
+    more: dict[str, Any] = {}
+    if kind is WEB:
+        more = {"ort_web": settings.ort_web, "flag": settings.naming.option("ort_web")}
     found = kind.write(
         model,
         checkpoint.header,
@@ -195,13 +198,15 @@ def _to_file(
         float_model=_float(model, settings.weights),
         min_agreement=settings.min_agreement,
         progress=progress,
+        **more,
     )
     reading.report()
     header = checkpoint.header
     about = found.to_json() | {"model": header.model["name"], "bits": header.bits}
     if target is not None:
         about["target"] = target.name
-    return Exported(out, settings.format, found.exported[0].bytes, found, about)
+    size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) if kind.is_folder else 0
+    return Exported(out, settings.format, size or found.exported[0].bytes, found, about)
 
 
 def _onnx_options(settings: ExportSettings, target: Target) -> OnnxOptions:

@@ -1,0 +1,1 @@
+"""A folder with a page that classifies pictures in a browser."""
