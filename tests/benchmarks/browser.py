@@ -114,9 +114,7 @@ def _images(folder: Path, limit: int) -> list[Path]:
 def _in_torch(model: Any, files: list[Path]) -> list[int]:
     transform = model.transform()
     with torch.inference_mode():
-        return [
-            int(model(transform(Image.open(f).convert("RGB"))[None]).argmax()) for f in files
-        ]
+        return [int(model(transform(Image.open(f).convert("RGB"))[None]).argmax()) for f in files]
 
 
 def _natively(file: Path, files: list[Path]) -> tuple[list[int], list[float]]:

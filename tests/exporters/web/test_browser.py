@@ -4,10 +4,12 @@ import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 from io import BytesIO
 
 import pytest
 import torch
+from PIL import Image
 
 import vitquant
 from vitquant.core.errors import UserError
@@ -70,18 +72,17 @@ def png(image) -> bytes:
     return file.getvalue()
 
 
-def test_a_dropped_picture_is_classified_as_the_checkpoint_does(quantized_digits, open_page):
+def test_a_dropped_photograph_is_classified_as_the_checkpoint_does(quantized_digits, open_page):
     model, _ = quantized_digits
     page, asked, errors = open_page(), [], []
     page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", errors.append)
-    pictures = SmoothNoiseSource(3, (60, 47))
-    for i in range(3):
-        image = pictures.image(i).convert("RGB")
-        with torch.inference_mode():
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for name in ("china.jpg", "flower.jpg"):
+        file = files("sklearn.datasets") / "images" / name
+        with torch.inference_mode(), Image.open(BytesIO(file.read_bytes())) as image:
             expected = int(model(model.transform()(image)[None]).argmax())
-        page.evaluate(DROP, [list(png(image)), f"{i}.png"])
-        page.wait_for_selector(f"#picture[alt='{i}.png'] >> visible=true")
+        page.evaluate(DROP, [list(file.read_bytes()), name])
+        page.wait_for_selector(f"#picture[alt='{name}'] >> visible=true")
         assert page.get_attribute("#results li:first-child", "data-index") == str(expected)
         assert page.locator("#results li").count() == 5
     assert errors == []

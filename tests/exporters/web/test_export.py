@@ -62,7 +62,9 @@ def test_what_has_no_classes_of_images_is_refused(changed, words, quantized, mon
     model, header = quantized("vit", "w8a8")
     value = {"reads_text": True, "num_classes": 0}[changed]
     monkeypatch.setattr(type(model), changed, value)
-    with pytest.raises(UserError, match=rf"FILE: .* {words}, .* a classifier of images is accepted"):
+    with pytest.raises(
+        UserError, match=rf"FILE: .* {words}, .* a classifier of images is accepted"
+    ):
         export_web(model, header, tmp_path / "page")
 
 
