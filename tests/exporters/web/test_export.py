@@ -62,9 +62,7 @@ def test_what_has_no_classes_of_images_is_refused(changed, words, quantized, mon
     model, header = quantized("vit", "w8a8")
     value = {"reads_text": True, "num_classes": 0}[changed]
     monkeypatch.setattr(type(model), changed, value)
-    with pytest.raises(
-        UserError, match=rf"FILE: .* {words}, .* a classifier of images is accepted"
-    ):
+    with pytest.raises(UserError, match=rf"FILE: .* {words}, .* a classifier of images is"):
         export_web(model, header, tmp_path / "page")
 
 
@@ -90,6 +88,6 @@ def test_a_download_that_is_another_is_not_kept(monkeypatch, tmp_path):
     fake = tmp_path / "fake.tgz"
     fake.write_bytes(b"not the package")
     monkeypatch.setattr(ort_web, "URL", fake.as_uri())
-    with pytest.raises(UserError, match="is not onnxruntime-web .* SHA-512 differs"):
+    with pytest.raises(UserError, match=r"is not onnxruntime-web .* SHA-512 differs"):
         ort_web_files(None, Silent(), FLAG)
     assert not (tmp_path / "cache").exists()
