@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -184,10 +185,10 @@ def _to_file(
     if settings.data is not None:
         flag, role, count = settings.naming.option("data"), Role.CALIBRATION, settings.images
         images = images_for(model, settings.data, flag, role, limit=count, reading=reading)
-    more: dict[str, Any] = {}
+    write = kind.write
     if kind is WEB:
-        more = {"ort_web": settings.ort_web, "flag": settings.naming.option("ort_web")}
-    found = kind.write(
+        write = partial(write, ort_web=settings.ort_web, flag=settings.naming.option("ort_web"))
+    found = write(
         model,
         checkpoint.header,
         out,
@@ -198,7 +199,6 @@ def _to_file(
         float_model=_float(model, settings.weights),
         min_agreement=settings.min_agreement,
         progress=progress,
-        **more,
     )
     reading.report()
     header = checkpoint.header

@@ -86,7 +86,6 @@ def test_a_dropped_photograph_is_classified_as_the_checkpoint_does(quantized_dig
         assert page.get_attribute("#results li:first-child", "data-index") == str(expected)
         assert page.locator("#results li").count() == 5
     assert errors == []
-    assert {url.split("/")[0] for url in asked} <= {"http:", "blob:"}
     assert all("127.0.0.1" in url for url in asked)
 
 
