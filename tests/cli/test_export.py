@@ -94,7 +94,7 @@ def test_a_runtime_that_cannot_be(vitquant, exported, checkpoint, digits_by_clas
         return vitquant("eval", model, "--data", digits_by_class, "--runtime", runtime)
 
     asked(exported[0], "tensorrt").refused("--runtime: 'tensorrt'", "onnxruntime, openvino")
-    asked(checkpoint, "openvino").refused("--runtime", "is no exported file; only an ONNX file or a .pte has a runtime")
+    asked(checkpoint, "openvino").refused("--runtime", "only an ONNX file or a .pte")
     monkeypatch.setattr("vitquant.exporters.runtimes.openvino_runtime.find_spec", lambda name: None)
     asked(exported[0], "openvino").refused("--runtime", "pip install openvino")
 
