@@ -74,6 +74,8 @@ def known() -> set[str]:
     for row in read(RESULTS / "scale_search.csv"):
         found |= written(100 * float(row["top1"]))
     found |= mixed_bits()
+    for row in read(RESULTS / "calibration_sources.csv"):
+        found |= written(100 * (float(row["float_top1"]) - float(row["top1"])))
     for row in read(RESULTS / "saliency.csv"):
         for column in ("mae", "iou", "onnx_mae", "onnx_iou"):
             found |= written(float(row[column])) | {f"{float(row[column]):.4f}"}
