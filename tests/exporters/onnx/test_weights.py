@@ -1,12 +1,17 @@
 """A bias in units of the accumulator, and what to do where it does not fit."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
 from vitquant.config.bits import Bits
+from vitquant.exporters.onnx.export import to_onnx
 from vitquant.exporters.onnx.lower import lower
 from vitquant.exporters.onnx.options import OnnxOptions
 from vitquant.exporters.onnx.qdq import int32_bias
@@ -47,3 +52,24 @@ def test_next_to_no_weights_need_a_float_bias(layer, tiny, tmp_path):
     with torch.inference_mode():
         assert torch.allclose(module(x), network(x), atol=1e-5)
     assert module.integer_kernels() == ["0"]
+
+
+def test_weights_can_be_widened_one_at_a_time(quantized, tmp_path):
+    """In ONNX Runtime where a Cast is not computed at load, as on the page of a browser."""
+    graph = to_onnx(*quantized("vit", "w4a4"))
+    widened = [n.name for n in graph.graph.node if n.op_type == "Cast" and "weight" in n.input[0]]
+    assert len(widened) > 3
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("optimization.disable_specified_optimizers", "ConstantFolding")
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "run")
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options)
+    session.run(None, {"images": np.zeros((1, 3, 32, 32), np.float32)})
+    events = json.loads(Path(session.end_profiling()).read_text())
+    nodes = sorted((e for e in events if e["name"].endswith("_kernel_time")), key=lambda e: e["ts"])
+    order = [e["name"].removesuffix("_kernel_time") for e in nodes]
+    assert set(widened) <= set(order)
+    unused, most = 0, 0
+    for name in order:
+        unused += (name in widened) - (f"{name}/widen" in widened)
+        most = max(most, unused)
+    assert most == 1

@@ -64,12 +64,21 @@ def lower(
             graph.add("Reshape", [node.output[0], same], f"{label}/reshape", output)
     _check_complete(modules, found)
     del traced.graph.node[:]
-    traced.graph.node.extend(graph.nodes)
+    # Stable: the others keep their order.
+    traced.graph.node.extend(sorted(graph.nodes, key=lambda node: not _widens(graph, node)))
     traced.graph.initializer.extend(graph.initializers.values())
     kept = [o for o in traced.opset_import if o.domain != symbolic_ops.DOMAIN]
     del traced.opset_import[:]
     traced.opset_import.extend(kept)
     return integer
+
+
+def _widens(graph: Graph, node: NodeProto) -> bool:
+    """Whether a node widens a weight. These come first in a file: ONNX Runtime orders nodes from
+    the outputs on, and of the inputs of a node it goes for the one that comes last in the file
+    first. Where it does not compute a Cast at load, it then widens each weight just before it is
+    used rather than all of them at the start, so that one wide weight is in memory at a time."""
+    return node.op_type == "Cast" and node.input[0] in graph.initializers
 
 
 def _check_complete(modules: Mapping[str, IntLayer | QuantizedMatmul], found: set[str]) -> None:

@@ -10,6 +10,13 @@ const SIMD = [
   253, 98, 11,
 ];
 
+const OPTIONS = {
+  executionProviders: ["wasm"],
+  // Weights of 2 and 4 bits stay as they are in memory: each is widened when it is used, not all of
+  // them when the file is loaded.
+  extra: { optimization: { disable_specified_optimizers: "ConstantFolding" } },
+};
+
 const element = (id) => document.getElementById(id);
 let ort, session, about;
 let last = Promise.resolve();
@@ -42,7 +49,7 @@ async function start() {
   const threads = Math.min(4, navigator.hardwareConcurrency || 1);
   ort.env.wasm.numThreads = self.crossOriginIsolated ? threads : 1;
   const model = new Uint8Array(await (await fetchWhole("model.onnx")).arrayBuffer());
-  session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+  session = await ort.InferenceSession.create(model, OPTIONS);
   say("Ready.");
 }
 
