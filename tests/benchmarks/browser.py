@@ -1,10 +1,10 @@
 """Rows of docs/results/browser.csv: pages of ``export --format web`` in headless Chromium.
 
-    python tests/benchmarks/browser.py CHECKPOINT FOLDER --data imagenet/val --limit 200
+    python tests/benchmarks/browser.py CHECKPOINT FOLDER --data imagenet/val --limit 969
 
 Agreement is with the checkpoint's top-1 prediction in PyTorch, of the page and of the ONNX file in
-native ONNX Runtime, on the same files. Memory is the WASM heap after the last image, which never
-shrinks. It needs playwright from PyPI and Chromium.
+native ONNX Runtime, on the same files; top-1 is by the names of their folders. Memory is the WASM
+heap after the last image, which never shrinks. It needs playwright from PyPI and Chromium.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import base64
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -55,7 +55,9 @@ def main() -> None:
     where = provenance()
     checkpoint = read_checkpoint(options.checkpoint)
     files = _images(options.data, options.limit)
-    expected = _in_torch(restore(checkpoint), files)
+    model = restore(checkpoint)
+    expected = _in_torch(model, files)
+    labels = [model.classes.match(file.parent.name) if model.classes else None for file in files]
     native, native_ms = _natively(options.folder / "model.onnx", files)
     with _page(options.folder, options.chromium) as (page, version):
         start = time.perf_counter()
@@ -64,12 +66,16 @@ def main() -> None:
         heap_before = page.evaluate(HEAP)
         found = [page.evaluate(CLASSIFY, base64.b64encode(f.read_bytes()).decode()) for f in files]
         heap = page.evaluate(HEAP)
+    in_page = [index for index, _ in found]
     row = {
         "model": checkpoint.header.model["name"],
         "bits": checkpoint.header.bits,
         "images": len(files),
-        "agreement_page": f"{_agreement([c for c, _ in found], expected):.3f}",
+        "agreement_page": f"{_agreement(in_page, expected):.3f}",
         "agreement_native": f"{_agreement(native, expected):.3f}",
+        "top1_page": f"{_agreement(in_page, labels):.3f}",
+        "top1_native": f"{_agreement(native, labels):.3f}",
+        "top1_checkpoint": f"{_agreement(expected, labels):.3f}",
         "onnx_mb": f"{(options.folder / 'model.onnx').stat().st_size / 1e6:.2f}",
         "page_ms": f"{median(ms for _, ms in found):.0f}",
         "native_ms": f"{median(native_ms):.0f}",
@@ -130,7 +136,7 @@ def _natively(file: Path, files: list[Path]) -> tuple[list[int], list[float]]:
     return found, times
 
 
-def _agreement(found: list[int], expected: list[int]) -> float:
+def _agreement(found: list[int], expected: Sequence[int | None]) -> float:
     return sum(a == b for a, b in zip(found, expected, strict=True)) / len(expected)
 
 
