@@ -14,6 +14,7 @@ from PIL import Image
 from vitquant.config.groups.training import TRAINED
 from vitquant.config.naming import OPTIONS
 from vitquant.config.quantize import QuantizeSettings
+from vitquant.core.progress import Silent
 from vitquant.data.image_source import ListSource
 from vitquant.data.sources.noise import NoiseSource
 from vitquant.models.model import Model, ModelIdentity
@@ -123,6 +124,25 @@ def batch(images) -> torch.Tensor:
     """(4, 3, 32, 32): the pictures as a model sees them."""
     transform = as_model(None).transform()
     return torch.stack([transform(images.image(i)) for i in range(4)])
+
+
+class Listener(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.warnings: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
 
 
 @pytest.fixture

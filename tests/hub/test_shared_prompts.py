@@ -7,7 +7,6 @@ import torch
 import yaml
 
 from vitquant.core.errors import UserError
-from vitquant.core.progress import Silent
 from vitquant.hub.shared_prompts import push_prompts, suggest_prompts
 from vitquant.models.model import ModelIdentity
 from vitquant.synthesis.diffusion.pipeline import GeneratorIdentity
@@ -23,14 +22,6 @@ NAME = "someone/prompts"
 MODEL = ModelIdentity("deit_tiny", "deit_tiny_patch16_224", "fb_in1k", weights_sha256="a" * 64)
 GENERATOR = GeneratorIdentity("stabilityai/sd-turbo", "b" * 64)
 SHEET = b"\x89PNG sheet"
-
-
-class Listener(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, message):
-        self.lines.append(message)
 
 
 @pytest.fixture
@@ -62,10 +53,16 @@ def push(file, **changes):
     return push_prompts(file, NAME, **{"model": MODEL, "sheet": SHEET} | changes)
 
 
-def suggested(model=MODEL, generator=GENERATOR, **options):
-    progress = Listener()
-    suggest_prompts(model, generator, progress, **options)
-    return progress.lines
+@pytest.fixture
+def suggested(listener):
+    """suggested(model, generator, …) → the lines that are said."""
+
+    def ask(model=MODEL, generator=GENERATOR, **options):
+        listener.said.clear()
+        suggest_prompts(model, generator, listener, **options)
+        return list(listener.said)
+
+    return ask
 
 
 def test_file_card_and_sheet_are_one_commit(hub, file):
@@ -110,7 +107,7 @@ def test_a_failed_upload_says_where_the_file_is(hub, file, token):
     assert file.path.exists()
 
 
-def test_prompts_for_the_same_model_and_generator_are_suggested(hub, file):
+def test_prompts_for_the_same_model_and_generator_are_suggested(hub, file, suggested):
     push(file)
     assert suggested() == [
         "prompts that were learned for this model and generator exist: --prompts "
@@ -126,19 +123,19 @@ def test_prompts_for_the_same_model_and_generator_are_suggested(hub, file):
         {"but": NAME},
     ],
 )
-def test_others_are_not(hub, file, changes):
+def test_others_are_not(hub, file, changes, suggested):
     push(file)
     assert suggested(**changes) == []
 
 
-def test_nobody_is_asked_about_bundled_models(hub):
+def test_nobody_is_asked_about_bundled_models(hub, suggested):
     assert suggested(model=replace(MODEL, name="vit_digits")) == []
     assert suggested(generator=replace(GENERATOR, name="sd-digits")) == []
     assert hub.requests == []
 
 
 @pytest.mark.parametrize("fault", ["hang", 500, 401])
-def test_no_answer_is_no_suggestion(hub, file, fault, monkeypatch, capfd):
+def test_no_answer_is_no_suggestion(hub, file, fault, monkeypatch, capfd, suggested):
     monkeypatch.setattr("vitquant.hub.shared_prompts._PATIENCE", 0.5)
     push(file)
     hub.broken["GET /api/models"] = fault
@@ -146,7 +143,7 @@ def test_no_answer_is_no_suggestion(hub, file, fault, monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_nor_is_anything_asked_offline(hub, monkeypatch):
+def test_nor_is_anything_asked_offline(hub, monkeypatch, suggested):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert suggested() == []
     assert hub.requests == []

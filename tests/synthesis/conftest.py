@@ -153,6 +153,23 @@ def exact(pipeline_folder):
     )
 
 
+@pytest.fixture
+def stop_after():
+    """stop_after(count) → a listener that interrupts a run behind so many steps."""
+
+    class Stopping(Silent):
+        def __init__(self, count):
+            self.count = count
+
+        def track(self, items, total, what):
+            for i, item in enumerate(items):
+                if i == self.count:
+                    raise KeyboardInterrupt
+                yield item
+
+    return Stopping
+
+
 @pytest.fixture(scope="session")
 def model():
     """The bundled miniature that classifies digits; for all tests, so it must not be changed."""

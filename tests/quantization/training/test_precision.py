@@ -13,14 +13,6 @@ from vitquant.quantization.training.precision import StepPrecision, choose_preci
 CPU = torch.device("cpu")
 
 
-class Listener(Silent):
-    def __init__(self):
-        self.said = []
-
-    def say(self, message):
-        self.said.append(message)
-
-
 @pytest.fixture
 def compiler(monkeypatch):
     """compiler(reason): whether quantizers can be compiled, without trying."""
@@ -83,9 +75,8 @@ def test_what_is_trained_sooner_than_compiled_is_not_compiled(settings, compiler
     assert choose_precision(settings(**short, compile=True), CPU, Silent(), 1e6).compiled
 
 
-def test_without_a_compiler_it_says_so_and_goes_on(settings, compiler):
+def test_without_a_compiler_it_says_so_and_goes_on(settings, compiler, listener):
     compiler("no c++ anywhere")
-    listener = Listener()
     assert not choose_precision(settings(method="joint"), CPU, listener).compiled
     assert len(listener.said) == 1
     assert "no c++ anywhere" in listener.said[0]

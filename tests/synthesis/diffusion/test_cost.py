@@ -5,21 +5,12 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from vitquant.core.progress import Silent
 from vitquant.synthesis.diffusion import cost as module
 from vitquant.synthesis.diffusion.cost import Estimate, ImageCost, count_flops, say_estimate
 from vitquant.synthesis.diffusion.prompt_text import PLAIN
 from vitquant.synthesis.quality import Classifier
 
 COST = ImageCost(forward=10**12, step=3 * 10**12)
-
-
-class Listener(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, message):
-        self.lines.append(message)
 
 
 @pytest.fixture
@@ -57,11 +48,10 @@ def test_the_estimate_adds_up():
     assert estimate.seconds == 12250
 
 
-def test_what_is_said(fixed, generator, model):
-    progress = Listener()
-    say_estimate(generator, model, progress, prompts=1000, steps=40, images=1024)
-    say_estimate(generator, model, progress, images=1024)
-    assert progress.lines == [
+def test_what_is_said(fixed, generator, model, listener):
+    say_estimate(generator, model, listener, prompts=1000, steps=40, images=1024)
+    say_estimate(generator, model, listener, images=1024)
+    assert listener.said == [
         "estimate: learning 1,000 prompts at up to 40 steps and drawing 1,024 images takes at most "
         "about 14 days here (3 TFLOP an image with its gradients; 0.1 TFLOP/s, from a measurement)",
         "estimate: drawing 1,024 images takes about 3 hours here (1 TFLOP an image; 0.1 TFLOP/s, "
@@ -69,17 +59,15 @@ def test_what_is_said(fixed, generator, model):
     ]
 
 
-def test_nothing_is_said_of_short_runs(fixed, generator, model):
-    progress = Listener()
-    say_estimate(generator, model, progress, images=5)
-    assert progress.lines == []
+def test_nothing_is_said_of_short_runs(fixed, generator, model, listener):
+    say_estimate(generator, model, listener, images=5)
+    assert listener.said == []
 
 
-def test_nor_of_networks_that_cannot_be_followed(generator, model, monkeypatch):
+def test_nor_of_networks_that_cannot_be_followed(generator, model, listener, monkeypatch):
     def refuse(generator, model):
         raise RuntimeError("no values")
 
     monkeypatch.setattr(module, "count_flops", refuse)
-    progress = Listener()
-    say_estimate(generator, model, progress, images=10**9)
-    assert progress.lines == []
+    say_estimate(generator, model, listener, images=10**9)
+    assert listener.said == []

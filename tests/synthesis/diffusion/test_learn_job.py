@@ -24,16 +24,6 @@ def learned(learner, tmp_path_factory):
     return run(learner, tmp_path_factory.mktemp("learned") / "p.safetensors", Silent())
 
 
-class Stopping(Silent):
-    """Raises KeyboardInterrupt after the steps of two classes."""
-
-    def track(self, items, total, what):
-        for i, item in enumerate(items):
-            if i == 4:
-                raise KeyboardInterrupt
-            yield item
-
-
 def test_the_file_holds_every_class_and_what_it_was_made_with(learner, learned):
     assert list(learned.prompts) == [0, 1, 2]
     assert learned.header["generator"] == learner.generator.identity.to_json()
@@ -43,9 +33,11 @@ def test_the_file_holds_every_class_and_what_it_was_made_with(learner, learned):
 
 
 @pytest.mark.parametrize("cut_short", [False, True])
-def test_an_interrupted_run_ends_with_the_same_file(cut_short, learner, learned, tmp_path):
+def test_an_interrupted_run_ends_with_the_same_file(
+    cut_short, learner, learned, tmp_path, stop_after
+):
     with pytest.raises(KeyboardInterrupt):
-        run(learner, tmp_path / "p", Stopping())
+        run(learner, tmp_path / "p", stop_after(4))  # behind the steps of two classes
     # The last step of the second class was counted before it was stored.
     (part,) = (tmp_path / ".p.parts").glob("*.safetensors")
     if cut_short:

@@ -58,16 +58,9 @@ def test_the_contact_sheet_has_classes_as_rows_and_modes_as_columns(finished):
         assert sheet.size == (160 + 2 * 64, 3 * 64)
 
 
-def test_an_interrupted_run_ends_with_the_same_folder(sampler, finished, tmp_path):
-    class Stopping(Silent):
-        def track(self, items, total, what):
-            for i, item in enumerate(items):
-                if i == 1:
-                    raise KeyboardInterrupt
-                yield item
-
+def test_an_interrupted_run_ends_with_the_same_folder(sampler, finished, tmp_path, stop_after):
     with pytest.raises(KeyboardInterrupt):
-        run(sampler(), tmp_path / "out", Stopping())
+        run(sampler(), tmp_path / "out", stop_after(1))
     assert not (tmp_path / "out").exists()
     run(sampler(), tmp_path / "out", Silent())
     assert contents(tmp_path / "out") == contents(finished.path)

@@ -53,16 +53,9 @@ def test_classes_come_round_again(job):
     assert {job().sheet_column({"file_name": f"zero/{i:05}.png"}) for i in (0, 2)} == {0, 2}
 
 
-def test_what_was_interrupted_goes_on(job, inverted, tmp_path):
-    class Stopping(Silent):
-        def track(self, items, total, what):
-            for i, item in enumerate(items):
-                if i == 5:  # in the second group
-                    raise KeyboardInterrupt
-                yield item
-
+def test_what_was_interrupted_goes_on(job, inverted, tmp_path, stop_after):
     with pytest.raises(KeyboardInterrupt):
-        run(job(), tmp_path / "x", Stopping())
+        run(job(), tmp_path / "x", stop_after(5))  # in the second group
     assert not (tmp_path / "x").exists()
     assert [part.name for part in (tmp_path / ".x.parts" / "rows").iterdir()] == ["00000.json"]
     run(job(), tmp_path / "x", Silent())

@@ -16,27 +16,17 @@ from vitquant.synthesis.image_folder import read_index
 from vitquant.synthesis.job import run
 
 
-class Stopping(Silent):
-    """Interrupts a run behind its first step."""
-
-    def track(self, items, total, what):
-        for i, item in enumerate(items):
-            if i == 1:
-                raise KeyboardInterrupt
-            yield item
-
-
 @pytest.fixture
 def loaded(kind, saved):
     return load_generator(str(saved(kind)), "vit_digits", "float32", "cpu", Silent(), steps=2)
 
 
-def test_an_interrupted_run_ends_with_the_same_files(loaded, model, chosen, tmp_path):
+def test_an_interrupted_run_ends_with_the_same_files(loaded, model, chosen, tmp_path, stop_after):
     settings = PromptSettings.build(prompts_per_class=2, steps=1, batch_size=2)
     learner = PromptLearner(model, loaded, chosen[:2], settings)
     whole = run(learner, tmp_path / "whole.safetensors", Silent())
     with pytest.raises(KeyboardInterrupt):
-        run(learner, tmp_path / "parted.safetensors", Stopping())
+        run(learner, tmp_path / "parted.safetensors", stop_after(1))
     run(learner, tmp_path / "parted.safetensors", Silent())
     assert whole.path.read_bytes() == (tmp_path / "parted.safetensors").read_bytes()
     drawing = DiffusionSettings.build(samples=4, batch_size=2)
@@ -45,7 +35,7 @@ def test_an_interrupted_run_ends_with_the_same_files(loaded, model, chosen, tmp_
     sampler = DiffusionSampler(model, loaded, chosen[:2], prompts, drawing)
     images = run(sampler, tmp_path / "whole", Silent())
     with pytest.raises(KeyboardInterrupt):
-        run(sampler, tmp_path / "parted", Stopping())
+        run(sampler, tmp_path / "parted", stop_after(1))
     run(sampler, tmp_path / "parted", Silent())
     assert len(images.rows) == 4
     for file in images.path.rglob("*.png"):

@@ -15,14 +15,6 @@ from vitquant.synthesis.diffusion.learn_job import PromptLearner
 from vitquant.synthesis.diffusion.pipeline import GENERATOR, load_pipeline, tiny_decoder_path
 
 
-class Warnings(Silent):
-    def __init__(self):
-        self.said = []
-
-    def warn(self, text):
-        self.said.append(text)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A tiny decoder of latents with four channels, for images of twice their side."""
@@ -102,19 +94,21 @@ def test_what_is_no_tiny_decoder_is_refused(saved, tmp_path):
             load_tiny_decoder(str(name), torch.float32)
 
 
-def test_without_the_usual_decoder_there_is_a_warning(saved, folder, monkeypatch, tmp_path):
+def test_without_the_usual_decoder_there_is_a_warning(
+    saved, folder, monkeypatch, tmp_path, listener
+):
     """Which is another one, if the network is gone and the generator is in the cache."""
-    name, progress = str(saved("stable-diffusion")), Warnings()
+    name = str(saved("stable-diffusion"))
     decoders = {name: str(folder)}
     monkeypatch.setattr(registry.StableDiffusion, "tiny_decoders", decoders)
-    asked = (name, "vit_digits", "float32", "cpu", progress)
+    asked = (name, "vit_digits", "float32", "cpu", listener)
     found = load_generator(*asked, decoder=None)
     assert found.identity.decoder["name"] == str(folder)
     assert load_generator(*asked, decoder="full").identity.decoder is None
-    assert progress.said == []
+    assert listener.warnings == []
     decoders[name] = str(tmp_path / "gone")
     assert load_generator(*asked, decoder=None).identity.decoder is None
-    assert "gradients pass through the full decoder" in progress.said[0]
+    assert "gradients pass through the full decoder" in listener.warnings[0]
 
 
 def test_the_miniature_has_one_that_is_not_the_default():
