@@ -29,7 +29,7 @@ def verified(make_small, pictures, tmp_path, monkeypatch):
         path = tmp_path / "file.onnx"
         path.write_bytes(graph.SerializeToString())
         before = make_small(family)
-        return verify(path, made.model, 1, pictures, before, True, min_agreement)
+        return verify(path, made.model, 1, pictures, before, min_agreement)
 
     return run
 
@@ -145,7 +145,7 @@ def test_the_noise_floor_is_the_model_with_other_rounding(quantized, batch):
 @pytest.mark.parametrize("bits", ["w8a8", "w4a4", "w1.58a8"])
 def test_openvino_computes_it_too(bits, exported, pictures, make_small):
     made = exported("vit", bits, min_weight_type=INT4)
-    found = verify(made.path, made.model, 1, pictures, make_small("vit"), True)
+    found = verify(made.path, made.model, 1, pictures, make_small("vit"))
     found.check()
     assert [run.name for run in found.exported] == ["exported, ONNX Runtime", "exported, OpenVINO"]
     note = "OpenVINO runs 10 of 10 layers on integer kernels, and 0 attentions as one each"
@@ -165,7 +165,7 @@ def test_openvino_computes_stored_rescaling(exported, batch):
 @pytest.mark.skipif(not openvino_runtime.OpenVino().installed(), reason="no OpenVINO")
 def test_openvino_has_no_integers_of_two_bits(exported, pictures, make_small):
     made = exported("vit", "w1.58a8")
-    found = verify(made.path, made.model, 1, pictures, make_small("vit"), True)
+    found = verify(made.path, made.model, 1, pictures, make_small("vit"))
     found.check()
     assert len(found.exported) == 1
     assert "--weight-type int4" in found.notes[0]

@@ -12,6 +12,7 @@ from vitquant.core.errors import UserError
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
 from vitquant.evaluation.agreement import compare_outputs, outputs
+from vitquant.exporters.compared import with_random_weights
 from vitquant.exporters.noise_floor import float_matmuls, perturb_accumulation
 from vitquant.exporters.runtimes.base import ExportedModule, Runtime, as_model
 from vitquant.exporters.runtimes.metadata import Metadata
@@ -35,8 +36,7 @@ def verify(
     model: Model,
     size: int,
     images: ImageSource,
-    float_model: Model,
-    real: bool,
+    float_model: Model | None = None,
     min_agreement: float | None = None,
     broken_rules: list[str] | None = None,
     format: str = "onnx",
@@ -48,7 +48,7 @@ def verify(
         path: the file, of ``model``, the quantized model in PyTorch.
         size: bytes of its checkpoint.
         images: in memory, all of them are used.
-        float_model: what was quantized; ``real``: with its weights, else it is there for its speed.
+        float_model: what was quantized; without it, only the speed of its architecture is measured.
         broken_rules: see :class:`Verification`.
         format: of ``--format``: which runtimes open the file.
         min_agreement: the least, from 0 to 1; by default the self-agreement less ``MARGIN``.
@@ -71,11 +71,12 @@ def verify(
         found = compare_outputs(expected, outputs(other, images, shown), model.num_classes)
         return Run(kind, runtime, size, _milliseconds(other, images), found, in_float)
 
-    before = float_model.identity.float_bytes
+    plain = float_model or with_random_weights(model)
+    before = plain.identity.float_bytes
     compared = [
-        run("float", "PyTorch", float_model, before, [])
-        if real
-        else Run("float", "PyTorch", before, _milliseconds(float_model, images)),
+        run("float", "PyTorch", plain, before, [])
+        if float_model is not None
+        else Run("float", "PyTorch", before, _milliseconds(plain, images)),
         Run("quantized", "PyTorch", size, _milliseconds(model, images)),
     ]
     exported = []

@@ -7,7 +7,7 @@ from vitquant.checkpoint.history import KEY as HISTORY
 from vitquant.core.files import check_writable, write_whole
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
-from vitquant.exporters.compared import IMAGES, decode, made_images, with_random_weights
+from vitquant.exporters.compared import IMAGES, decode, made_images
 from vitquant.exporters.executorch.program import check_installed, to_program
 from vitquant.exporters.runtimes.metadata import Metadata
 from vitquant.exporters.verification import Verification
@@ -80,8 +80,7 @@ def export_executorch(
         model,
         size,
         seen,
-        float_model or with_random_weights(model),
-        real=float_model is not None,
+        float_model,
         min_agreement=min_agreement,
         format=FORMAT,
         progress=progress,

@@ -14,7 +14,7 @@ from vitquant.core.errors import UserError
 from vitquant.core.files import check_writable, write_whole
 from vitquant.core.progress import Progress, Silent
 from vitquant.data.image_source import ImageSource
-from vitquant.exporters.compared import IMAGES, decode, made_images, with_random_weights
+from vitquant.exporters.compared import IMAGES, decode, made_images
 from vitquant.exporters.onnx.float16 import to_float16
 from vitquant.exporters.onnx.lower import lower
 from vitquant.exporters.onnx.options import OnnxOptions, check_target, choose_opset, weight_types
@@ -157,8 +157,7 @@ def export_onnx(
         model,
         size,
         seen,
-        float_model or with_random_weights(model),
-        real=float_model is not None,
+        float_model,
         min_agreement=min_agreement,
         broken_rules=None if find_broken is None else find_broken(graph),
         progress=progress,
